@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+# Everything that a user or a developer does, by name. `make` lists the targets.
+#
+# Variables, given behind the target (`make demo SEED=101 CORES=4`):
+#   SEED, SEEDS    one seed, or several in quotes ("101 202 303"), of SFT, RL and the order of problems
+#   BASE_SEED      seed of the base model's pretraining
+#   CORES          cores that jobs may use side by side
+#   PYTHON         the interpreter that makes .venv; by default the first of 3.11 to 3.13 on PATH
+# Environment:
+#   DEROTATE_INDEX_URL   a package index searched beside pip's own. PyTorch's index of CPU builds
+#                        serves here: its torch is a tenth of the default build's size.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+SEEDS ?= $(SEED)
+CORES ?= 2
+TESTS ?= tests
+
+BIN := .venv/bin
+STAMP := .venv/.set-up-$(shell cat envs/requirements.lock pyproject.toml | cksum | cut -d ' ' -f 1)
+SNAKEFILES := Snakefile workflow/rules
+RUN := $(BIN)/derotate run -- --profile local --cores $(CORES)
+
+empty :=
+space := $(empty) $(empty)
+comma := ,
+# A list in Snakemake's --config: KEY=[1,2], or nothing where the variable is not given.
+list = $(if $(strip $(2)),'$(1)=[$(subst $(space),$(comma),$(strip $(2)))]')
+OVERRIDES := $(strip $(call list,seeds,$(SEEDS)) $(call list,base_seeds,$(BASE_SEED)))
+CONFIG := $(if $(OVERRIDES),--config $(OVERRIDES))
+
+.PHONY: help
+help:  ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+# --- for users
+
+.PHONY: setup
+setup: $(STAMP)  ## make .venv and install the locked packages (once; `demo` and `test` do it too)
+
+$(STAMP):
+	@if ! $(BIN)/python -m pip --version > /dev/null 2>&1; then \
+	  for candidate in "$(PYTHON)" python3.11 python3.12 python3.13 python3; do \
+	    if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2> /dev/null; \
+	    then python=$$candidate; break; fi; \
+	  done; \
+	  if [ -z "$${python:-}" ]; then \
+	    echo "derotate needs Python 3.11, 3.12 or 3.13 with its venv module on PATH: install one, or name it by PYTHON=/path/to/python3.11" >&2; \
+	    exit 1; \
+	  fi; \
+	  "$$python" -m venv .venv; \
+	fi
+	$(BIN)/python -m pip install --disable-pip-version-check \
+	  $(if $(DEROTATE_INDEX_URL),--extra-index-url "$(DEROTATE_INDEX_URL)") -r envs/requirements.lock
+	@# setuptools is in the lock, so nothing unpinned is fetched to build the package
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@rm -f .venv/.set-up-*
+	@touch $@
+	@echo "Set up: .venv ($$($(BIN)/python --version), packages of envs/requirements.lock)"
+
+.PHONY: demo
+demo: setup  ## run the study of config/demo.yaml (SEED=101, SEEDS="101 202", BASE_SEED=2, CORES=2)
+	@$(RUN) $(CONFIG)
+	@$(BIN)/derotate summary results/demo
+
+.PHONY: smoke
+smoke: setup  ## run the whole workflow at its smallest (under 2 minutes)
+	@$(RUN) --configfile config/smoke.yaml $(CONFIG)
+
+.PHONY: report
+report: setup  ## write the self-contained report of the demo to results/demo/report.html
+	@$(RUN) --report results/demo/report.html $(CONFIG)
+	@echo "Report: results/demo/report.html"
+
+.PHONY: test
+test: setup  ## run the tests that are not slow (under 10 minutes)
+	@$(BIN)/python -m pytest -q -m "not slow" $(TESTS)
+
+.PHONY: test-all
+test-all: setup  ## run all tests, those too that train and run the workflow
+	@$(BIN)/python -m pytest -q $(TESTS)
+
+# --- for developers
+
+.PHONY: lint
+lint: setup  ## check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/snakefmt --check --quiet $(SNAKEFILES)
+	@$(BIN)/mypy
+
+.PHONY: format
+format: setup  ## format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix --exit-zero --quiet .
+	@$(BIN)/ruff format .
+	@$(BIN)/snakefmt --quiet $(SNAKEFILES)
+
+.PHONY: config
+config: setup  ## generate config/demo.yaml and the JSON schema from the typed config
+	@$(BIN)/derotate config default > config/demo.yaml.new
+	@$(BIN)/derotate config schema > workflow/schemas/config.schema.json.new
+	@mv config/demo.yaml.new config/demo.yaml
+	@mv workflow/schemas/config.schema.json.new workflow/schemas/config.schema.json
+	@echo "Generated: config/demo.yaml workflow/schemas/config.schema.json"
+
+.PHONY: lock
+lock:  ## pin what is installed in .venv for the packages of envs/requirements.in
+	@$(BIN)/python envs/lock.py envs/requirements.in > envs/requirements.lock.new
+	@mv envs/requirements.lock.new envs/requirements.lock
+	@echo "Generated: envs/requirements.lock; adjust the pins in envs/*.yaml, which a test compares"
+
+.PHONY: clean
+clean:  ## remove caches; results and .venv stay
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov build
+	@find src tests workflow envs -name __pycache__ -type d -prune -exec rm -rf {} +

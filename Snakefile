@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""The study: what SFT forgets, what RL gives back, what surgery on singular vectors can do.
+
+data -> base -> sft -> evaluate -> landmarks -> rl -> evaluate -> factors -> spectra, surgery ->
+tables, figures. Start with `make demo`, or `snakemake --cores 2`; config/README.md lists the keys.
+"""
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from derotate import config as typed
+from derotate.study import LABEL, Paths
+
+min_version("9.27")
+
+
+configfile: "config/demo.yaml"
+
+
+try:
+    CONFIG = typed.load(config)
+except typed.ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+# Patterns: the folders of a run keep {base_seed} and {seed} as wildcards.
+PATHS = Paths.of(CONFIG)
+
+
+wildcard_constraints:
+    base_seed=r"\d+",
+    seed=r"\d+",
+    label=LABEL,
+    donor=LABEL,
+    patient=LABEL,
+    start=r"\d+",
+    step=r"\d+",
+    after=r"\d+",
+    last=r"\d+",
+    recipe=r"[a-z0-9][a-z0-9_.-]*",
+
+
+pathvars:
+    study=PATHS.study,
+    task=PATHS.task,
+    base=PATHS.base,
+    run=PATHS.run,
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/base.smk"
+include: "workflow/rules/sft.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/landmarks.smk"
+include: "workflow/rules/rl.smk"
+include: "workflow/rules/spectra.smk"
+include: "workflow/rules/surgery.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.output,
+        rules.figures.output,
+        rules.accuracy_by_step.output,
+        rules.data_card.output,

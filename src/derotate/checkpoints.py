@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""Hugging Face model directories: saved aside and moved into place, guarded when loaded.
+
+A checkpoint is trusted only when every tensor the architecture has is there, none is left over and
+none holds a NaN: the papers' own spectra are those of random weights, since a load under the wrong
+prefix left them in place without a word (papers.md 0.1).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+FILES = ("config.json", "model.safetensors")
+"""What a rule declares of a checkpoint; the tokenizer and generation config lie beside them."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that must not be used; one line with the tensor, what was expected, the remedy."""
+
+
+def save(model: Any, tokenizer: Any, directory: Path) -> None:
+    """Write model and tokenizer to `directory`; a kill leaves the old files or the new, not a mix.
+
+    Each file is written in a sibling folder and moved over its namesake, the weights last.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    try:
+        model.save_pretrained(aside, max_shard_size="1TB")
+        tokenizer.save_pretrained(aside)
+        for file in sorted(aside.iterdir(), key=lambda file: file.name == "model.safetensors"):
+            os.replace(file, directory / file.name)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def load(directory: Path) -> tuple[Any, Any]:
+    """Model (float32, evaluation mode) and tokenizer of a checkpoint, guarded.
+
+    Raises:
+        CheckpointError: the directory is no checkpoint, a tensor is missing, left over, of another
+            shape or holds a NaN.
+    """
+    load_state(directory)
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            directory, dtype=torch.float32, output_loading_info=True, local_files_only=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(
+            directory, padding_side="left", local_files_only=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{directory}: cannot be loaded ({reason})") from None
+    for problem, expected in (
+        ("missing_keys", "is missing: it would be left at random weights"),
+        ("unexpected_keys", "is not part of the architecture in config.json"),
+        ("mismatched_keys", "has another shape than config.json says"),
+    ):
+        for key in sorted(map(str, info.get(problem, ()))):
+            raise CheckpointError(
+                f"{directory}: tensor {key} {expected}; save the checkpoint again from its model"
+            )
+    return model.eval(), tokenizer
+
+
+def load_state(directory: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint as stored, by name.
+
+    Raises:
+        CheckpointError: no safetensors file, an unreadable one, or a tensor with a NaN or infinity.
+    """
+    path = directory / "model.safetensors"
+    if not path.is_file():
+        raise CheckpointError(
+            f"{directory}: no model.safetensors, expected a Hugging Face model directory with "
+            "safetensors weights; pickled weights are not read, convert them first"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise CheckpointError(
+                f"{directory}: tensor {name} holds a NaN or infinity; expected finite weights, "
+                "train again from the checkpoint before"
+            )
+    return state

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""The command line of derotate.
+
+Each command imports what it needs when it is called: `derotate --help` takes no torch. A wrong
+input is one line on stderr and exit code 2; a traceback is for bugs.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+BAD_INPUT: Final = 2
+
+app = typer.Typer(
+    help=__doc__.splitlines()[0],
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(
+    help="The config: its defaults, its schema, a check.", no_args_is_help=True
+)
+app.add_typer(config_app, name="config")
+
+
+def main() -> None:
+    """Entry point of the `derotate` command."""
+    app()
+
+
+@contextmanager
+def _one_line(*errors: type[Exception], code: int = BAD_INPUT) -> Iterator[None]:
+    """Turn errors about the input into their message on stderr and an exit code."""
+    try:
+        yield
+    except errors as error:
+        typer.echo(f"derotate: {error}", err=True)
+        raise typer.Exit(code) from None
+
+
+@config_app.command("default")
+def config_default() -> None:
+    """Print all keys with descriptions and defaults (config/demo.yaml)."""
+    from derotate.config import Config
+    from derotate.configdoc import default_yaml
+
+    typer.echo(default_yaml(Config), nl=False)
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON schema of the config (workflow/schemas/config.schema.json)."""
+    from derotate.config import Config
+    from derotate.configdoc import json_schema
+
+    typer.echo(json_schema(Config), nl=False)
+
+
+@config_app.command("check")
+def config_check(file: Annotated[Path, typer.Argument(help="A config file.")]) -> None:
+    """Check a config file; keys that it leaves out have their defaults."""
+    import yaml
+
+    from derotate.config import ConfigError, load
+
+    with _one_line(ConfigError, OSError):
+        try:
+            values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"{file}: not YAML: {reason}") from None
+        if not isinstance(values, dict):
+            raise ConfigError(f"{file}: expected keys with values, got {values!r}")
+        study = load(values).study
+    typer.echo(f"{file}: a valid config; its results go to results/{study}/")
+
+
+@app.command()
+def grade(
+    hand: Annotated[str, typer.Argument(help="Cards, e.g. '3 3 8 K'.")],
+    response: Annotated[
+        str, typer.Argument(help="What the model wrote; '-' reads it from stdin.")
+    ] = "-",
+    rule: Annotated[str, typer.Option(help="What J, Q, K stand for.")] = "10,10,10",
+    style: Annotated[
+        str, typer.Option(help="Form of the response: compact or natural.")
+    ] = "compact",
+    target: Annotated[int, typer.Option(help="What the formula shall be worth.")] = 24,
+) -> None:
+    """Grade one response to one hand: verdict, error kind, value of the formula."""
+    from derotate.tasks.general_points import answers
+    from derotate.tasks.general_points.problems import Problem
+
+    with _one_line(ValueError):
+        if style not in answers.STYLES:
+            raise ValueError(f"--style: got {style!r}, expected one of {', '.join(answers.STYLES)}")
+        problem = Problem(
+            name="hand",
+            split="id",
+            fold="test",
+            cards=tuple(hand.split()),
+            rule=_rule(rule),
+            target=target,
+        )
+        text = sys.stdin.read() if response == "-" else response
+        verdict = answers.grade(problem, text, style)
+    typer.echo(f"verdict     {'correct' if verdict.correct else 'wrong'}")
+    typer.echo(f"error kind  {'none' if verdict.correct else verdict.kind.value}")
+    typer.echo(f"value       {'none' if verdict.value is None else verdict.value}")
+
+
+def _rule(text: str) -> tuple[int, int, int]:
+    numbers = text.replace(",", " ").split()
+    if len(numbers) != 3 or not all(number.isascii() and number.isdigit() for number in numbers):
+        raise ValueError(f"--rule: got {text!r}, expected three numbers for J, Q, K, e.g. 11,12,13")
+    jack, queen, king = map(int, numbers)
+    return jack, queen, king
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def run(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="Arguments of Snakemake, after --.")
+    ] = None,
+) -> None:
+    """Run Snakemake here, as the only writer; what a killed run left behind is cleared first."""
+    from derotate.running import BusyError, run
+
+    with _one_line(BusyError, code=1):
+        run(arguments or [])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""The documented default file and the JSON schema of a config model.
+
+Descriptions and defaults are written once, in the model. What a user reads, `config/demo.yaml` and
+the schema that editors complete from, is generated here and compared by a test.
+"""
+
+import json
+from collections.abc import Iterator
+from textwrap import wrap
+from typing import Any, Final, get_args
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+WIDTH: Final = 100
+HEADER: Final = (
+    "Generated from the typed config by `make config`. For a study of your own write a file with "
+    "only the keys that differ and give it with `--configfile`."
+)
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+def default_yaml(model: type[BaseModel]) -> str:
+    """All keys of a model with their defaults, each below its description, nested as the model is.
+
+    A list of models is written one item a line, with only the values that differ from the item's
+    own defaults; those defaults stand in the comment above it.
+
+    Args:
+        model: a model whose fields all have defaults.
+
+    Raises:
+        ValueError: a field of the model, or of a nested one, has no default.
+    """
+    header = [*_comment(_summary(model), 0), *_comment(HEADER, 0)]
+    return "\n".join([*header, "", *_block(model(), 0)]) + "\n"
+
+
+def json_schema(model: type[BaseModel]) -> str:
+    """The JSON schema (draft 2020-12) of a model, as indented text."""
+    return json.dumps({"$schema": DIALECT, **model.model_json_schema()}, indent=2) + "\n"
+
+
+def _block(values: BaseModel, indent: int) -> Iterator[str]:
+    """Lines of a nested mapping: comment and key of each field; a blank line between blocks."""
+    pad = " " * indent
+    apart = False
+    for key, field in type(values).model_fields.items():
+        value = getattr(values, key)
+        nested = isinstance(value, BaseModel)
+        if apart or (nested and key != next(iter(type(values).model_fields))):
+            yield ""
+        apart = nested or indent == 0
+        yield from _comment(field.description or "", indent)
+        if nested:
+            yield f"{pad}{key}:"
+            yield from _block(value, indent + 2)
+        elif _is_list_of_models(value):
+            yield from _item_comment(field, indent)
+            yield f"{pad}{key}:"
+            yield from (f"{pad}  - {_flow(_differing(item))}" for item in value)
+        else:
+            yield f"{pad}{key}: {_flow(value)}"
+
+
+def _is_list_of_models(value: object) -> bool:
+    return isinstance(value, tuple | list) and bool(value) and isinstance(value[0], BaseModel)
+
+
+def _item_comment(field: FieldInfo, indent: int) -> Iterator[str]:
+    """The keys of an item: description and default of each."""
+    item = next(part for part in get_args(field.annotation) if isinstance(part, type))
+    assert issubclass(item, BaseModel)
+    for key, part in item.model_fields.items():
+        default = part.get_default(call_default_factory=True)
+        shown = "required" if part.is_required() else f"default {_flow(_plain(default))}"
+        yield from _comment(f"{key} ({shown}): {part.description}", indent, bullet="  - ")
+
+
+def _differing(item: BaseModel) -> dict[str, Any]:
+    """The values of a list item worth writing: those unlike its defaults, or all if none is."""
+    return item.model_dump(mode="json", exclude_defaults=True) or item.model_dump(mode="json")
+
+
+def _plain(value: object) -> object:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+
+
+def _flow(value: object) -> str:
+    """A value on one line; strings that YAML would read as something else are quoted."""
+    # through JSON, since YAML has no tuples
+    text = yaml.safe_dump(
+        json.loads(json.dumps(value)), default_flow_style=True, width=10**6, sort_keys=False
+    )
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _summary(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or model.__name__).split())
+
+
+def _comment(text: str, indent: int, bullet: str = "") -> Iterator[str]:
+    pad = " " * indent + "# "
+    hanging = pad + " " * len(bullet)
+    yield from wrap(text, WIDTH, initial_indent=pad + bullet, subsequent_indent=hanging)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: MIT
+"""Batched evaluation: one table row for each problem and attempt.
+
+Greedy answers give pass@1, independent samples pass@k, and the loss of the reference answer stands
+beside the greedy one, so that "the loss does not see it" can be tested on the same problems.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+COLUMNS = (
+    "problem", "split", "fold", "cluster", "decoding", "attempt", "correct", "kind", "loss",
+    "response",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Item:
+    """A problem as evaluation sees it: what to ask, the reference answer, how to grade."""
+
+    problem: str
+    split: str
+    fold: str
+    cluster: str
+    prompt: str
+    reference: str
+    grade: Callable[[str], tuple[bool, str]]
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How responses are drawn; `temperature` 0 is greedy."""
+
+    max_new_tokens: int
+    batch_size: int
+    temperature: float = 0.0
+
+
+def respond(
+    model: Any, tokenizer: Any, prompts: Sequence[str], decoding: Decoding, seed: int = 0
+) -> list[str]:
+    """One response to each prompt, up to the end token, special tokens left out.
+
+    Args:
+        model: causal language model in evaluation mode.
+        tokenizer: its tokenizer, padding on the left.
+        prompts: texts, in any order; the result follows it.
+        decoding: limits and temperature.
+        seed: of the samples; greedy answers do not depend on it.
+    """
+    responses: list[str] = [""] * len(prompts)
+    sampling = (
+        {"do_sample": True, "temperature": decoding.temperature, "top_k": 0, "top_p": 1.0}
+        if decoding.temperature > 0
+        else {"do_sample": False}
+    )
+    torch.manual_seed(seed)
+    for batch in _batches(tokenizer, prompts, decoding.batch_size):
+        inputs = tokenizer([prompts[i] for i in batch], padding=True, return_tensors="pt").to(
+            model.device
+        )
+        inputs.pop("token_type_ids", None)
+        with torch.inference_mode():
+            tokens = model.generate(
+                **inputs,
+                **sampling,
+                max_new_tokens=decoding.max_new_tokens,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        texts = tokenizer.batch_decode(
+            tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+        )
+        for i, text in zip(batch, texts, strict=True):
+            responses[i] = text
+    return responses
+
+
+def reference_losses(
+    model: Any, tokenizer: Any, items: Sequence[Item], batch_size: int
+) -> list[float]:
+    """Mean negative log-likelihood (nats a token) of each reference answer and its end token."""
+    losses = [0.0] * len(items)
+    for batch in _batches(tokenizer, [item.prompt for item in items], batch_size):
+        prompts = tokenizer([items[i].prompt for i in batch])["input_ids"]
+        answers = tokenizer([items[i].reference for i in batch], add_special_tokens=False)
+        answers = [ids + [tokenizer.eos_token_id] for ids in answers["input_ids"]]
+        width = max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True))
+        ids = torch.full((len(batch), width), tokenizer.pad_token_id)
+        mask = torch.zeros((len(batch), width), dtype=torch.long)
+        answer_mask = torch.zeros((len(batch), width), dtype=torch.bool)
+        for row, (p, a) in enumerate(zip(prompts, answers, strict=True)):
+            end = len(p) + len(a)
+            ids[row, :end] = torch.tensor(p + a)
+            mask[row, :end] = 1
+            answer_mask[row, len(p) : end] = True
+        with torch.inference_mode():
+            logits = model(
+                input_ids=ids.to(model.device), attention_mask=mask.to(model.device)
+            ).logits.float()
+        token_losses = torch.nn.functional.cross_entropy(
+            logits[:, :-1].transpose(1, 2), ids[:, 1:].to(model.device), reduction="none"
+        ).cpu()
+        kept = answer_mask[:, 1:]
+        means = (token_losses * kept).sum(1) / kept.sum(1)
+        for i, loss in zip(batch, means.tolist(), strict=True):
+            losses[i] = loss
+    return losses
+
+
+def evaluate(
+    model: Any,
+    tokenizer: Any,
+    items: Sequence[Item],
+    *,
+    greedy: Decoding,
+    samples: int = 0,
+    sampled: frozenset[tuple[str, str]] = frozenset(),
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Rows of one checkpoint: greedy answers with losses, and samples of the chosen suites.
+
+    Args:
+        model: causal language model in evaluation mode.
+        tokenizer: its tokenizer, padding on the left.
+        items: the problems, graded by their own `grade`.
+        greedy: limits of a response.
+        samples: independent samples for each problem of the `sampled` suites.
+        sampled: pairs of split and fold.
+        temperature: of those samples.
+        seed: of those samples.
+    """
+    losses = reference_losses(model, tokenizer, items, greedy.batch_size)
+    answers = respond(model, tokenizer, [item.prompt for item in items], greedy)
+    rows = [
+        _row(item, "greedy", 0, answer, loss)
+        for item, answer, loss in zip(items, answers, losses, strict=True)
+    ]
+    drawn = [item for item in items if (item.split, item.fold) in sampled]
+    decoding = Decoding(greedy.max_new_tokens, greedy.batch_size, temperature)
+    for attempt in range(samples if drawn else 0):
+        answers = respond(
+            model, tokenizer, [item.prompt for item in drawn], decoding, draw_seed(seed, attempt)
+        )
+        rows += [
+            _row(item, "sample", attempt, answer, float("nan"))
+            for item, answer in zip(drawn, answers, strict=True)
+        ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def draw_seed(seed: int, part: int) -> int:
+    """A seed for one part of a run that depends on nothing but the run's seed and the part."""
+    return int.from_bytes(sha256(f"{seed} {part}".encode()).digest()[:4], "big")
+
+
+def write(rows: pd.DataFrame, parquet: Path, csv: Path) -> None:
+    """Both forms of the rows, written aside and moved into place; the CSV is what is compared."""
+    for path in (parquet, csv):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}")
+        if path is parquet:
+            rows.to_parquet(aside, index=False)
+        else:
+            rows.to_csv(aside, index=False, float_format="%.6g", lineterminator="\n")
+        os.replace(aside, path)
+
+
+def _row(item: Item, decoding: str, attempt: int, response: str, loss: float) -> tuple[Any, ...]:
+    correct, kind = item.grade(response)
+    return (
+        item.problem, item.split, item.fold, item.cluster, decoding, attempt, int(correct), kind,
+        loss, response,
+    )  # fmt: skip
+
+
+def _batches(tokenizer: Any, prompts: Sequence[str], size: int) -> Iterator[list[int]]:
+    """Indices in batches of similar prompt length, so that little is padded."""
+    lengths = [len(ids) for ids in tokenizer(list(prompts))["input_ids"]] if prompts else []
+    order = sorted(range(len(prompts)), key=lengths.__getitem__)
+    for start in range(0, len(order), size):
+        yield order[start : start + size]

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""Which rows of a study's evaluations belong to a checkpoint, a landmark or a seed.
+
+`rows` has one row for each problem and attempt: base_seed, seed (missing for the base), stage
+(base, sft, rl, surgery), algorithm, start, step, donor, patient, recipe, direction, problem, split,
+fold, cluster, decoding, attempt, correct, kind, loss. `landmarks` has one row for each seed:
+base_seed, seed, max_ood, sft_end, rl_end_algorithm, rl_end_start, rl_end_step (the last three
+missing without RL).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+POOLED = "all"
+"""What `seed` says where the seeds of a base are pooled."""
+
+LANDMARKS = ("base", "max_ood", "sft_end", "rl_end")
+
+_SFT = re.compile(r"sft-(\d+)")
+_RL = re.compile(r"rl-([a-z]+)-(\d+)(?:-(\d+))?")
+
+
+def greedy(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that count for pass@1: greedy decoding, first attempt."""
+    return rows[(rows["decoding"] == "greedy") & (rows["attempt"] == 0)]
+
+
+def under_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows under the name of their seed (a string), then all once more under `POOLED`.
+
+    The base has no seed: each seed starts from it, so it is repeated under each; pooled, once.
+    `origin` keeps the seed that a row was made with, missing for the base.
+    """
+    rows = rows.assign(origin=rows["seed"].astype("Int64"))
+    seeded = rows[rows["seed"].notna()]
+    base = rows[rows["seed"].isna()].drop(columns="seed")
+    started = base.merge(seeded[["base_seed", "seed"]].drop_duplicates(), on="base_seed")
+    own = pd.concat([seeded, started], ignore_index=True)
+    named = own.assign(seed=own["seed"].astype("Int64").astype(str))
+    return pd.concat([named, rows.assign(seed=POOLED)], ignore_index=True)
+
+
+def final_updates(rl: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the last evaluated update of each RL run."""
+    last = rl.groupby(["base_seed", "seed", "algorithm", "start"])["step"].transform("max")
+    return rl[rl["step"] == last]
+
+
+def checkpoint_rows(rows: pd.DataFrame, base_seed: int, seed: int, name: str) -> pd.DataFrame:
+    """Rows of one checkpoint under its seed, the base's too.
+
+    Args:
+        rows: as in the module's docstring.
+        base_seed: of the base.
+        seed: of SFT and RL.
+        name: `base`, `sft-N`, `rl-ALGORITHM-START` (its last evaluated update) or
+            `rl-ALGORITHM-START-UPDATE`.
+
+    Raises:
+        ValueError: a name of another form.
+    """
+    of_base = rows[rows["base_seed"] == base_seed]
+    if name == "base":
+        return of_base[of_base["stage"] == "base"].assign(seed=seed)
+    own = of_base[of_base["seed"] == seed]
+    if found := _SFT.fullmatch(name):
+        return own[(own["stage"] == "sft") & (own["step"] == int(found[1]))]
+    if found := _RL.fullmatch(name):
+        run = (own["stage"] == "rl") & (own["algorithm"] == found[1])
+        run &= own["start"] == int(found[2])
+        return (
+            final_updates(own[run])
+            if found[3] is None
+            else own[run & (own["step"] == int(found[3]))]
+        )
+    raise ValueError(f"checkpoint {name}: expected base, sft-N or rl-ALGORITHM-START")
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """The landmarks of one seed: checkpoint by name, without `rl_end` if there was no RL."""
+
+    base_seed: int
+    seed: int
+    checkpoints: Mapping[str, str]
+
+
+def by_seed(landmarks: pd.DataFrame) -> list[Landmarks]:
+    """The rows of the table of landmarks, in its order."""
+    return [_landmarks(row) for row in landmarks.to_dict("records")]
+
+
+def _landmarks(row: Mapping[Any, Any]) -> Landmarks:
+    names = {
+        "base": "base",
+        "max_ood": f"sft-{int(row['max_ood'])}",
+        "sft_end": f"sft-{int(row['sft_end'])}",
+    }
+    if pd.notna(row["rl_end_start"]):
+        run = f"rl-{row['rl_end_algorithm']}-{int(row['rl_end_start'])}"
+        has_step = pd.notna(row["rl_end_step"])
+        names["rl_end"] = f"{run}-{int(row['rl_end_step'])}" if has_step else run
+    return Landmarks(int(row["base_seed"]), int(row["seed"]), names)
+
+
+def at_landmarks(
+    rows: pd.DataFrame, landmarks: pd.DataFrame
+) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Landmark, checkpoint and its greedy rows, for each seed; those without rows are left out."""
+    answers = greedy(rows)
+    for own in by_seed(landmarks):
+        for name, checkpoint in own.checkpoints.items():
+            found = checkpoint_rows(answers, own.base_seed, own.seed, checkpoint)
+            if len(found):
+                yield name, checkpoint, found

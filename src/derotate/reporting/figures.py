@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: MIT
+"""Figures of the evaluations: accuracy by step, RL from each start, error kinds, stages.
+
+Each function takes tidy tables of `derotate.reporting.tables` and returns a figure. Pooled values
+are bold with their 95 % interval; where there are several seeds, each is a thin line. A base has a
+row of panels of its own. What a study does not have is said in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+
+from derotate.reporting.cells import LANDMARKS, POOLED
+from derotate.reporting.drawing import (
+    algorithm_name,
+    algorithm_role,
+    base_note,
+    curve,
+    points,
+    records,
+    say_all,
+    seeds_of,
+    suite,
+)
+from derotate.reporting.style import Role, canvas, colour, kind_colours, say, styled
+
+_ID_FOLDS = (("train", "-", "learned by SFT"), ("test", "--", "held out"))
+_STAGE_NAMES = {"base": "base", "max_ood": "peak", "sft_end": "SFT\nend", "rl_end": "RL\nend"}
+_SPLIT_NAMES = {
+    "ood": "OOD rule",
+    "id": "ID rule",
+    "id_faces": "ID rule, faces",
+    "ood_plain": "OOD rule, plain",
+}
+
+
+@styled
+def accuracy_by_step(accuracy: pd.DataFrame) -> Figure:
+    """Accuracy by SFT step, out of and in distribution, from `tables.accuracy_by_step`."""
+    bases = sorted(set(accuracy["base_seed"]))
+    figure, grid = canvas(max(len(bases), 1), 2)
+    for row, base_seed in zip(grid, bases, strict=False):
+        own = accuracy[(accuracy["base_seed"] == base_seed) & (accuracy["stage"] != "rl")]
+        _sft_panels(row, own, base_note(base_seed, bases))
+        _mark_peak(row[0], suite(own, "ood", "test"))
+    if not bases:
+        say_all(grid, "no evaluation yet")
+    return figure
+
+
+@styled
+def sft_and_rl(accuracy: pd.DataFrame) -> Figure:
+    """The papers' main figure: accuracy by SFT step, and after RL from each start."""
+    bases = sorted(set(accuracy["base_seed"]))
+    figure, grid = canvas(max(len(bases), 1), 2)
+    for row, base_seed in zip(grid, bases, strict=False):
+        own = accuracy[accuracy["base_seed"] == base_seed]
+        _sft_panels(row, own, base_note(base_seed, bases))
+        algorithms = sorted(set(own["algorithm"]) - {""})
+        for place, algorithm in enumerate(algorithms):
+            for axes, split, fold in (
+                (row[0], "ood", "test"), (row[1], "id", "train"), (row[1], "id", "test"),
+            ):  # fmt: skip
+                _rl_arrows(axes, suite(own, split, fold), algorithm, place)
+        _mark_peak(row[0], suite(own, "ood", "test"))
+        handles = [
+            Line2D(
+                [],
+                [],
+                color=colour(algorithm_role(name)),
+                marker="D",
+                ls="",
+                label=f"after RL ({algorithm_name(name)})",
+            )
+            for name in algorithms
+        ]
+        if handles:
+            _add_to_legend(row[0], handles)
+        else:
+            row[0].annotate(
+                "no RL result in this study", (0.98, 0.03), xycoords="axes fraction",
+                ha="right", color=colour("muted"), fontsize=7.5,
+            )  # fmt: skip
+    if not bases:
+        say_all(grid, "no evaluation yet")
+    return figure
+
+
+@styled
+def errors_by_step(errors: pd.DataFrame) -> Figure:
+    """Shares of the error kinds by SFT step and after RL, from `tables.errors_by_step`."""
+    pooled = errors[errors["seed"] == POOLED]
+    bases = sorted(set(pooled["base_seed"]))
+    suites = [("ood", "test"), ("id", "test"), ("id", "train")]
+    figure, grid = canvas(max(len(bases), 1), len(suites), sharey=True)
+    kinds = list(dict.fromkeys(pooled["kind"]))
+    colours = kind_colours(kinds)
+    if not bases:
+        say_all(grid, "no evaluation yet")
+    for row, base_seed in zip(grid, bases, strict=False):
+        for axes, (split, fold) in zip(row, suites, strict=True):
+            own = suite(pooled[pooled["base_seed"] == base_seed], split, fold)
+            _stacked(axes, own, colours)
+            axes.set_title(f"{split.upper()} {fold}{base_note(base_seed, bases)}")
+        row[0].set_ylabel("share of answers (%)")
+    handles = [Line2D([], [], color=colours[kind], marker="s", ls="", label=_kind_name(kind))
+               for kind in kinds]  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(kinds) or 1)
+    return figure
+
+
+@styled
+def stages(table: pd.DataFrame) -> Figure:
+    """Accuracy of base, OOD peak, SFT end and RL end on every suite, from `tables.stages`."""
+    wanted = [
+        ("ood", "test"),
+        ("id", "train"),
+        ("id", "test"),
+        ("id_faces", "test"),
+        ("ood_plain", "test"),
+    ]
+    suites = [pair for pair in wanted if len(suite(table, *pair))]
+    bases = sorted(set(table["base_seed"]))
+    figure, grid = canvas(max(len(bases), 1), max(len(suites), 1), row_height=2.3)
+    if not suites:
+        say_all(grid, "no landmark was evaluated")
+    for row, base_seed in zip(grid, bases, strict=False):
+        for axes, (split, fold) in zip(row, suites, strict=True):
+            own = suite(table[table["base_seed"] == base_seed], split, fold)
+            _stage_points(axes, own, "ood" if split.startswith("ood") else "id")
+            axes.set_title(
+                f"{_SPLIT_NAMES[split]},\n{fold}{base_note(base_seed, bases)}", fontsize=7.5
+            )
+        row[0].set_ylabel("accuracy (%)")
+    if suites and "rl_end" not in set(table["landmark"]):
+        figure.supxlabel("no RL result in this study", fontsize=7.5, color=colour("muted"))
+    return figure
+
+
+def _sft_panels(row: list[Axes], own: pd.DataFrame, note: str) -> None:
+    """OOD in the left panel, ID in the right one."""
+    sft = own[own["stage"].isin(["base", "sft"])]
+    left, right = row
+    ood = suite(sft, "ood", "test")
+    curve(left, ood, "accuracy", "ood", "-", "SFT")
+    for fold, style, name in _ID_FOLDS:
+        curve(right, suite(sft, "id", fold), "accuracy", "id", style, name)
+    left.set_title(f"Out of distribution, test{note}")
+    right.set_title(f"In distribution{note}")
+    for axes in row:
+        axes.set(xlabel="SFT step", ylabel="accuracy (%)")
+        axes.set_ylim(0, max(axes.get_ylim()[1], 5))
+    right.set_ylim(0, 104)
+    left.legend(handles=_line_legend(own), loc="lower center", bbox_to_anchor=(0.5, 0))
+    right.legend(loc="center right")
+
+
+def _line_legend(own: pd.DataFrame) -> list[Line2D]:
+    seeds = seeds_of(own)
+    handles = [Line2D([], [], color=colour("ood"), marker="o", label="SFT, 95 % interval")]
+    if seeds:
+        handles.append(
+            Line2D(
+                [], [], color=colour("ood"), lw=0.8, alpha=0.5, label=f"each of {len(seeds)} seeds"
+            )
+        )
+    handles.append(Line2D([], [], color=colour("base"), marker="o", ls="", label="base"))
+    return handles
+
+
+def _add_to_legend(axes: Axes, handles: list[Line2D]) -> None:
+    old = axes.get_legend()
+    assert old is not None
+    axes.legend(handles=[*old.legend_handles, *handles], loc="lower center", ncols=2)
+
+
+def _mark_peak(axes: Axes, ood: pd.DataFrame) -> None:
+    """Name the highest SFT checkpoint, above all that is drawn."""
+    pooled = ood[ood["seed"] == POOLED]
+    sft = records(pooled[pooled["stage"] == "sft"].sort_values("step"))
+    if not sft:
+        return
+    peak = max(sft, key=lambda row: row["accuracy"])
+    top = float(np.nanmax([*pooled["high"], *ood["accuracy"]]))
+    axes.set_ylim(0, max(top * 1.17, 5))
+    late = peak["step"] > sft[-1]["step"] / 2
+    axes.text(
+        peak["step"], max(top * 1.05, 4.5), f"peak {peak['accuracy']:.1f} % at step {peak['step']}",
+        fontsize=7.5, color=colour("ood"), ha="right" if late else "left", va="bottom",
+    )  # fmt: skip
+
+
+def _rl_arrows(axes: Axes, table: pd.DataFrame, algorithm: str, place: int) -> None:
+    """From the SFT value at each start to the value after RL, beside it."""
+    pooled = table[table["seed"] == POOLED]
+    sft = pooled[pooled["stage"] == "sft"].set_index("step")["accuracy"]
+    after = pooled[(pooled["stage"] == "rl") & (pooled["algorithm"] == algorithm)]
+    after = after[after["step"].isin(sft.index)]
+    role = algorithm_role(algorithm)
+    width = axes.get_xlim()[1] - axes.get_xlim()[0]
+    shift = width * (0.018 + 0.022 * place)
+    for row in records(after):
+        axes.annotate(
+            "", (row["step"] + shift, row["accuracy"]), (row["step"], sft[row["step"]]),
+            arrowprops={"arrowstyle": "->", "color": colour(role), "lw": 1.1, "shrinkA": 2,
+                        "shrinkB": 2},
+        )  # fmt: skip
+    points(axes, after.assign(step=after["step"] + shift), "accuracy", role, "D")
+
+
+def _stacked(axes: Axes, own: pd.DataFrame, colours: dict[str, str]) -> None:
+    """Bars of 100 % at equal distances: base, SFT steps, then RL by start."""
+    keys = ["stage", "algorithm", "step"]
+    order = {"base": 0, "sft": 1, "rl": 2}
+    shares = own.pivot_table(
+        index=keys, columns="kind", values="share", aggfunc="sum"
+    ).reset_index()
+    if shares.empty:
+        say(axes, "not evaluated")
+        return
+    shares = shares.sort_values(keys, key=lambda c: c.map(order) if c.name == "stage" else c)
+    gaps = (shares["stage"] == "rl").astype(float) * 0.6
+    places = [i + gap for i, gap in zip(range(len(shares)), gaps, strict=True)]
+    bottom = pd.Series(0.0, index=shares.index)
+    for kind, shade in colours.items():
+        axes.bar(places, shares[kind], bottom=bottom, color=shade, width=0.85)
+        bottom = bottom + shares[kind]
+    names = [_bar_name(row) for row in records(shares)]
+    axes.set_xticks(places, names, rotation=90)
+    axes.set(xlabel="SFT step; RL by its start" if gaps.any() else "SFT step", ylim=(0, 100))
+    axes.grid(False, axis="x")
+
+
+def _kind_name(kind: str) -> str:
+    return kind.replace("id_rule", "ID rule").replace("_", " ")
+
+
+def _bar_name(row: Mapping[str, Any]) -> str:
+    if row["stage"] == "base":
+        return "base"
+    return f"{algorithm_name(row['algorithm'])} {row['step']}".strip()
+
+
+def _stage_points(axes: Axes, own: pd.DataFrame, role: Role) -> None:
+    own = own.assign(step=own["landmark"].map(LANDMARKS.index)).sort_values("step")
+    for seed in seeds_of(own):
+        line = own[own["seed"] == seed]
+        axes.plot(line["step"], line["accuracy"], color=colour(role), lw=0.8, alpha=0.45)
+    pooled = own[own["seed"] == POOLED]
+    axes.plot(pooled["step"], pooled["accuracy"], color=colour(role))
+    for row in records(pooled):
+        points(axes, pd.DataFrame([row]), "accuracy", _stage_role(row, role), "o")
+        axes.annotate(
+            f"{row['accuracy']:.0f}", (row["step"], np.nanmax([row["high"], row["accuracy"]])),
+            (0, 2), textcoords="offset points", fontsize=7.5, ha="center",
+            path_effects=[withStroke(linewidth=2, foreground="white")],
+        )  # fmt: skip
+    axes.set_xticks(range(len(LANDMARKS)), [_STAGE_NAMES[name] for name in LANDMARKS])
+    axes.tick_params(axis="x", labelsize=7)
+    axes.set_xlim(-0.5, len(LANDMARKS) - 0.5)
+    axes.set_ylim(0, max(axes.get_ylim()[1] * 1.08, 5))
+    axes.grid(False, axis="x")
+
+
+def _stage_role(row: Mapping[str, Any], role: Role) -> Role:
+    if row["landmark"] == "rl_end":
+        return algorithm_role(str(row["checkpoint"]).split("-")[1])
+    return "base" if row["landmark"] == "base" else role

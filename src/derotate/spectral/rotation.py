@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""How the singular values and vectors of a weight moved from a donor to a patient.
+
+Metrics of papers.md, section 3 ("Spectral metrics", raw_metrics_angle.py), in float64 and free of
+the signs of vectors. None of them means anything alone: `derotate.spectral.nulls` measures the
+same numbers for a random change of equal norm and for unrelated matrices.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from derotate.spectral.angles import principal_angles, vector_angles
+from derotate.spectral.matrices import matrix_kind
+from derotate.spectral.svd import Factors
+
+__all__ = [
+    "donor_energy",
+    "principal_angles",
+    "relative_norm",
+    "spectra_rows",
+    "value_change",
+    "vector_angles",
+]
+
+
+def value_change(donor: Factors, patient: Factors) -> Tensor:
+    """Relative change (s_t - s_b) / s_b of each singular value, [rank]; NaN where s_b is zero."""
+    before, after = donor.s.to(torch.float64), patient.s.to(torch.float64)
+    return torch.where(before > 0, (after - before) / before, torch.nan)
+
+
+def relative_norm(donor_weight: Tensor, patient_weight: Tensor) -> float:
+    """Size of the change, ||W_t - W_b||_F / ||W_b||_F; NaN if the donor is zero."""
+    before = donor_weight.to(torch.float64)
+    change = patient_weight.to(torch.float64) - before
+    return float(change.norm() / before.norm())
+
+
+def donor_energy(
+    donor: Factors, donor_weight: Tensor, patient_weight: Tensor, size: int
+) -> dict[str, float]:
+    """Share of ||dW||_F^2, dW = W_t - W_b, in the donor's top subspaces of `size` vectors.
+
+    - inside: ||U_k^T dW V_k||^2 (in-subspace energy; rho_k of OPLoRA)
+    - left: ||U_k^T dW||^2, right: ||dW V_k||^2
+    - outside: ||(I - U_k U_k^T) dW (I - V_k V_k^T)||^2, off the principal directions on both sides
+
+    An isotropic change has inside = k^2 / (out * in). All are NaN where nothing changed.
+    """
+    u, v = (basis[:, :size].to(torch.float64) for basis in (donor.u, donor.v))
+    change = patient_weight.to(torch.float64) - donor_weight.to(torch.float64)
+    whole = change.square().sum()
+    rows, columns = u.T @ change, change @ v
+    inside = (rows @ v).square().sum()
+    left, right = rows.square().sum(), columns.square().sum()
+    # The four blocks of dW in these bases add up to the whole.
+    outside = (whole - left - right + inside).clamp_min(0.0)
+    energies = {"inside": inside, "left": left, "right": right, "outside": outside}
+    return {name: float(energy / whole) for name, energy in energies.items()}
+
+
+def spectra_rows(
+    name: str,
+    donor: Factors,
+    patient: Factors,
+    donor_weight: Tensor,
+    patient_weight: Tensor,
+    fractions: Sequence[float],
+    *,
+    against: str = "patient",
+) -> list[dict[str, object]]:
+    """All metrics of one matrix as rows of a long table.
+
+    Args:
+        name: tensor name, from which layer and kind are read.
+        donor: factors of `donor_weight`.
+        patient: factors of `patient_weight`.
+        donor_weight: W_b [out, in].
+        patient_weight: W_t [out, in].
+        fractions: shares of the rank (0 to 1) whose top subspaces are compared; round(f * rank)
+            vectors, at least one.
+        against: what W_t is: the patient, or the name of a null.
+
+    Returns:
+        Rows with matrix, layer, kind, against, metric, fraction, index, value. Angles are in
+        degrees. `index` counts from 0: singular values and vectors from the largest value,
+        principal angles from the smallest; -1 where a metric is one number. `fraction` is NaN
+        where a metric has none. Metrics: donor_value, patient_value, value_change, left_angle and
+        right_angle (single vectors), left_principal_angle, right_principal_angle, relative_norm,
+        energy_inside, energy_left, energy_right, energy_outside.
+    """
+    layer, kind = matrix_kind(name) or (None, "other")
+    rows: list[dict[str, object]] = []
+
+    def add(metric: str, values: Tensor, fraction: float = float("nan"), start: int = 0) -> None:
+        rows.extend(
+            {
+                "matrix": name,
+                "layer": layer,
+                "kind": kind,
+                "against": against,
+                "metric": metric,
+                "fraction": fraction,
+                "index": index,
+                "value": value,
+            }
+            for index, value in enumerate(values.to(torch.float64).tolist(), start=start)
+        )
+
+    add("relative_norm", torch.tensor([relative_norm(donor_weight, patient_weight)]), start=-1)
+    add("donor_value", donor.s)
+    add("patient_value", patient.s)
+    add("value_change", value_change(donor, patient))
+    add("left_angle", vector_angles(donor.u, patient.u).rad2deg())
+    add("right_angle", vector_angles(donor.v, patient.v).rad2deg())
+    for fraction in fractions:
+        size = max(1, round(fraction * donor.rank))
+        left = principal_angles(donor.u[:, :size], patient.u[:, :size])
+        right = principal_angles(donor.v[:, :size], patient.v[:, :size])
+        add("left_principal_angle", left.rad2deg(), fraction)
+        add("right_principal_angle", right.rad2deg(), fraction)
+        for place, share in donor_energy(donor, donor_weight, patient_weight, size).items():
+            add(f"energy_{place}", torch.tensor([share]), fraction, start=-1)
+    return rows

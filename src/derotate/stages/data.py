@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""Problems and training samples as files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from derotate import tasks
+
+EVALUATION_SEED = 0
+"""The evaluated hands are the same for every run, so that runs can be paired problem by problem."""
+
+
+def write_problems(task: str, suites: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """The problems that every checkpoint answers, one row each.
+
+    A suite with a limit takes the problems whose number sets come first in the order of the names'
+    hashes, not in the order of numbers, so that it is no biased part.
+    """
+    module = tasks.module(task, "problems")
+    rows = []
+    for suite in suites:
+        dealt = module.generate(suite["split"], suite["orders"], EVALUATION_SEED)
+        chosen = [problem for problem in dealt if problem.fold == suite["fold"]]
+        chosen.sort(key=lambda problem: sha256(problem.name.encode()).digest())
+        chosen = sorted(chosen[: suite["limit"]], key=lambda problem: problem.name)
+        rows += [problem.to_row() for problem in chosen]
+    write_text(out, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+
+
+def read_problems(task: str, path: Path) -> list[Any]:
+    """The problems of a file that `write_problems` or `write_stream` wrote."""
+    problem = tasks.module(task, "problems").Problem
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
+    return [problem.from_row(row) for row in rows]
+
+
+def write_sft_samples(
+    task: str, *, style: str, seed: int, batch_size: int, after: int, last: int, out: Path
+) -> None:
+    """Prompt and response of the SFT steps `after` + 1 to `last`, in the order of training."""
+    stream = tasks.module(task, "streams").id_stream("train", seed)
+    prompts = tasks.module(task, "prompts")
+    lines = (
+        json.dumps(
+            {
+                "prompt": prompts.prompt(problem, style),
+                "response": prompts.response(problem, style),
+            }
+        )
+        for problem in islice(stream, after * batch_size, last * batch_size)
+    )
+    write_text(out, "".join(f"{line}\n" for line in lines))
+
+
+def write_rl_problems(task: str, *, seed: int, count: int, out: Path) -> None:
+    """The first `count` problems of the `rl` fold's stream; updates draw from them."""
+    stream = tasks.module(task, "streams").id_stream("rl", seed)
+    rows = [problem.to_row() for problem in islice(stream, count)]
+    write_text(out, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+
+
+def write_data_card(
+    task: str, *, mixture: Mapping[str, float], suites: Sequence[Mapping[str, Any]], out: Path
+) -> None:
+    """What the base has seen, and which problems each stage may see, as a Markdown page."""
+    module = tasks.module(task, "problems")
+    counts = pd.Series(
+        [(problem.split, problem.fold) for split in module.SPLITS
+         for problem in module.generate(split, 1, EVALUATION_SEED)]
+    ).value_counts()  # fmt: skip
+    lines = [
+        f"# Data card: {task}",
+        "",
+        "Folds are disjoint sets of number sets: SFT sees only `train`, RL only `rl`, landmarks are",
+        "chosen on `selection`, tables report `test`. The finding is about fine-tuning: the base",
+        "below knows plain solving of every number set from pretraining, has seen the answer format",
+        "only in a trace, and never saw the rule of the `ood` split.",
+        "",
+        "| pretraining sample | share |",
+        "|---|---|",
+        *(f"| {kind} | {share:g} |" for kind, share in mixture.items()),
+        "",
+        "| split | fold | number sets |",
+        "|---|---|---|",
+        *(f"| {split} | {fold} | {counts[split, fold]} |" for split, fold in sorted(counts.index)),
+        "",
+        "| evaluated split | fold | deals a set | at most |",
+        "|---|---|---|---|",
+        *(
+            f"| {suite['split']} | {suite['fold']} | {suite['orders']} | {suite['limit'] or 'all'} |"
+            for suite in suites
+        ),
+    ]
+    write_text(out, "\n".join(lines) + "\n")
+
+
+def read_jsonl(path: Path) -> Iterable[dict[str, Any]]:
+    """The lines of a JSON lines file."""
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file aside and move it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}")
+    aside.write_text(text, encoding="utf-8")
+    os.replace(aside, path)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""Evaluation of a checkpoint on the study's problems."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from derotate import checkpoints, tasks
+from derotate.evaluation import Decoding, Item, evaluate, write
+from derotate.stages.data import read_problems
+
+if TYPE_CHECKING:
+    from derotate.config import Evaluation
+
+
+def items(task: str, style: str, problems: Path) -> list[Item]:
+    """The problems as evaluation wants them: prompt, reference answer, grader."""
+    prompts, answers = tasks.module(task, "prompts"), tasks.module(task, "answers")
+
+    def item(problem: Any) -> Item:
+        def grade(response: str) -> tuple[bool, str]:
+            verdict = answers.grade(problem, response, style)
+            return verdict.correct, str(verdict.kind)
+
+        return Item(
+            problem=problem.name,
+            split=problem.split,
+            fold=problem.fold,
+            cluster=problem.cluster,
+            prompt=prompts.prompt(problem, style),
+            reference=prompts.response(problem, style),
+            grade=grade,
+        )
+
+    return [item(problem) for problem in read_problems(task, problems)]
+
+
+def evaluate_model(
+    model: Any,
+    tokenizer: Any,
+    known: list[Item],
+    settings: Evaluation,
+    seed: int,
+    parquet: Path,
+    csv: Path,
+) -> None:
+    """Score a model that is in memory and write its rows."""
+    rows = evaluate(
+        model,
+        tokenizer,
+        known,
+        greedy=Decoding(settings.max_new_tokens, settings.batch_size),
+        samples=settings.samples,
+        sampled=frozenset(settings.sampled),
+        temperature=settings.temperature,
+        seed=seed,
+    )
+    write(rows, parquet, csv)
+
+
+def evaluate_checkpoint(
+    task: str,
+    *,
+    style: str,
+    checkpoint: Path,
+    problems: Path,
+    settings: Evaluation,
+    seed: int,
+    parquet: Path,
+    csv: Path,
+) -> None:
+    """Score a checkpoint on the problems of a file and write its rows."""
+    model, tokenizer = checkpoints.load(checkpoint)
+    evaluate_model(model, tokenizer, items(task, style, problems), settings, seed, parquet, csv)

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+"""The choice of `max_ood`: by greedy accuracy on the OOD selection fold and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from derotate.stages.data import write_text
+
+
+def selection_scores(evaluations: Mapping[int, Path]) -> dict[int, float]:
+    """Greedy OOD accuracy on the selection fold by SFT step, 0 to 1."""
+    return {step: _score(pd.read_parquet(path)) for step, path in sorted(evaluations.items())}
+
+
+def choose(evaluations: Mapping[int, Path], sft_end: int, out: Path) -> None:
+    """Write the landmarks of a run; the earliest step wins a tie."""
+    scores = selection_scores(evaluations)
+    best = max(scores, key=lambda step: (scores[step], -step))
+    landmarks = {"max_ood": best, "sft_end": sft_end, "selection_scores": scores}
+    write_text(out, json.dumps(landmarks, indent=2) + "\n")
+
+
+def max_ood(landmarks: Path) -> int:
+    """The step of `max_ood` in a landmarks file."""
+    return int(json.loads(landmarks.read_text(encoding="utf-8"))["max_ood"])
+
+
+def _score(rows: pd.DataFrame) -> float:
+    kept = rows.query("split == 'ood' and fold == 'selection' and decoding == 'greedy'")
+    return float(kept["correct"].mean())

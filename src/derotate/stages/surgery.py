@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+"""Evaluation of surgery variants. A variant lives in memory only: patient plus the recipe's edit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from derotate import checkpoints
+from derotate.evaluation import Item, reference_losses
+from derotate.spectral.recipes import Recipe
+from derotate.spectral.surgery import (
+    edit_norm,
+    edited_names,
+    edited_weights,
+    interpolation_for_loss,
+    interpolation_for_norm,
+)
+from derotate.spectral.svd import Factors, load_factors
+from derotate.stages.data import write_text
+from derotate.stages.evaluate import evaluate_model, items
+
+if TYPE_CHECKING:
+    from derotate.config import Evaluation
+
+State = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Donor and patient of a surgery: their weights and the factors of their matrices."""
+
+    donor: State
+    patient: State
+    donor_factors: Mapping[str, Factors]
+    patient_factors: Mapping[str, Factors]
+
+    @property
+    def sides(self) -> tuple[State, State, Mapping[str, Factors], Mapping[str, Factors]]:
+        """In the order that the spectral core takes them."""
+        return self.donor, self.patient, self.donor_factors, self.patient_factors
+
+    @classmethod
+    def read(
+        cls, donor: Path, patient: Path, donor_factors: Path, patient_factors: Path
+    ) -> Operation:
+        """From two checkpoint directories and their cached factors."""
+        return cls(
+            checkpoints.load_state(donor),
+            checkpoints.load_state(patient),
+            load_factors(donor_factors),
+            load_factors(patient_factors),
+        )
+
+
+def operate(model: Any, operation: Operation, recipe: Recipe, amount: float | None = None) -> float:
+    """Set the patient's weights in `model` and add the recipe's edit, in place.
+
+    Returns:
+        The Frobenius norm of the edit over all edited matrices.
+    """
+    model.load_state_dict(dict(operation.patient), strict=False)
+    parameters = dict(model.named_parameters())
+    square = 0.0
+    with torch.no_grad():
+        for name, weight, change in edited_weights(recipe, *operation.sides, amount=amount):
+            parameters[name].copy_(weight)
+            square += float(change.double().square().sum())
+    return square**0.5
+
+
+def matched_amount(
+    model: Any, tokenizer: Any, operation: Operation, recipe: Recipe, matched: Recipe,
+    known: list[Item], batch_size: int,
+) -> float | None:  # fmt: skip
+    """The amount of an interpolation that equals another recipe in norm or in ID loss.
+
+    Returns:
+        None where no amount in 0..1 has that loss: then there is no such control.
+    """
+    if recipe.reference is None:
+        raise ValueError(f"recipe {recipe.name}: has no match, expected norm: or id_loss:")
+    if recipe.reference[0] == "norm":
+        target = edit_norm(matched, *operation.sides)
+        names = edited_names(recipe, operation.patient)
+        return interpolation_for_norm(target, operation.donor, operation.patient, names)
+    id_items = [item for item in known if (item.split, item.fold) == ("id", "selection")]
+
+    def loss_of(edit: Recipe, amount: float | None) -> float:
+        operate(model, operation, edit, amount)
+        losses = reference_losses(model, tokenizer, id_items, batch_size)
+        return sum(losses) / len(losses)
+
+    return interpolation_for_loss(
+        lambda amount: loss_of(recipe, amount), loss_of(matched, None)
+    )
+
+
+def evaluate_variant(
+    task: str,
+    *,
+    style: str,
+    recipe: Recipe,
+    matched: Recipe | None,
+    checkpoint: Path,
+    operation: Operation,
+    problems: Path,
+    settings: Evaluation,
+    seed: int,
+    parquet: Path,
+    csv: Path,
+    facts: Path,
+) -> None:
+    """Make a variant in memory, score it, and write its rows and the facts of the edit.
+
+    The facts are the edit's norm, the distance of donor and patient over the edited matrices, how
+    far the variant is from a rollback of the same matrices, and the amount of an interpolation.
+    """
+    model, tokenizer = checkpoints.load(checkpoint)
+    known = items(task, style, problems)
+    amount = recipe.amount
+    if matched is not None:
+        amount = matched_amount(
+            model, tokenizer, operation, recipe, matched, known, settings.batch_size
+        )
+    impossible = matched is not None and amount is None
+    # Where no interpolation has the loss asked for, the nearest end stands in and is marked.
+    norm = operate(model, operation, recipe, 1.0 if impossible else amount)
+    distance, from_rollback = _distances(model, operation, recipe)
+    evaluate_model(model, tokenizer, known, settings, seed, parquet, csv)
+    write_text(
+        facts,
+        json.dumps(
+            {
+                "recipe": recipe.name,
+                "part": recipe.part,
+                "amount": 1.0 if impossible else amount,
+                "matched": not impossible if matched is not None else None,
+                "edit_norm": float(f"{norm:.6g}"),
+                "donor_distance": float(f"{distance:.6g}"),
+                "from_rollback": float(f"{from_rollback:.6g}"),
+            },
+            indent=2,
+        )
+        + "\n",
+    )
+
+
+def _distances(model: Any, operation: Operation, recipe: Recipe) -> tuple[float, float]:
+    """||W_t - W_b|| and ||W' - W_b|| over the edited matrices."""
+    parameters = dict(model.named_parameters())
+    donor_patient = variant_donor = 0.0
+    for name in edited_names(recipe, operation.patient):
+        donor = operation.donor[name].double()
+        donor_patient += float((operation.patient[name].double() - donor).square().sum())
+        variant_donor += float((parameters[name].detach().double() - donor).square().sum())
+    return donor_patient**0.5, variant_donor**0.5

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""All tables of a study, from its evaluations, logs and spectra. No torch: quick to redo."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from derotate.reporting import contrasts, logs, tables
+from derotate.reporting.files import markdown, write
+from derotate.spectral.recipes import Recipe
+from derotate.study import cell_of
+
+INTEGERS = ("seed", "start", "step", "donor")
+SHOWN = ("stages", "surgery", "contrasts", "picks", "rl_first_update")
+"""Tables that also come as Markdown, to be read as they are."""
+SPECTRAL_KEYS = ["base_seed", "seed", "pair", "kind", "against", "metric", "fraction", "index"]
+
+_RUN = re.compile(r".*/base-(\d+)/seed-(\d+)/")
+
+
+def gather(evaluations: Sequence[Path]) -> pd.DataFrame:
+    """The rows of many evaluations, each with the columns of its cell."""
+    parts = [pd.read_parquet(path).assign(**cell_of(str(path))) for path in evaluations]
+    rows = pd.concat([part.astype(dict.fromkeys(INTEGERS, "Int64")) for part in parts])
+    return rows.reset_index(drop=True)
+
+
+def read_landmarks(files: Sequence[Path], rl_end: tuple[str, int, int] | None) -> pd.DataFrame:
+    """One row a run: its landmarks; `rl_end` is algorithm, start and update, from the config."""
+    algorithm, start, step = rl_end or (None, None, None)
+    return pd.DataFrame(
+        [
+            {
+                **_run_of(path),
+                "max_ood": known["max_ood"],
+                "sft_end": known["sft_end"],
+                "rl_end_algorithm": algorithm,
+                "rl_end_start": start,
+                "rl_end_step": step,
+            }
+            for path in files
+            for known in [json.loads(path.read_text(encoding="utf-8"))]
+        ]
+    )
+
+
+def write_step_tables(evaluations: Sequence[Path], out: Path) -> None:
+    """The table behind the first figure: accuracy by SFT step."""
+    write(tables.accuracy_by_step(gather(evaluations)), out)
+
+
+def write_tables(
+    *,
+    evaluations: Sequence[Path],
+    landmarks: pd.DataFrame,
+    rl_logs: Sequence[Path],
+    spectra: Sequence[Path],
+    facts: Sequence[Path],
+    recipes: Sequence[Recipe],
+    folder: Path,
+) -> None:
+    """Write every table of the study to `folder`, as CSV, the main ones as Markdown too."""
+    rows = gather(evaluations)
+    accuracy, losses = tables.accuracy_by_step(rows), tables.loss_by_step(rows)
+    differences = contrasts.contrasts(rows, landmarks, recipes)
+    log = _concatenate(rl_logs)
+    advantages = _concatenate([path.with_name("advantages.csv") for path in rl_logs])
+    made = {
+        "accuracy_by_step": accuracy,
+        "loss_by_step": losses,
+        "errors_by_step": tables.errors_by_step(rows),
+        "picks": tables.picks(losses, accuracy),
+        "stages": tables.stages(rows, landmarks),
+        "contrasts": differences,
+        "surgery": contrasts.surgery_plane(differences, recipes),
+        "surgery_edits": _edits(facts),
+        "pass_at_k": tables.sampled_pass_at_k(rows),
+        "rl_log": logs.rl_log(log) if len(log) else log,
+        "rl_first_update": logs.rl_first_update(log) if len(log) else log,
+        "advantages": logs.advantages_by_start(advantages) if len(advantages) else advantages,
+        "spectra": _spectra(spectra),
+        "landmarks": landmarks,
+    }
+    for name, table in made.items():
+        write(table, folder / f"{name}.csv")
+    for name in SHOWN:
+        markdown(made[name], folder / f"{name}.md")
+
+
+def _run_of(path: Path) -> dict[str, int]:
+    found = _RUN.match(str(path))
+    if found is None:
+        raise ValueError(f"{path}: not the path of a run of a study")
+    return {"base_seed": int(found[1]), "seed": int(found[2])}
+
+
+def _concatenate(files: Sequence[Path]) -> pd.DataFrame:
+    """RL tables by update, each with its run, algorithm and start."""
+    parts = [
+        pd.read_csv(path).assign(
+            **_run_of(path),
+            algorithm=path.parent.parent.name,
+            start=int(path.parent.name.removeprefix("from-")),
+        )
+        for path in files
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _edits(files: Sequence[Path]) -> pd.DataFrame:
+    """How large each edit is, and how near it is to a rollback in disguise."""
+    table = pd.DataFrame(
+        [
+            {
+                **_run_of(path),
+                "operation": path.parent.name,
+                **json.loads(path.read_text(encoding="utf-8")),
+            }
+            for path in files
+        ]
+    )
+    if len(table):
+        table["norm_over_donor_distance"] = table["edit_norm"] / table["donor_distance"]
+        table["from_rollback_over_donor_distance"] = (
+            table["from_rollback"] / table["donor_distance"]
+        )
+    return table
+
+
+def _spectra(files: Sequence[Path]) -> pd.DataFrame:
+    """Spectral metrics by kind of matrix: mean and range over layers."""
+    parts = [
+        pd.read_parquet(path).assign(**_run_of(path), pair=path.stem.removeprefix("from-"))
+        for path in files
+    ]
+    if not parts:
+        return pd.DataFrame(columns=[*SPECTRAL_KEYS, "value", "low", "high"])
+    grouped = pd.concat(parts).groupby(SPECTRAL_KEYS, dropna=False)["value"]
+    return grouped.agg(value="mean", low="min", high="max").reset_index()

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""What the tiny base learns before any fine-tuning: skills of the game, not the game.
+
+A pretrained language model brings arithmetic and instruction reading to fine-tuning. The tiny base
+gets the same start from a mixture of four kinds of samples: plain solving over all number sets, card
+mapping under random rules, small arithmetic, and a trace of whole problems in the answer format. The
+exact OOD rule (J, Q, K = 11, 12, 13) never occurs, and whole problems only use the `train` and
+`trace` folds. The mixture is config and part of the data card.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+from derotate.tasks.general_points.problems import OOD_RULE, Problem, Rule, deal, fold_of
+from derotate.tasks.general_points.prompts import compact_prompt, compact_response
+from derotate.tasks.general_points.solver import solution_table
+from derotate.tasks.samples import Sample
+
+RULES: tuple[Rule, ...] = tuple(
+    rule for rule in product(range(10, 14), repeat=3) if rule != OOD_RULE
+)
+OTHER_TARGETS = tuple(target for target in range(10, 37) if target != 24)
+SHARE_OF_24 = 0.9  # of plain solving; the rest keeps the target a thing to read
+LARGEST_NUMBER = 36
+
+WORDS: tuple[str, ...] = (
+    *(str(number) for number in range(LARGEST_NUMBER + 1)),
+    *"JQK",
+    *"+-*/()=;",
+    *"rule cards numbers formula solve target compute wrong value unreadable".split(),
+)
+"""The words of the compact language, in the order of their token ids."""
+
+
+def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Iterator[Sample]:
+    """`count` samples of the mixture, a pure function of the shares and the seed.
+
+    Args:
+        shares: pairs of kind (plain, mapping, arithmetic, whole) and share.
+        seed: of the stream.
+        count: number of samples.
+    """
+    draw = random.Random(f"pretraining {seed}")
+    makers = {"plain": _Plain(), "mapping": _mapping, "arithmetic": _arithmetic, "whole": _Whole()}
+    kinds = [kind for kind, _ in shares]
+    weights = [share for _, share in shares]
+    for kind in draw.choices(kinds, weights, k=count):
+        yield makers[kind](draw)
+
+
+class _Plain:
+    """`solve target 24 ; numbers 3 8 3 8 ; formula` over every solvable number set."""
+
+    def __init__(self) -> None:
+        self._tables = {target: _solvable(target) for target in (24, *OTHER_TARGETS)}
+
+    def __call__(self, draw: random.Random) -> Sample:
+        target = 24 if draw.random() < SHARE_OF_24 else draw.choice(OTHER_TARGETS)
+        numbers, formula = draw.choice(self._tables[target])
+        shown = " ".join(map(str, draw.sample(numbers, len(numbers))))
+        return Sample(f"solve target {target} ; numbers {shown} ; formula", f"{formula} = {target}")
+
+
+class _Whole:
+    """A whole problem under a rule other than the OOD rule, from the `train` and `trace` folds."""
+
+    def __init__(self) -> None:
+        self._sets = [
+            (numbers, formula)
+            for numbers, formula in _solvable(24)
+            if fold_of(numbers) in ("train", "trace")
+        ]
+
+    def __call__(self, draw: random.Random) -> Sample:
+        while True:
+            numbers, formula = draw.choice(self._sets)
+            rule = draw.choice(RULES)
+            if all(number <= 10 or number in rule for number in numbers):
+                break
+        problem = _problem(deal(numbers, rule, draw), rule)
+        return Sample(compact_prompt(problem), compact_response(problem, formula))
+
+
+def _mapping(draw: random.Random) -> Sample:
+    """Cards to numbers under a random rule, cut before the formula: it must not teach to stop."""
+    ranks = [*(str(rank) for rank in range(1, 11)), "J", "Q", "K"]
+    problem = _problem(tuple(draw.choices(ranks, k=4)), draw.choice(RULES))
+    return Sample(compact_prompt(problem), " ".join(map(str, problem.numbers)), ends=False)
+
+
+def _arithmetic(draw: random.Random) -> Sample:
+    """One operation on two numbers whose result is a number the language has."""
+    while True:
+        left, right, operator = draw.randint(0, 36), draw.randint(1, 13), draw.choice("+-*/")
+        if operator == "/" and left % right:
+            continue
+        result = {
+            "+": left + right,
+            "-": left - right,
+            "*": left * right,
+            "/": left // right,
+        }[operator]
+        if 0 <= result <= LARGEST_NUMBER:
+            return Sample(f"compute {left} {operator} {right}", f"= {result}")
+
+
+def _problem(cards: tuple[str, ...], rule: Rule) -> Problem:
+    return Problem(name="", split="pretraining", fold="", cards=cards, rule=rule)
+
+
+def _solvable(target: int) -> list[tuple[tuple[int, ...], str]]:
+    return [
+        (numbers, formula)
+        for numbers, formula in solution_table(target).items()
+        if formula is not None
+    ]

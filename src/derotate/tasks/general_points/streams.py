@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""The endless order of ID hands that fine-tuning trains on: epochs of permutations, from a seed.
+
+A stream does not know where it ends, so a later SFT segment continues it and an earlier one keeps
+its samples.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import combinations_with_replacement, count
+
+from derotate.tasks.general_points.problems import (
+    FACES,
+    ID_RULE,
+    PLAIN_RANKS,
+    Problem,
+    cluster_of,
+    fold_of,
+    map_cards,
+    solvable_sets,
+)
+
+
+def hands(fold: str) -> list[tuple[str, ...]]:
+    """All hands of four ranks that map into a fold under the ID rule, J, Q, K and 10 told apart."""
+    solvable = set(solvable_sets(with_large=False))
+    return [
+        cards
+        for cards in combinations_with_replacement((*PLAIN_RANKS, *FACES), 4)
+        if (numbers := tuple(sorted(map_cards(cards, ID_RULE)))) in solvable
+        and fold_of(numbers) == fold
+    ]
+
+
+def id_stream(fold: str, seed: int) -> Iterator[Problem]:
+    """ID problems of a fold for ever: each epoch is all hands, shuffled, their cards shuffled."""
+    known = hands(fold)
+    for epoch in count():
+        draw = random.Random(f"{fold} {seed} {epoch}")
+        for index, cards in enumerate(draw.sample(known, len(known))):
+            shuffled = tuple(draw.sample(cards, len(cards)))
+            yield Problem(
+                name=f"{fold}-{cluster_of(map_cards(cards, ID_RULE))}-{epoch}-{index}",
+                split="id",
+                fold=fold,
+                cards=shuffled,
+                rule=ID_RULE,
+            )

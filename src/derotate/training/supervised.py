@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""Supervised training on prompt and completion, by trl's SFTTrainer: the base and every SFT segment.
+
+Samples come in the order in which they are trained on; nothing is shuffled here, since the order of
+an SFT run is a file. A run starts from a model or resumes the state that the segment before left
+(weights, optimizer, schedule, random numbers), and then equals a run that was never cut, bit for bit.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from datasets import Dataset
+from transformers import TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from derotate import checkpoints
+from derotate.tasks.samples import Sample
+
+IGNORED = -100
+"""Label of a token without loss."""
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How the weights move. The schedule is linear warm-up, then constant or a cosine to zero."""
+
+    learning_rate: float
+    batch_size: int
+    warmup_steps: int
+    schedule: Literal["constant_with_warmup", "cosine"]
+    seed: int
+
+
+class SaveAtSteps(TrainerCallback):
+    """Leaves a checkpoint after each of the named steps."""
+
+    def __init__(self, directories: Mapping[int, Path], tokenizer: Any) -> None:
+        self._directories = directories
+        self._tokenizer = tokenizer
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Save if the step that just ended is one of the named ones."""
+        directory = self._directories.get(state.global_step)
+        if directory is not None:
+            checkpoints.save(kwargs["model"], self._tokenizer, directory)
+
+
+def train(
+    *,
+    model: Any,
+    tokenizer: Any,
+    samples: Sequence[Sample],
+    optimisation: Optimisation,
+    directories: Mapping[int, Path],
+    log: Path,
+    resume_from: Path | None = None,
+    state: Path | None = None,
+) -> None:
+    """Train on `samples` in their order, up to the last of the named steps.
+
+    Args:
+        model: start of the training; its weights are replaced by those of `resume_from`.
+        tokenizer: of the model.
+        samples: `batch_size` a step, for just the steps of this call.
+        optimisation: rate, batch, schedule, seed.
+        directories: step -> checkpoint directory; the last step ends the training.
+        log: CSV of step, loss, learning rate, gradient norm.
+        resume_from: state directory that an earlier call left.
+        state: where to leave the state for a later call; None keeps none.
+    """
+    stop = max(directories)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".trainer-", dir=log.parent))
+    arguments = SFTConfig(
+        output_dir=str(aside),
+        max_steps=stop,
+        per_device_train_batch_size=optimisation.batch_size,
+        learning_rate=optimisation.learning_rate,
+        lr_scheduler_type=optimisation.schedule,
+        warmup_steps=optimisation.warmup_steps,
+        weight_decay=0.0,
+        train_sampling_strategy="sequential",
+        ignore_data_skip=True,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+        gradient_checkpointing=False,
+        bf16=False,
+        use_cpu=not _has_gpu(),
+        dataloader_pin_memory=False,
+        save_strategy="steps" if state else "no",
+        save_steps=stop,
+        logging_steps=10,
+        report_to="none",
+        disable_tqdm=True,
+        seed=optimisation.seed,
+    )
+    try:
+        trainer = SFTTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=_dataset(tokenizer, samples),
+            processing_class=tokenizer,
+            callbacks=[SaveAtSteps(directories, tokenizer)],
+        )
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        if state:
+            shutil.rmtree(state, ignore_errors=True)
+            os.replace(aside / f"checkpoint-{stop}", state)
+        _write_log(trainer.state.log_history, log)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _dataset(tokenizer: Any, samples: Sequence[Sample]) -> Dataset:
+    """Token ids and labels; the loss is on the completion and, where it ends, the end token."""
+    prompts = tokenizer([sample.prompt for sample in samples])["input_ids"]
+    completions = tokenizer(
+        [sample.completion for sample in samples], add_special_tokens=False
+    )["input_ids"]
+    ends = [[tokenizer.eos_token_id] if sample.ends else [] for sample in samples]
+    parts = list(zip(prompts, completions, ends, strict=True))
+    return Dataset.from_dict(
+        {
+            "input_ids": [prompt + text + end for prompt, text, end in parts],
+            "labels": [[IGNORED] * len(prompt) + text + end for prompt, text, end in parts],
+        }
+    )
+
+
+def _write_log(history: Sequence[Mapping[str, float]], log: Path) -> None:
+    columns = ["step", "loss", "learning_rate", "grad_norm"]
+    rows = pd.DataFrame([entry for entry in history if "loss" in entry], columns=columns)
+    aside = log.with_name(f".{log.name}")
+    rows.to_csv(aside, index=False, float_format="%.6g")
+    os.replace(aside, log)
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

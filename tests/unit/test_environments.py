@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""The lock, the direct requirements, the conda environments and the imports agree."""
+
+import ast
+import importlib.metadata
+import runpy
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVS = ROOT / "envs"
+LOCK = (ENVS / "requirements.lock").read_text(encoding="utf-8").splitlines()
+PINS = dict(line.split("==") for line in LOCK if not line.startswith("#"))
+TOOL = runpy.run_path(str(ENVS / "lock.py"))
+DIRECT = TOOL["direct_requirements"]((ENVS / "requirements.in").read_text(encoding="utf-8"))
+CONDA = sorted(ENVS.glob("*.yaml"))
+CODE = [
+    path
+    for folder in ("src", "workflow/scripts", "tests", "envs")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
+
+
+def test_the_lock_is_what_the_direct_requirements_need_as_installed_here() -> None:
+    assert [line for line in LOCK if not line.startswith("#")] == TOOL["pins"](DIRECT), "make lock"
+
+
+def test_the_lock_pins_releases_that_any_index_and_any_build_of_torch_can_serve() -> None:
+    assert list(PINS) == sorted(PINS)
+    assert [name for name in PINS if name != canonicalize_name(name)] == []
+    assert [pin for pin in PINS.values() if Version(pin).local or str(Version(pin)) != pin] == []
+
+
+def test_the_lock_supports_the_python_versions_that_the_package_names() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    supported = SpecifierSet(project["requires-python"])
+    assert [minor for minor in range(9, 16) if f"3.{minor}" in supported] == [11, 12, 13]
+    refusing = [
+        name
+        for name in PINS
+        for minor in (11, 12, 13)
+        if f"3.{minor}.0"
+        not in SpecifierSet(importlib.metadata.metadata(name).get("Requires-Python") or "")
+    ]
+    assert refusing == []
+
+
+@pytest.mark.parametrize("file", CONDA, ids=lambda file: file.stem)
+def test_a_conda_environment_has_the_pins_of_the_lock_and_one_python(file: Path) -> None:
+    environment = yaml.safe_load(file.read_text())
+    assert environment["channels"] == ["conda-forge", "nodefaults"]
+    python, pip, packages = environment["dependencies"]
+    assert (python, pip) == ("python=3.11", "pip")
+    pinned = dict(package.split("==") for package in packages["pip"])
+    assert pinned == {name: PINS[name] for name in pinned}
+    assert list(pinned) == sorted(pinned)
+    assert file.with_suffix(".post-deploy.sh").is_file()
+
+
+def third_party_imports(path: Path) -> set[str]:
+    """Top-level names that a file imports from elsewhere, at any depth."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names - set(sys.stdlib_module_names) - {"derotate"}
+
+
+def test_every_import_is_a_direct_requirement() -> None:
+    distributions = importlib.metadata.packages_distributions()
+    direct = {canonicalize_name(requirement.name) for requirement in DIRECT}
+    missing = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in CODE
+        for name in third_party_imports(path)
+        if not direct & {canonicalize_name(found) for found in distributions.get(name, ())}
+    }
+    assert sorted(missing) == [], "add to envs/requirements.in, then `make lock`"
+
+
+def test_requirements_are_plain_names_since_the_lock_alone_says_versions() -> None:
+    assert [str(line) for line in DIRECT if line != Requirement(line.name)] == []

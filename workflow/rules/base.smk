@@ -1,0 +1,30 @@
+"""The base.
+
+Needs nothing. Makes a tiny Llama for each base seed, trained on the pretraining mixture.
+"""
+
+
+rule base:
+    """Pretrain the tiny base on the task's mixture."""
+    output:
+        weights="<base>/base/model.safetensors",
+        config="<base>/base/config.json",
+        table="<base>/base/training.csv",
+    log:
+        "<base>/logs/base.log",
+    benchmark:
+        "<base>/benchmarks/base/base.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: CONFIG.base.threads
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        task=CONFIG.task,
+        model=CONFIG.model.model_dump(),
+        settings=CONFIG.base.model_dump(),
+        code=code_digest("derotate.stages.base", f"{TASK_PACKAGE}.pretraining"),
+        lock=LOCK,
+    script:
+        "../scripts/base.py"

@@ -1,0 +1,108 @@
+"""Problems and samples.
+
+Needs nothing. Makes the problems that every checkpoint answers (the same for all seeds), the samples
+of each SFT segment in their order of training, the problems of RL, and the data card.
+"""
+
+from derotate.provenance import code_digest, lock_digest
+
+LOCK = lock_digest()
+
+TASK_PACKAGE = f"derotate.tasks.{CONFIG.task}"
+PROBLEMS_CODE = code_digest("derotate.stages.data", f"{TASK_PACKAGE}.problems")
+STREAM_CODE = code_digest("derotate.stages.data", f"{TASK_PACKAGE}.streams")
+SAMPLES_CODE = code_digest(
+    "derotate.stages.data", f"{TASK_PACKAGE}.streams", f"{TASK_PACKAGE}.prompts"
+)
+SUITES = [suite.model_dump() for suite in CONFIG.evaluation.suites]
+
+
+rule problems:
+    """The problems of every evaluation suite."""
+    output:
+        "<task>/data/problems.csv",
+    log:
+        "<task>/logs/data/problems.log",
+    benchmark:
+        "<task>/benchmarks/rest/problems.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        task=CONFIG.task,
+        suites=SUITES,
+        code=PROBLEMS_CODE,
+    script:
+        "../scripts/problems.py"
+
+
+rule data_card:
+    """What the base has seen and which problems each stage may see."""
+    output:
+        report(
+            "<task>/data/card.md",
+            category="Data",
+            caption="../report/data_card.rst",
+            labels={"what": "data card"},
+        ),
+    log:
+        "<task>/logs/data/card.log",
+    benchmark:
+        "<task>/benchmarks/rest/card.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        task=CONFIG.task,
+        mixture=CONFIG.base.mixture.model_dump(),
+        suites=SUITES,
+        code=PROBLEMS_CODE,
+    script:
+        "../scripts/data_card.py"
+
+
+rule sft_samples:
+    """Prompts and responses of the SFT steps after `after` up to `last`, in order."""
+    output:
+        "<run>/sft/samples-{after}-{last}.jsonl",
+    log:
+        "<run>/logs/sft/samples-{after}-{last}.log",
+    benchmark:
+        "<run>/benchmarks/rest/samples-{after}-{last}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        task=CONFIG.task,
+        style=CONFIG.style,
+        batch_size=CONFIG.sft.batch_size,
+        code=SAMPLES_CODE,
+    script:
+        "../scripts/sft_samples.py"
+
+
+rule rl_problems:
+    """Problems of the `rl` fold, from which RL updates draw."""
+    output:
+        "<run>/rl/problems.csv",
+    log:
+        "<run>/logs/rl/problems.log",
+    benchmark:
+        "<run>/benchmarks/rest/rl-problems.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        task=CONFIG.task,
+        hands=CONFIG.rl.problems,
+        code=STREAM_CODE,
+    script:
+        "../scripts/rl_problems.py"

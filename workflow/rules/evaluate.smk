@@ -1,0 +1,64 @@
+"""Evaluation of checkpoints.
+
+Needs a checkpoint and the problems. Makes one table row a problem and attempt, as Parquet for the
+aggregates and as CSV to compare runs by.
+"""
+
+EVALUATION_CODE = code_digest(
+    "derotate.stages.evaluate", f"{TASK_PACKAGE}.prompts", f"{TASK_PACKAGE}.answers"
+)
+EVALUATION_SETTINGS = CONFIG.evaluation.model_dump(exclude={"suites"})
+
+
+rule evaluate_base:
+    """Score the base."""
+    input:
+        weights=PATHS.weights("base"),
+        problems=rules.problems.output[0],
+    output:
+        rows="<base>/evaluations/base.parquet",
+        csv="<base>/evaluations/base.csv",
+    log:
+        "<base>/logs/evaluation/base.log",
+    benchmark:
+        "<base>/benchmarks/evaluation/base.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: CONFIG.evaluation.threads
+    resources:
+        mem_mb=2500,
+        runtime=30,
+    params:
+        task=CONFIG.task,
+        style=CONFIG.style,
+        settings=EVALUATION_SETTINGS,
+        seed=0,
+        code=EVALUATION_CODE,
+        lock=LOCK,
+    script:
+        "../scripts/evaluate.py"
+
+
+def checkpoint_weights(wildcards):
+    """The weights behind the label of a checkpoint."""
+    return PATHS.weights(wildcards.label).format(**wildcards)
+
+
+use rule evaluate_base as evaluate with:
+    input:
+        weights=checkpoint_weights,
+        problems=rules.problems.output[0],
+    output:
+        rows="<run>/evaluations/{label}.parquet",
+        csv="<run>/evaluations/{label}.csv",
+    log:
+        "<run>/logs/evaluation/{label}.log",
+    benchmark:
+        "<run>/benchmarks/evaluation/{label}.tsv"
+    params:
+        task=CONFIG.task,
+        style=CONFIG.style,
+        settings=EVALUATION_SETTINGS,
+        seed=lambda wildcards: int(wildcards.seed),
+        code=EVALUATION_CODE,
+        lock=LOCK,

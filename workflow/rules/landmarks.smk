@@ -1,0 +1,42 @@
+"""Landmarks.
+
+Needs the evaluations of all SFT checkpoints. Chooses `max_ood` on the selection fold. This is a
+checkpoint rule: aggregates ask it, through input functions, which cells they need. Nothing else
+depends on it, so a new candidate that does not win reruns no training, surgery or spectra.
+"""
+
+from pathlib import Path
+
+from derotate import study
+from derotate.stages.landmarks import max_ood
+
+RUNS = study.runs(CONFIG)
+
+
+checkpoint landmarks:
+    """Choose max_ood from the selection scores of the SFT checkpoints."""
+    input:
+        [f"<run>/evaluations/sft-{step}.parquet" for step in CONFIG.sft.steps],
+    output:
+        "<run>/landmarks.json",
+    log:
+        "<run>/logs/landmarks.log",
+    benchmark:
+        "<run>/benchmarks/rest/landmarks.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        steps=list(CONFIG.sft.steps),
+        sft_end=CONFIG.landmarks.sft_end,
+        code=code_digest("derotate.stages.landmarks"),
+    script:
+        "../scripts/landmarks.py"
+
+
+def chosen(run):
+    """The step of max_ood of a run; Snakemake makes the landmarks first where they are missing."""
+    made = checkpoints.landmarks.get(base_seed=run.base_seed, seed=run.seed)
+    return max_ood(Path(str(made.output)))

@@ -1,0 +1,170 @@
+"""Tables and figures.
+
+Needs evaluations, RL logs and spectra. Makes tables as CSV (and Markdown), figures as PNG and PDF.
+Aggregates alone ask for the landmarks; figures are drawn from tables, so they are quick to redo.
+"""
+
+
+FIGURES_CODE = code_digest("derotate.stages.figures")
+TABLES_CODE = code_digest("derotate.stages.tables")
+TABLES = "accuracy_by_step loss_by_step errors_by_step picks stages contrasts surgery".split()
+TABLES += "surgery_edits pass_at_k rl_log rl_first_update advantages spectra landmarks".split()
+CAPTIONS = {
+    "sft_and_rl": ("Forgetting and healing", "accuracy by SFT step, with RL from each start"),
+    "losses": ("Forgetting and healing", "losses by step and what they would pick"),
+    "errors_by_step": ("Forgetting and healing", "kinds of error by step"),
+    "stages": ("Forgetting and healing", "base, max_ood, sft_end, rl_end"),
+    "surgery": ("Surgery", "ID lost and OOD gained"),
+    "singular_values": ("Spectra", "singular values, donor to patient"),
+    "angles": ("Spectra", "principal angles beside their nulls"),
+    "advantages": ("Reinforcement learning", "advantages by start"),
+    "rl_curves": ("Reinforcement learning", "reward, entropy and KL by update"),
+}
+
+
+def paths_of(run, kind, *names):
+    """One path of a run."""
+    return getattr(study.Paths.of(CONFIG, run), kind)(*names)
+
+
+def step_evaluations(rl):
+    """Evaluations of the base, of every SFT step and, if asked, of every RL run."""
+    return list(
+        dict.fromkeys(
+            paths_of(run, "evaluation", label)
+            for run in RUNS
+            for label in study.trained_labels(CONFIG, rl=rl)
+        )
+    )
+
+
+def surgery_evaluations(wildcards):
+    """Evaluations of all surgery variants, whose donor is known once the landmarks are."""
+    return [
+        paths_of(run, "surgery", cell.donor, cell.patient, cell.recipe)
+        for run in RUNS
+        for cell in study.variants(CONFIG, chosen(run))
+    ]
+
+
+def surgery_facts(wildcards):
+    """Facts of all edits."""
+    return [path.removesuffix(".parquet") + ".json" for path in surgery_evaluations(wildcards)]
+
+
+def spectral_tables(wildcards):
+    """Spectral tables of all pairs."""
+    return [
+        paths_of(run, "spectra", *labels)
+        for run in RUNS
+        for labels in study.spectral_pairs(CONFIG, chosen(run))
+    ]
+
+
+def rl_end():
+    """Algorithm, start and update of `rl_end`; None without RL."""
+    if not CONFIG.rl.runs:
+        return None
+    end = CONFIG.landmarks.rl_end
+    return (end.algorithm, end.start, int(study.rl_label(CONFIG, end.algorithm, end.start).split("-")[-1]))
+
+
+rule accuracy_by_step:
+    """Accuracy by SFT step: the first thing to look at, before any RL is done."""
+    input:
+        evaluations=step_evaluations(rl=False),
+    output:
+        table="<study>/tables/sft_accuracy_by_step.csv",
+        png=report(
+            "<study>/figures/accuracy_by_step.png",
+            category="Forgetting and healing",
+            caption="../report/accuracy_by_step.rst",
+            labels={"figure": "accuracy by SFT step"},
+        ),
+        pdf="<study>/figures/accuracy_by_step.pdf",
+    log:
+        "<study>/logs/accuracy_by_step.log",
+    benchmark:
+        "<study>/benchmarks/rest/accuracy_by_step.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    localrule: True
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=FIGURES_CODE + TABLES_CODE,
+    script:
+        "../scripts/accuracy_by_step.py"
+
+
+rule tables:
+    """Every table of the study."""
+    input:
+        evaluations=step_evaluations(rl=True),
+        surgery=surgery_evaluations,
+        facts=surgery_facts,
+        landmarks=[f"{study.Paths.of(CONFIG, run).run}/landmarks.json" for run in RUNS],
+        rl_logs=[
+            f"{study.Paths.of(CONFIG, run).run}/rl/{algorithm}/from-{start}/log.csv"
+            for run in RUNS
+            for algorithm, start in study.rl_starts(CONFIG)
+        ],
+        spectra=spectral_tables,
+    output:
+        csv=expand("<study>/tables/{table}.csv", table=TABLES),
+        stages=report(
+            "<study>/tables/stages.md",
+            category="Forgetting and healing",
+            caption="../report/stages_table.rst",
+            labels={"figure": "table of stages"},
+        ),
+        contrasts="<study>/tables/contrasts.md",
+        surgery="<study>/tables/surgery.md",
+    log:
+        "<study>/logs/tables.log",
+    benchmark:
+        "<study>/benchmarks/rest/tables.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    localrule: True
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        recipes=[recipe.model_dump(exclude_defaults=True) for recipe in CONFIG.surgery.recipes],
+        rl_end=rl_end(),
+        code=TABLES_CODE,
+    script:
+        "../scripts/tables.py"
+
+
+rule figures:
+    """Every figure of the study but the first."""
+    input:
+        rules.tables.output.csv,
+    output:
+        [
+            report(
+                f"<study>/figures/{figure}.png",
+                category=category,
+                caption=f"../report/{figure}.rst",
+                labels={"figure": title},
+            )
+            for figure, (category, title) in CAPTIONS.items()
+        ],
+        [f"<study>/figures/{figure}.pdf" for figure in CAPTIONS],
+    log:
+        "<study>/logs/figures.log",
+    benchmark:
+        "<study>/benchmarks/rest/figures.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    localrule: True
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=FIGURES_CODE,
+    script:
+        "../scripts/figures.py"

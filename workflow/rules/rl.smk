@@ -1,0 +1,38 @@
+"""Reinforcement learning.
+
+Needs an SFT checkpoint and the problems of the `rl` fold. Makes the last checkpoint of each run of
+the grid, its log by update and its histogram of advantages.
+"""
+
+
+rule grpo:
+    """GRPO from one SFT checkpoint, by trl."""
+    input:
+        weights="<run>/sft/step-{start}/model.safetensors",
+        problems=rules.rl_problems.output[0],
+    output:
+        weights=f"<run>/rl/grpo/from-{{start}}/step-{CONFIG.rl.grpo.updates}/model.safetensors",
+        config=f"<run>/rl/grpo/from-{{start}}/step-{CONFIG.rl.grpo.updates}/config.json",
+        table="<run>/rl/grpo/from-{start}/log.csv",
+        advantages="<run>/rl/grpo/from-{start}/advantages.csv",
+    log:
+        "<run>/logs/rl/grpo-from-{start}.log",
+    benchmark:
+        "<run>/benchmarks/rl/grpo-from-{start}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: CONFIG.rl.grpo.threads
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        task=CONFIG.task,
+        style=CONFIG.style,
+        settings=CONFIG.rl.grpo.model_dump(),
+        max_new_tokens=CONFIG.evaluation.max_new_tokens,
+        code=code_digest(
+            "derotate.stages.rl", f"{TASK_PACKAGE}.prompts", f"{TASK_PACKAGE}.rewards"
+        ),
+        lock=LOCK,
+    script:
+        "../scripts/grpo.py"

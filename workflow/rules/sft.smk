@@ -1,0 +1,45 @@
+"""Supervised fine-tuning.
+
+Needs the base and the samples. Makes the checkpoints of each segment; a segment resumes the state
+that the one before left, so segments can be added later. Only the newest state is kept.
+"""
+
+SFT_CODE = code_digest("derotate.stages.sft")
+SEGMENTS = list(zip((0, *(segment[-1] for segment in CONFIG.sft.segments)), CONFIG.sft.segments))
+
+for after, steps in SEGMENTS:
+
+    rule:
+        name:
+            f"sft_to_{steps[-1]}"
+        # Train one SFT segment and leave its checkpoints.
+        input:
+            base=rules.base.output.weights,
+            samples=f"<run>/sft/samples-{after}-{steps[-1]}.jsonl",
+            state=f"<run>/sft/state-{after}" if after else [],
+        output:
+            weights=[f"<run>/sft/step-{step}/model.safetensors" for step in steps],
+            config=[f"<run>/sft/step-{step}/config.json" for step in steps],
+            table=f"<run>/sft/training-{steps[-1]}.csv",
+            state=(
+                directory(f"<run>/sft/state-{steps[-1]}")
+                if steps == CONFIG.sft.segments[-1]
+                else temp(directory(f"<run>/sft/state-{steps[-1]}"))
+            ),
+        log:
+            f"<run>/logs/sft/to-{steps[-1]}.log",
+        benchmark:
+            f"<run>/benchmarks/sft/to-{steps[-1]}.tsv"
+        conda:
+            "../../envs/train.yaml"
+        threads: CONFIG.sft.threads
+        resources:
+            mem_mb=3000,
+            runtime=60,
+        params:
+            steps=list(steps),
+            optimisation=CONFIG.sft.model_dump(exclude={"segments"}),
+            code=SFT_CODE,
+            lock=LOCK,
+        script:
+            "../scripts/sft.py"

@@ -1,0 +1,81 @@
+"""Spectra.
+
+Needs checkpoints. Makes one singular value decomposition a checkpoint and matrix, guarded against
+random weights, and from two of them the spectral table of a pair with its nulls.
+"""
+
+FACTORS_CODE = code_digest("derotate.stages.factors")
+
+
+rule base_factors:
+    """Decompose the base's matrices; refuse weights that look random."""
+    input:
+        weights=PATHS.weights("base"),
+    output:
+        factors="<base>/factors/base.safetensors",
+        guards="<base>/factors/base-guards.csv",
+    log:
+        "<base>/logs/surgery/factors-base.log",
+    benchmark:
+        "<base>/benchmarks/surgery/factors-base.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: CONFIG.surgery.threads
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        guards=CONFIG.guards.model_dump(),
+        threads=CONFIG.surgery.threads,
+        code=FACTORS_CODE,
+        lock=LOCK,
+    script:
+        "../scripts/factors.py"
+
+
+use rule base_factors as factors with:
+    input:
+        weights=checkpoint_weights,
+        reference=PATHS.weights("base"),
+    output:
+        factors="<run>/factors/{label}.safetensors",
+        guards="<run>/factors/{label}-guards.csv",
+    log:
+        "<run>/logs/surgery/factors-{label}.log",
+    benchmark:
+        "<run>/benchmarks/surgery/factors-{label}.tsv"
+
+
+def pair(kind):
+    """An input function: `kind` ("weights" or "factors") of donor and patient."""
+
+    def paths(wildcards):
+        path = getattr(PATHS, kind)
+        return [path(label).format(**wildcards) for label in (wildcards.donor, wildcards.patient)]
+
+    return paths
+
+
+rule spectra:
+    """Values, angles and energies of a pair of checkpoints, beside their nulls."""
+    input:
+        weights=pair("weights"),
+        factors=pair("factors"),
+    output:
+        "<run>/spectra/from-{donor}-to-{patient}.parquet",
+    log:
+        "<run>/logs/surgery/spectra-{donor}-{patient}.log",
+    benchmark:
+        "<run>/benchmarks/surgery/spectra-{donor}-{patient}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: CONFIG.surgery.threads
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        threads=CONFIG.surgery.threads,
+        code=code_digest("derotate.stages.spectra"),
+        lock=LOCK,
+    script:
+        "../scripts/spectra.py"

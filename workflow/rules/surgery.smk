@@ -1,0 +1,58 @@
+"""Surgery.
+
+Needs donor and patient with their factors. Makes the evaluation of a recipe; the variant itself
+lives in memory only. Paths name steps, never landmarks.
+"""
+
+SURGERY_CODE = code_digest(
+    "derotate.stages.surgery", f"{TASK_PACKAGE}.prompts", f"{TASK_PACKAGE}.answers"
+)
+
+
+def donor_of(wildcards):
+    """The label of the donor: the wrong-donor control takes the base instead."""
+    return "base" if RECIPES[wildcards.recipe].donor == "base" else wildcards.donor
+
+
+RECIPES = {recipe.name: recipe for recipe in CONFIG.surgery.recipes}
+
+
+def operated(kind):
+    """An input function: `kind` of the donor that the recipe really uses, and of the patient."""
+
+    def paths(wildcards):
+        path = getattr(PATHS, kind)
+        return [path(label).format(**wildcards) for label in (donor_of(wildcards), wildcards.patient)]
+
+    return paths
+
+
+rule surgery:
+    """Make one surgery variant in memory and score it."""
+    input:
+        weights=operated("weights"),
+        factors=operated("factors"),
+        problems=rules.problems.output[0],
+    output:
+        rows="<run>/evaluations/surgery/from-{donor}-into-{patient}/{recipe}.parquet",
+        csv="<run>/evaluations/surgery/from-{donor}-into-{patient}/{recipe}.csv",
+        facts="<run>/evaluations/surgery/from-{donor}-into-{patient}/{recipe}.json",
+    log:
+        "<run>/logs/surgery/from-{donor}-into-{patient}/{recipe}.log",
+    benchmark:
+        "<run>/benchmarks/evaluation/from-{donor}-into-{patient}/{recipe}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: CONFIG.surgery.threads
+    resources:
+        mem_mb=2500,
+        runtime=30,
+    params:
+        task=CONFIG.task,
+        style=CONFIG.style,
+        recipe=lambda wildcards: study.recipe_named(CONFIG, wildcards.recipe),
+        settings=EVALUATION_SETTINGS,
+        code=SURGERY_CODE,
+        lock=LOCK,
+    script:
+        "../scripts/surgery.py"

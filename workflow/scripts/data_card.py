@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+"""Write the data card."""
+
+from pathlib import Path
+
+from derotate import runtime
+
+runtime.start(snakemake.log[0])
+
+from derotate.stages.data import write_data_card
+
+write_data_card(
+    snakemake.params.task,
+    mixture=snakemake.params.mixture,
+    suites=snakemake.params.suites,
+    out=Path(snakemake.output[0]),
+)

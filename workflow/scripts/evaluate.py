@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+"""Score one checkpoint."""
+
+from pathlib import Path
+
+from derotate import runtime
+
+runtime.start(snakemake.log[0], snakemake.params.settings["threads"])
+
+from derotate.config import Evaluation
+from derotate.stages.evaluate import evaluate_checkpoint
+
+evaluate_checkpoint(
+    snakemake.params.task,
+    style=snakemake.params.style,
+    checkpoint=Path(snakemake.input.weights).parent,
+    problems=Path(snakemake.input.problems),
+    settings=Evaluation(**snakemake.params.settings),
+    seed=snakemake.params.seed,
+    parquet=Path(snakemake.output.rows),
+    csv=Path(snakemake.output.csv),
+)

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: MIT
+"""Draw every figure of the study but the first."""
+
+from pathlib import Path
+
+from derotate import runtime
+
+runtime.start(snakemake.log[0])
+
+from derotate.stages.figures import draw_figures
+
+draw_figures(Path(snakemake.input[0]).parent, Path(snakemake.output[0]).parent)

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: MIT
+"""Write the problems that every checkpoint answers."""
+
+from pathlib import Path
+
+from derotate import runtime
+
+runtime.start(snakemake.log[0])
+
+from derotate.stages.data import write_problems
+
+write_problems(snakemake.params.task, snakemake.params.suites, Path(snakemake.output[0]))

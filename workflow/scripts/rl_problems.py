@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+"""Write the problems that RL draws from."""
+
+from pathlib import Path
+
+from derotate import runtime
+
+runtime.start(snakemake.log[0])
+
+from derotate.stages.data import write_rl_problems
+
+write_rl_problems(
+    snakemake.params.task,
+    seed=int(snakemake.wildcards.seed),
+    count=snakemake.params.hands,
+    out=Path(snakemake.output[0]),
+)

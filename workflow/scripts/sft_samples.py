@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+"""Write the samples of one SFT segment."""
+
+from pathlib import Path
+
+from derotate import runtime
+
+runtime.start(snakemake.log[0])
+
+from derotate.stages.data import write_sft_samples
+
+write_sft_samples(
+    snakemake.params.task,
+    style=snakemake.params.style,
+    seed=int(snakemake.wildcards.seed),
+    batch_size=snakemake.params.batch_size,
+    after=int(snakemake.wildcards.after),
+    last=int(snakemake.wildcards.last),
+    out=Path(snakemake.output[0]),
+)

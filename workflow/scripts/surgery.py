@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+"""Make one surgery variant in memory and score it."""
+
+from pathlib import Path
+
+from derotate import runtime
+
+runtime.start(snakemake.log[0], snakemake.params.settings["threads"])
+
+from derotate.config import Evaluation
+from derotate.spectral.recipes import Recipe
+from derotate.stages.surgery import Operation, evaluate_variant
+
+recipe, matched = snakemake.params.recipe["recipe"], snakemake.params.recipe["matched"]
+donor, patient = (Path(weights).parent for weights in snakemake.input.weights)
+evaluate_variant(
+    snakemake.params.task,
+    style=snakemake.params.style,
+    recipe=Recipe(**recipe),
+    matched=Recipe(**matched) if matched else None,
+    checkpoint=patient,
+    operation=Operation.read(donor, patient, *map(Path, snakemake.input.factors)),
+    problems=Path(snakemake.input.problems),
+    settings=Evaluation(**snakemake.params.settings),
+    seed=int(snakemake.wildcards.seed),
+    parquet=Path(snakemake.output.rows),
+    csv=Path(snakemake.output.csv),
+    facts=Path(snakemake.output.facts),
+)

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: MIT
+"""Write every table of the study."""
+
+from pathlib import Path
+
+from derotate import runtime
+
+runtime.start(snakemake.log[0])
+
+from derotate.spectral.recipes import Recipe
+from derotate.stages.tables import read_landmarks, write_tables
+
+
+def paths(name):
+    """The input files of a name."""
+    return [Path(path) for path in snakemake.input.get(name)]
+
+
+write_tables(
+    evaluations=paths("evaluations") + paths("surgery"),
+    landmarks=read_landmarks(paths("landmarks"), snakemake.params.rl_end),
+    rl_logs=paths("rl_logs"),
+    spectra=paths("spectra"),
+    facts=paths("facts"),
+    recipes=[Recipe(**recipe) for recipe in snakemake.params.recipes],
+    folder=Path(snakemake.output.stages).parent,
+)
