@@ -75,6 +75,10 @@ report: setup  ## write the self-contained report of the demo to results/demo/re
 	@$(RUN) --report results/demo/report.html $(CONFIG)
 	@echo "Report: results/demo/report.html"
 
+.PHONY: explore
+explore: setup  ## look before you train: a page about a trained pair (under a minute)
+	@$(BIN)/derotate explore
+
 .PHONY: test
 test: setup  ## run the tests that are not slow (under 10 minutes)
 	@$(BIN)/python -m pytest -q -m "not slow" $(TESTS)

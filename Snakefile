@@ -5,13 +5,16 @@ data -> base -> sft -> evaluate -> landmarks -> rl -> evaluate -> factors -> spe
 tables, figures. Start with `make demo`, or `snakemake --cores 2`; config/README.md lists the keys.
 """
 
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from derotate import config as typed
+from derotate import record
 from derotate.study import LABEL, Paths
 
 min_version("9.27")
+
+
+report: "workflow/report/workflow.rst"
 
 
 configfile: "config/demo.yaml"
@@ -20,7 +23,8 @@ configfile: "config/demo.yaml"
 try:
     CONFIG = typed.load(config)
 except typed.ConfigError as error:
-    raise WorkflowError(str(error)) from None
+    # Not a WorkflowError: the user shall see the line about the key, not where it was raised.
+    raise SystemExit(str(error)) from None
 
 # Patterns: the folders of a run keep {base_seed} and {seed} as wildcards.
 PATHS = Paths.of(CONFIG)
@@ -46,6 +50,7 @@ pathvars:
     run=PATHS.run,
 
 
+include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/base.smk"
 include: "workflow/rules/sft.smk"
@@ -64,3 +69,8 @@ rule all:
         rules.figures.output,
         rules.accuracy_by_step.output,
         rules.data_card.output,
+
+
+onstart:
+    # beside the results, for `derotate summary` and `derotate explore-export`
+    record.write(CONFIG)

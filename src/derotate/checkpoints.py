@@ -9,8 +9,6 @@ prefix left them in place without a word (papers.md 0.1).
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +16,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from derotate.scratch import scratch
+
 FILES = ("config.json", "model.safetensors")
 """What a rule declares of a checkpoint; the tokenizer and generation config lie beside them."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that must not be used; one line with the tensor, what was expected, the remedy."""
+    """A checkpoint that must not be used: one line with tensor, expectation and remedy."""
 
 
 def save(model: Any, tokenizer: Any, directory: Path) -> None:
@@ -32,14 +32,11 @@ def save(model: Any, tokenizer: Any, directory: Path) -> None:
     Each file is written in a sibling folder and moved over its namesake, the weights last.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
+    with scratch(directory) as aside:
         model.save_pretrained(aside, max_shard_size="1TB")
         tokenizer.save_pretrained(aside)
         for file in sorted(aside.iterdir(), key=lambda file: file.name == "model.safetensors"):
             os.replace(file, directory / file.name)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def load(directory: Path) -> tuple[Any, Any]:

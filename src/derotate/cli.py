@@ -14,6 +14,8 @@ from typing import Annotated, Final
 import typer
 
 BAD_INPUT: Final = 2
+PAIR: Final = Path("results/reference/pair")
+PAGE: Final = Path("results/explore.html")
 
 app = typer.Typer(
     help=__doc__.splitlines()[0],
@@ -132,6 +134,65 @@ def run(
 
     with _one_line(BusyError, code=1):
         run(arguments or [])
+
+
+@app.command()
+def summary(
+    folder: Annotated[Path, typer.Argument(help="Folder of a finished study, e.g. results/demo.")],
+) -> None:
+    """Print what a study found, what it took beside its budget, and where to look."""
+    from rich.console import Console
+
+    from derotate.config import ConfigError
+    from derotate.summary import StudyError, show
+
+    with _one_line(ConfigError, StudyError):
+        show(folder, Console())
+
+
+@app.command()
+def explore(
+    pair: Annotated[Path, typer.Option(help="A pair: checkpoints, problems, tables.")] = PAIR,
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = PAGE,
+    recipe: Annotated[str, typer.Option(help="The surgery to do.")] = "directions-top20",
+    donor: Annotated[Path | None, typer.Option(help="A checkpoint of your own as donor.")] = None,
+    patient: Annotated[
+        Path | None, typer.Option(help="A checkpoint of your own as patient.")
+    ] = None,
+    style: Annotated[
+        str | None, typer.Option(help="Prompts: compact, or natural for pretrained models.")
+    ] = None,
+) -> None:
+    """Look before you train: a page about a trained pair, with one surgery done on the spot."""
+    from rich.console import Console
+
+    from derotate.checkpoints import CheckpointError
+    from derotate.config import ConfigError
+    from derotate.explore.pair import PairError
+    from derotate.explore.show import explore
+    from derotate.spectral.guards import GuardError
+
+    with _one_line(PairError, ConfigError, CheckpointError, GuardError):
+        explore(pair, out, Console(), recipe_name=recipe, donor=donor, patient=patient, style=style)
+
+
+@app.command()
+def explore_export(
+    study: Annotated[Path, typer.Argument(help="Folder of a finished study, e.g. results/demo.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the pair.")] = PAIR,
+    base_seed: Annotated[int | None, typer.Option(help="Of the run (default: the first).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the run (default: the first).")] = None,
+) -> None:
+    """Make the pair that `explore` shows from one run of a finished study."""
+    from derotate.checkpoints import CheckpointError
+    from derotate.config import ConfigError
+    from derotate.explore.export import chosen_run, export
+    from derotate.explore.pair import PairError
+
+    with _one_line(PairError, ConfigError, CheckpointError):
+        lost = export(study, out, chosen_run(study, base_seed, seed))
+    typer.echo(lost.to_string(index=False))
+    typer.echo(f"Pair: {out}")
 
 
 if __name__ == "__main__":

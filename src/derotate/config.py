@@ -2,7 +2,7 @@
 """The typed config of a study.
 
 One pydantic model per block. Descriptions and defaults live here and nowhere else: the documented
-default file (``config/demo.yaml``) and the JSON schema are generated from them (``derotate config``)
+default file (`config/demo.yaml`) and the JSON schema are generated from them by `derotate config`,
 and a test fails when they drift. Unknown keys are refused. Nothing here imports torch, since the
 config is read each time Snakemake plans.
 """
@@ -57,13 +57,13 @@ class TinyModel(Block):
 class Mixture(Block):
     """Shares of the pretraining samples of the base; they sum to 1. It is part of the data card."""
 
-    plain: Share = Field(0.72, description="`solve target T ; numbers ...` over all number sets")
+    plain: Share = Field(0.73, description="`solve target T ; numbers ...` over all number sets")
     mapping: Share = Field(
-        0.247, description="cards to numbers under random rules other than the OOD rule"
+        0.249, description="cards to numbers under random rules other than the OOD rule"
     )
-    arithmetic: Share = Field(0.03, description="one operation on two small numbers")
+    arithmetic: Share = Field(0.02, description="one operation on two small numbers")
     whole: Share = Field(
-        0.003, description="trace of the answer format: whole problems under those random rules"
+        0.001, description="trace of the answer format: whole problems under those random rules"
     )
 
     @model_validator(mode="after")
@@ -89,7 +89,7 @@ class Sft(Block):
     """Supervised fine-tuning on the ID rule, full parameters, as a chain of segments."""
 
     segments: tuple[tuple[Count, ...], ...] = Field(
-        ((20, 50, 100), (150, 200, 300), (400, 500)),
+        ((20, 40, 60), (80, 120, 200), (350, 600)),
         description="a list of segments, each the steps at which it leaves a checkpoint; a segment "
         "ends at its last step and resumes exactly where the one before ended",
     )
@@ -133,11 +133,14 @@ class Grpo(Block):
 
 
 class Ppo(Block):
-    """Turn-level PPO as the papers ran it: one action a response, a value head, GAE over attempts."""
+    """Turn-level PPO as the papers ran it: an action is a response, GAE goes over attempts."""
 
     learning_rate: Rate = Field(3e-5, description="constant (AdamW)")
     updates: Count = Field(30, description="number of updates")
-    prompts: Count = Field(256, description="problems an update; 1 attempt each equals GRPO's 32 x 8")
+    prompts: Count = Field(
+        256,
+        description="problems an update; with one attempt each as many responses as GRPO's 32 x 8",
+    )
     attempts: Count = Field(1, description="attempts a problem, each after the verifier's feedback")
     temperature: Annotated[float, Field(gt=0)] = Field(1.0, description="of the sampling")
     epochs: Count = Field(4, description="passes over the rollout of an update")
@@ -156,14 +159,14 @@ class RlRun(Block):
     """One RL run of the grid: an algorithm from some SFT steps."""
 
     algorithm: Literal["grpo", "ppo"] = Field("grpo", description="which block gives its settings")
-    starts: tuple[Count, ...] = Field((100, 300, 500), description="SFT steps to start from")
+    starts: tuple[Count, ...] = Field((60, 200, 600), description="SFT steps to start from")
 
 
 class RlEnd(Block):
     """The landmark `rl_end`: the RL result that the stage table shows."""
 
     algorithm: Literal["grpo", "ppo"] = Field("grpo", description="algorithm of that run")
-    start: Count = Field(500, description="its SFT step")
+    start: Count = Field(600, description="its SFT step")
 
 
 class Rl(Block):
@@ -178,8 +181,10 @@ class Rl(Block):
 class Landmarks(Block):
     """Checkpoints with a name. `max_ood` is chosen on the selection fold, the others are fixed."""
 
-    sft_end: Count = Field(500, description="SFT step that counts as the end of SFT")
-    rl_end: RlEnd = Field(default_factory=RlEnd, description="RL result that counts as the end of RL")
+    sft_end: Count = Field(600, description="SFT step that counts as the end of SFT")
+    rl_end: RlEnd = Field(
+        default_factory=RlEnd, description="RL result that counts as the end of RL"
+    )
 
 
 class Suite(Block):
@@ -208,12 +213,16 @@ class Evaluation(Block):
 
     suites: tuple[Suite, ...] = Field(DEFAULT_SUITES, description="the problems of an evaluation")
     samples: Annotated[int, Field(ge=0)] = Field(
-        4, description="independent samples a problem for pass@k (0: greedy answers only)"
+        2, description="independent samples a problem for pass@k (0: greedy answers only)"
     )
     sampled: tuple[tuple[Split, Fold], ...] = Field(
-        (("ood", "test"),), description="the suites that get those samples, as [split, fold]"
+        (("ood", "test"),),
+        description="the suites that get those samples and attempts, as [split, fold]",
     )
     temperature: Annotated[float, Field(gt=0)] = Field(1.0, description="of those samples")
+    attempts: Annotated[int, Field(ge=0)] = Field(
+        0, description="greedy attempts with feedback, for models trained to read it (0: none)"
+    )
     max_new_tokens: Count = Field(40, description="length limit of a response")
     batch_size: Count = Field(256, description="problems generated side by side")
     threads: Count = Field(1, description="torch threads")
@@ -229,7 +238,9 @@ DEFAULT_RECIPES = (
     Recipe(name="directions-top5", part="directions", band=_top(0.05)),
     Recipe(name="directions-top20", part="directions", band=_top(0.2)),
     Recipe(name="directions-all", part="directions", band=_top(1.0)),
-    Recipe(name="directions-top20-matched", part="directions", band=_top(0.2), pairing="similarity"),
+    Recipe(
+        name="directions-top20-matched", part="directions", band=_top(0.2), pairing="similarity"
+    ),
     Recipe(name="directions-top20-first-half", part="directions", band=_top(0.2), layers=(0, 1)),
     Recipe(name="both-top20", part="both", band=_top(0.2)),
     Recipe(name="aligned-top20", part="aligned", band=_top(0.2)),
@@ -316,11 +327,12 @@ class Config(Block):
                  f"a step of sft.segments ({known})")  # fmt: skip
         for run in self.rl.runs:
             for start in run.starts:
-                _require(start in steps, "rl.runs.starts", start, f"a step of sft.segments ({known})")
+                _require(start in steps, "rl.runs.starts", start, f"an SFT step ({known})")
         end = self.landmarks.rl_end
         runs = {(run.algorithm, start) for run in self.rl.runs for start in run.starts}
-        _require(not runs or (end.algorithm, end.start) in runs, "landmarks.rl_end",
-                 f"{end.algorithm} from {end.start}", "an algorithm and start of rl.runs")  # fmt: skip
+        ends = not runs or (end.algorithm, end.start) in runs
+        got = f"{end.algorithm} from {end.start}"
+        _require(ends, "landmarks.rl_end", got, "an algorithm and start of rl.runs")
         names = [recipe.name for recipe in self.surgery.recipes]
         check_recipes(self.surgery.recipes)
         for name in self.surgery.reverse:
@@ -333,7 +345,7 @@ class Config(Block):
         _require(("ood", "selection") in suites, "evaluation.suites", "no ood selection",
                  "a suite of split ood and fold selection, since it chooses max_ood")  # fmt: skip
         for pair in self.evaluation.sampled:
-            _require(pair in suites, "evaluation.sampled", list(pair), "a suite of evaluation.suites")
+            _require(pair in suites, "evaluation.sampled", list(pair), "a suite")
         return self
 
 

@@ -34,6 +34,9 @@ class Item:
     prompt: str
     reference: str
     grade: Callable[[str], tuple[bool, str]]
+    """Whether a response is correct, and its kind of error."""
+    feedback: Callable[[str], str]
+    """What the verifier says of a wrong response, before the next attempt."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def reference_losses(
     for batch in _batches(tokenizer, [item.prompt for item in items], batch_size):
         prompts = tokenizer([items[i].prompt for i in batch])["input_ids"]
         answers = tokenizer([items[i].reference for i in batch], add_special_tokens=False)
-        answers = [ids + [tokenizer.eos_token_id] for ids in answers["input_ids"]]
+        answers = [[*ids, tokenizer.eos_token_id] for ids in answers["input_ids"]]
         width = max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True))
         ids = torch.full((len(batch), width), tokenizer.pad_token_id)
         mask = torch.zeros((len(batch), width), dtype=torch.long)
@@ -125,9 +128,10 @@ def evaluate(
     samples: int = 0,
     sampled: frozenset[tuple[str, str]] = frozenset(),
     temperature: float = 1.0,
+    attempts: int = 0,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Rows of one checkpoint: greedy answers with losses, and samples of the chosen suites.
+    """Rows of one checkpoint: greedy answers with losses, then more draws of the chosen suites.
 
     Args:
         model: causal language model in evaluation mode.
@@ -135,8 +139,9 @@ def evaluate(
         items: the problems, graded by their own `grade`.
         greedy: limits of a response.
         samples: independent samples for each problem of the `sampled` suites.
-        sampled: pairs of split and fold.
+        sampled: pairs of split and fold that get samples and attempts.
         temperature: of those samples.
+        attempts: greedy attempts, each after the verifier's feedback on the one before.
         seed: of those samples.
     """
     losses = reference_losses(model, tokenizer, items, greedy.batch_size)
@@ -155,7 +160,26 @@ def evaluate(
             _row(item, "sample", attempt, answer, float("nan"))
             for item, answer in zip(drawn, answers, strict=True)
         ]
+    rows += _attempts_with_feedback(model, tokenizer, drawn, greedy, attempts)
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _attempts_with_feedback(
+    model: Any, tokenizer: Any, items: Sequence[Item], decoding: Decoding, attempts: int
+) -> list[tuple[Any, ...]]:
+    """Rows of attempts until the first correct one; the context grows by response and feedback."""
+    rows = []
+    contexts = {index: item.prompt for index, item in enumerate(items)}
+    for attempt in range(attempts):
+        answers = respond(model, tokenizer, list(contexts.values()), decoding)
+        for index, answer in zip(list(contexts), answers, strict=True):
+            row = _row(items[index], "feedback", attempt, answer, float("nan"))
+            rows.append(row)
+            if row[COLUMNS.index("correct")]:
+                del contexts[index]
+            else:
+                contexts[index] += f" {answer} {items[index].feedback(answer)}"
+    return rows
 
 
 def draw_seed(seed: int, part: int) -> int:

@@ -4,10 +4,11 @@
 import pytest
 
 from derotate.tasks.general_points.answers import grade
+from derotate.tasks.general_points.feedback import feedback
 from derotate.tasks.general_points.pretraining import WORDS
 from derotate.tasks.general_points.problems import ID_RULE, OOD_RULE, Problem, generate
 from derotate.tasks.general_points.prompts import compact_response, natural_response
-from derotate.tasks.general_points.rewards import REWARDS, feedback, reward
+from derotate.tasks.general_points.rewards import REWARDS, reward
 
 EIGHTS = Problem("id-3-3-8-8-0", "id", "rl", ("3", "3", "8", "8"), ID_RULE)
 OOD = Problem("ood-3-5-11-12-0", "ood", "test", ("3", "J", "5", "Q"), OOD_RULE)

@@ -5,7 +5,7 @@ aggregates and as CSV to compare runs by.
 """
 
 EVALUATION_CODE = code_digest(
-    "derotate.stages.evaluate", f"{TASK_PACKAGE}.prompts", f"{TASK_PACKAGE}.answers"
+    "derotate.stages.evaluate", f"{TASK_PACKAGE}.prompts", f"{TASK_PACKAGE}.feedback"
 )
 EVALUATION_SETTINGS = CONFIG.evaluation.model_dump(exclude={"suites"})
 
@@ -37,11 +37,6 @@ rule evaluate_base:
         lock=LOCK,
     script:
         "../scripts/evaluate.py"
-
-
-def checkpoint_weights(wildcards):
-    """The weights behind the label of a checkpoint."""
-    return PATHS.weights(wildcards.label).format(**wildcards)
 
 
 use rule evaluate_base as evaluate with:

@@ -5,13 +5,6 @@ checkpoint rule: aggregates ask it, through input functions, which cells they ne
 depends on it, so a new candidate that does not win reruns no training, surgery or spectra.
 """
 
-from pathlib import Path
-
-from derotate import study
-from derotate.stages.landmarks import max_ood
-
-RUNS = study.runs(CONFIG)
-
 
 checkpoint landmarks:
     """Choose max_ood from the selection scores of the SFT checkpoints."""
@@ -34,9 +27,3 @@ checkpoint landmarks:
         code=code_digest("derotate.stages.landmarks"),
     script:
         "../scripts/landmarks.py"
-
-
-def chosen(run):
-    """The step of max_ood of a run; Snakemake makes the landmarks first where they are missing."""
-    made = checkpoints.landmarks.get(base_seed=run.base_seed, seed=run.seed)
-    return max_ood(Path(str(made.output)))

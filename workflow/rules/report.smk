@@ -4,7 +4,6 @@ Needs evaluations, RL logs and spectra. Makes tables as CSV (and Markdown), figu
 Aggregates alone ask for the landmarks; figures are drawn from tables, so they are quick to redo.
 """
 
-
 FIGURES_CODE = code_digest("derotate.stages.figures")
 TABLES_CODE = code_digest("derotate.stages.tables")
 TABLES = "accuracy_by_step loss_by_step errors_by_step picks stages contrasts surgery".split()
@@ -20,53 +19,6 @@ CAPTIONS = {
     "advantages": ("Reinforcement learning", "advantages by start"),
     "rl_curves": ("Reinforcement learning", "reward, entropy and KL by update"),
 }
-
-
-def paths_of(run, kind, *names):
-    """One path of a run."""
-    return getattr(study.Paths.of(CONFIG, run), kind)(*names)
-
-
-def step_evaluations(rl):
-    """Evaluations of the base, of every SFT step and, if asked, of every RL run."""
-    return list(
-        dict.fromkeys(
-            paths_of(run, "evaluation", label)
-            for run in RUNS
-            for label in study.trained_labels(CONFIG, rl=rl)
-        )
-    )
-
-
-def surgery_evaluations(wildcards):
-    """Evaluations of all surgery variants, whose donor is known once the landmarks are."""
-    return [
-        paths_of(run, "surgery", cell.donor, cell.patient, cell.recipe)
-        for run in RUNS
-        for cell in study.variants(CONFIG, chosen(run))
-    ]
-
-
-def surgery_facts(wildcards):
-    """Facts of all edits."""
-    return [path.removesuffix(".parquet") + ".json" for path in surgery_evaluations(wildcards)]
-
-
-def spectral_tables(wildcards):
-    """Spectral tables of all pairs."""
-    return [
-        paths_of(run, "spectra", *labels)
-        for run in RUNS
-        for labels in study.spectral_pairs(CONFIG, chosen(run))
-    ]
-
-
-def rl_end():
-    """Algorithm, start and update of `rl_end`; None without RL."""
-    if not CONFIG.rl.runs:
-        return None
-    end = CONFIG.landmarks.rl_end
-    return (end.algorithm, end.start, int(study.rl_label(CONFIG, end.algorithm, end.start).split("-")[-1]))
 
 
 rule accuracy_by_step:
@@ -86,9 +38,9 @@ rule accuracy_by_step:
         "<study>/logs/accuracy_by_step.log",
     benchmark:
         "<study>/benchmarks/rest/accuracy_by_step.tsv"
+    localrule: True
     conda:
         "../../envs/figures.yaml"
-    localrule: True
     resources:
         mem_mb=1000,
         runtime=10,
@@ -125,9 +77,9 @@ rule tables:
         "<study>/logs/tables.log",
     benchmark:
         "<study>/benchmarks/rest/tables.tsv"
+    localrule: True
     conda:
         "../../envs/figures.yaml"
-    localrule: True
     resources:
         mem_mb=2000,
         runtime=20,
@@ -158,9 +110,9 @@ rule figures:
         "<study>/logs/figures.log",
     benchmark:
         "<study>/benchmarks/rest/figures.tsv"
+    localrule: True
     conda:
         "../../envs/figures.yaml"
-    localrule: True
     resources:
         mem_mb=1000,
         runtime=10,

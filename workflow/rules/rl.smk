@@ -4,6 +4,8 @@ Needs an SFT checkpoint and the problems of the `rl` fold. Makes the last checkp
 the grid, its log by update and its histogram of advantages.
 """
 
+RL_TASK_CODE = [f"{TASK_PACKAGE}.{part}" for part in ("prompts", "rewards")]
+
 
 rule grpo:
     """GRPO from one SFT checkpoint, by trl."""
@@ -28,11 +30,31 @@ rule grpo:
     params:
         task=CONFIG.task,
         style=CONFIG.style,
+        algorithm="grpo",
         settings=CONFIG.rl.grpo.model_dump(),
         max_new_tokens=CONFIG.evaluation.max_new_tokens,
-        code=code_digest(
-            "derotate.stages.rl", f"{TASK_PACKAGE}.prompts", f"{TASK_PACKAGE}.rewards"
-        ),
+        code=code_digest("derotate.stages.grpo", *RL_TASK_CODE),
         lock=LOCK,
     script:
-        "../scripts/grpo.py"
+        "../scripts/rl.py"
+
+
+use rule grpo as ppo with:
+    output:
+        weights=f"<run>/rl/ppo/from-{{start}}/step-{CONFIG.rl.ppo.updates}/model.safetensors",
+        config=f"<run>/rl/ppo/from-{{start}}/step-{CONFIG.rl.ppo.updates}/config.json",
+        table="<run>/rl/ppo/from-{start}/log.csv",
+        advantages="<run>/rl/ppo/from-{start}/advantages.csv",
+    log:
+        "<run>/logs/rl/ppo-from-{start}.log",
+    benchmark:
+        "<run>/benchmarks/rl/ppo-from-{start}.tsv"
+    threads: CONFIG.rl.ppo.threads
+    params:
+        task=CONFIG.task,
+        style=CONFIG.style,
+        algorithm="ppo",
+        settings=CONFIG.rl.ppo.model_dump(),
+        max_new_tokens=CONFIG.evaluation.max_new_tokens,
+        code=code_digest("derotate.stages.ppo", *RL_TASK_CODE, f"{TASK_PACKAGE}.feedback"),
+        lock=LOCK,

@@ -46,16 +46,6 @@ use rule base_factors as factors with:
         "<run>/benchmarks/surgery/factors-{label}.tsv"
 
 
-def pair(kind):
-    """An input function: `kind` ("weights" or "factors") of donor and patient."""
-
-    def paths(wildcards):
-        path = getattr(PATHS, kind)
-        return [path(label).format(**wildcards) for label in (wildcards.donor, wildcards.patient)]
-
-    return paths
-
-
 rule spectra:
     """Values, angles and energies of a pair of checkpoints, beside their nulls."""
     input:

@@ -5,26 +5,8 @@ lives in memory only. Paths name steps, never landmarks.
 """
 
 SURGERY_CODE = code_digest(
-    "derotate.stages.surgery", f"{TASK_PACKAGE}.prompts", f"{TASK_PACKAGE}.answers"
+    "derotate.stages.surgery", f"{TASK_PACKAGE}.prompts", f"{TASK_PACKAGE}.feedback"
 )
-
-
-def donor_of(wildcards):
-    """The label of the donor: the wrong-donor control takes the base instead."""
-    return "base" if RECIPES[wildcards.recipe].donor == "base" else wildcards.donor
-
-
-RECIPES = {recipe.name: recipe for recipe in CONFIG.surgery.recipes}
-
-
-def operated(kind):
-    """An input function: `kind` of the donor that the recipe really uses, and of the patient."""
-
-    def paths(wildcards):
-        path = getattr(PATHS, kind)
-        return [path(label).format(**wildcards) for label in (donor_of(wildcards), wildcards.patient)]
-
-    return paths
 
 
 rule surgery:

@@ -215,8 +215,11 @@ def _as_reference(
 
 def _differences(item: _Contrast, landmark: Landmarks) -> pd.DataFrame:
     """Paired differences of one seed on the suites that both sides answered."""
+    columns = [*_SUITE, "problem", "cluster", "correct"]
     shared = item.treated[_SUITE].drop_duplicates().merge(item.referred[_SUITE].drop_duplicates())
-    treated, referred = (side.merge(shared, on=_SUITE) for side in (item.treated, item.referred))
+    treated, referred = (
+        side[columns].merge(shared, on=_SUITE) for side in (item.treated, item.referred)
+    )
     try:
         pairs = paired(treated, referred, on=[*_SUITE, "problem"])
     except ValueError as error:

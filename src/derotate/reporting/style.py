@@ -21,10 +21,8 @@ from matplotlib.figure import Figure
 
 from derotate.reporting.files import aside
 
-COLUMN: Final = 3.5
-"""Width of a column of a paper, in inches."""
 PAGE: Final = 7.2
-"""Width of its text, in inches."""
+"""Width of the text of a page, in inches; type is sized so that it reads at two thirds of it."""
 DPI: Final = 200
 
 P = ParamSpec("P")

@@ -19,7 +19,7 @@ def summary(contrasts: pd.DataFrame, stages: pd.DataFrame, recipes: Sequence[Rec
 
     All differences are in points on out-of-distribution test problems that fine-tuning never saw,
     with the 95 % interval in brackets, seeds pooled; the cost is on in-distribution problems that
-    SFT learned.
+    SFT learned ("ID").
 
     Args:
         contrasts: from `contrasts.contrasts`.
@@ -44,7 +44,7 @@ def _sft(pooled: pd.DataFrame, seen: pd.DataFrame) -> str:
     lost = _find(pooled, "forgot", _OOD)
     if rise is None or lost is None:
         return "SFT: no out-of-distribution test results, so forgetting was not measured."
-    verb = "forgot" if lost["points"] >= 0 else "did not forget but changed by"
+    verb = "forgot" if lost["points"] >= 0 else "did not forget but gained"
     points = lost if lost["points"] >= 0 else _negative(lost)
     return (
         f"SFT {verb} {_points(points)} of out-of-distribution accuracy between {peak} and {end}; "
@@ -164,8 +164,8 @@ def _cost(pooled: pd.DataFrame, contrast: str, treatment: str | None) -> str:
     if change is None:
         return ""
     lost = _negative(change)
-    verb = "at a cost of" if lost["points"] >= 0 else "with a gain of"
-    return f", {verb} {_points(lost if lost['points'] >= 0 else change)} in distribution"
+    verb = "at an ID cost of" if lost["points"] >= 0 else "with an ID gain of"
+    return f", {verb} {_points(lost if lost['points'] >= 0 else change)}"
 
 
 def _tost(row: pd.Series) -> str:

@@ -80,10 +80,10 @@ def write_data_card(
     lines = [
         f"# Data card: {task}",
         "",
-        "Folds are disjoint sets of number sets: SFT sees only `train`, RL only `rl`, landmarks are",
-        "chosen on `selection`, tables report `test`. The finding is about fine-tuning: the base",
-        "below knows plain solving of every number set from pretraining, has seen the answer format",
-        "only in a trace, and never saw the rule of the `ood` split.",
+        "Folds are disjoint sets of number sets: SFT sees only `train`, RL only `rl`, landmarks",
+        "are chosen on `selection`, tables report `test`. The finding is about fine-tuning: the",
+        "base knows plain solving of every number set from pretraining, has seen the answer",
+        "format only in a trace, and never saw the rule of the `ood` split.",
         "",
         "| pretraining sample | share |",
         "|---|---|",
@@ -96,7 +96,8 @@ def write_data_card(
         "| evaluated split | fold | deals a set | at most |",
         "|---|---|---|---|",
         *(
-            f"| {suite['split']} | {suite['fold']} | {suite['orders']} | {suite['limit'] or 'all'} |"
+            f"| {suite['split']} | {suite['fold']} | {suite['orders']} "
+            f"| {suite['limit'] or 'all'} |"
             for suite in suites
         ),
     ]

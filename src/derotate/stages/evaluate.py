@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
 
 def items(task: str, style: str, problems: Path) -> list[Item]:
-    """The problems as evaluation wants them: prompt, reference answer, grader."""
+    """The problems as evaluation wants them: prompt, reference answer, grader, verifier."""
     prompts, answers = tasks.module(task, "prompts"), tasks.module(task, "answers")
+    verifier = tasks.module(task, "feedback")
 
     def item(problem: Any) -> Item:
         def grade(response: str) -> tuple[bool, str]:
             verdict = answers.grade(problem, response, style)
             return verdict.correct, str(verdict.kind)
+
+        def feedback(response: str) -> str:
+            return verifier.feedback(problem, answers.grade(problem, response, style), style)
 
         return Item(
             problem=problem.name,
@@ -31,6 +35,7 @@ def items(task: str, style: str, problems: Path) -> list[Item]:
             prompt=prompts.prompt(problem, style),
             reference=prompts.response(problem, style),
             grade=grade,
+            feedback=feedback,
         )
 
     return [item(problem) for problem in read_problems(task, problems)]
@@ -54,6 +59,7 @@ def evaluate_model(
         samples=settings.samples,
         sampled=frozenset(settings.sampled),
         temperature=settings.temperature,
+        attempts=settings.attempts,
         seed=seed,
     )
     write(rows, parquet, csv)

@@ -62,7 +62,7 @@ def _table(tables: Path, name: str) -> pd.DataFrame:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """A table as it was written: seeds are names, since `all` is one of them; no text is missing."""
+    """A table as it was written: seeds are names, since `all` is one; no text is missing."""
     try:
         table = pd.read_csv(path, dtype={"seed": str, "base_seed": int})
     except pd.errors.EmptyDataError:

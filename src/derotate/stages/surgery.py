@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Evaluation of surgery variants. A variant lives in memory only: patient plus the recipe's edit."""
+"""Evaluation of surgery variants: the patient plus a recipe's edit, in memory only."""
 
 from __future__ import annotations
 
@@ -96,9 +96,7 @@ def matched_amount(
         losses = reference_losses(model, tokenizer, id_items, batch_size)
         return sum(losses) / len(losses)
 
-    return interpolation_for_loss(
-        lambda amount: loss_of(recipe, amount), loss_of(matched, None)
-    )
+    return interpolation_for_loss(lambda amount: loss_of(recipe, amount), loss_of(matched, None))
 
 
 def evaluate_variant(

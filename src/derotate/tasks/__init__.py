@@ -10,7 +10,8 @@ from types import MappingProxyType, ModuleType
 from typing import Final
 
 TASKS: Final = MappingProxyType({"general_points": "derotate.tasks.general_points"})
-"""Task name -> package with the parts problems, prompts, answers, rewards and maybe others."""
+"""Task name -> package with the parts problems, prompts, answers, rewards, feedback, streams and
+maybe pretraining."""
 
 
 def module(task: str, part: str) -> ModuleType:

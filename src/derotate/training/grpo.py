@@ -18,8 +18,6 @@ study's default. Choices, each of which the trainer leaves open:
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from derotate.checkpoints import load
 from derotate.config import Grpo
+from derotate.scratch import scratch
 from derotate.training import rllog, rollout
 from derotate.training.supervised import SaveAtSteps
 
@@ -119,9 +118,7 @@ def train(
         rewards.append([reward(i, text) for i, text in zip(problem, completions, strict=True)])
         return rewards[-1]
 
-    log.parent.mkdir(parents=True, exist_ok=True)
-    aside = tempfile.mkdtemp(prefix=".trainer-", dir=log.parent)
-    try:
+    with scratch(log) as aside:
         trainer = MeasuringTrainer(
             start_model=load(start)[0],
             run_seed=seed,
@@ -134,8 +131,6 @@ def train(
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     updates = [
         rllog.Update(
@@ -165,11 +160,11 @@ def _dataset(prompts: Sequence[str], settings: Grpo, seed: int) -> Dataset:
     return Dataset.from_dict({"prompt": [prompts[i] for i in drawn], "problem": drawn})
 
 
-def _arguments(settings: Grpo, max_new_tokens: int, seed: int, aside: str) -> GRPOConfig:
+def _arguments(settings: Grpo, max_new_tokens: int, seed: int, aside: Path) -> GRPOConfig:
     responses = settings.prompts * settings.group_size
     chunk = max(size for size in range(1, rollout.CHUNK + 1) if responses % size == 0)
     return GRPOConfig(
-        output_dir=aside,
+        output_dir=str(aside),
         max_steps=settings.updates,
         per_device_train_batch_size=chunk,
         gradient_accumulation_steps=responses // chunk,

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Supervised training on prompt and completion, by trl's SFTTrainer: the base and every SFT segment.
+"""Supervised training by trl's SFTTrainer: the base and every SFT segment.
 
-Samples come in the order in which they are trained on; nothing is shuffled here, since the order of
-an SFT run is a file. A run starts from a model or resumes the state that the segment before left
-(weights, optimizer, schedule, random numbers), and then equals a run that was never cut, bit for bit.
+Samples come in the order in which they are trained on; nothing is shuffled here, since the order
+of an SFT run is a file. A run starts from a model or resumes the state that the segment before left
+(weights, optimizer, schedule, random numbers); it then equals an uninterrupted run bit for bit.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from derotate import checkpoints
+from derotate.scratch import scratch
 from derotate.tasks.samples import Sample
 
 IGNORED = -100
@@ -77,32 +77,30 @@ def train(
         state: where to leave the state for a later call; None keeps none.
     """
     stop = max(directories)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".trainer-", dir=log.parent))
-    arguments = SFTConfig(
-        output_dir=str(aside),
-        max_steps=stop,
-        per_device_train_batch_size=optimisation.batch_size,
-        learning_rate=optimisation.learning_rate,
-        lr_scheduler_type=optimisation.schedule,
-        warmup_steps=optimisation.warmup_steps,
-        weight_decay=0.0,
-        train_sampling_strategy="sequential",
-        ignore_data_skip=True,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        max_length=None,
-        gradient_checkpointing=False,
-        bf16=False,
-        use_cpu=not _has_gpu(),
-        dataloader_pin_memory=False,
-        save_strategy="steps" if state else "no",
-        save_steps=stop,
-        logging_steps=10,
-        report_to="none",
-        disable_tqdm=True,
-        seed=optimisation.seed,
-    )
-    try:
+    with scratch(log) as aside:
+        arguments = SFTConfig(
+            output_dir=str(aside),
+            max_steps=stop,
+            per_device_train_batch_size=optimisation.batch_size,
+            learning_rate=optimisation.learning_rate,
+            lr_scheduler_type=optimisation.schedule,
+            warmup_steps=optimisation.warmup_steps,
+            weight_decay=0.0,
+            train_sampling_strategy="sequential",
+            ignore_data_skip=True,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            max_length=None,
+            gradient_checkpointing=False,
+            bf16=False,
+            use_cpu=not _has_gpu(),
+            dataloader_pin_memory=False,
+            save_strategy="steps" if state else "no",
+            save_steps=stop,
+            logging_steps=10,
+            report_to="none",
+            disable_tqdm=True,
+            seed=optimisation.seed,
+        )
         trainer = SFTTrainer(
             model=model,
             args=arguments,
@@ -115,16 +113,14 @@ def train(
             shutil.rmtree(state, ignore_errors=True)
             os.replace(aside / f"checkpoint-{stop}", state)
         _write_log(trainer.state.log_history, log)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _dataset(tokenizer: Any, samples: Sequence[Sample]) -> Dataset:
     """Token ids and labels; the loss is on the completion and, where it ends, the end token."""
     prompts = tokenizer([sample.prompt for sample in samples])["input_ids"]
-    completions = tokenizer(
-        [sample.completion for sample in samples], add_special_tokens=False
-    )["input_ids"]
+    completions = tokenizer([sample.completion for sample in samples], add_special_tokens=False)[
+        "input_ids"
+    ]
     ends = [[tokenizer.eos_token_id] if sample.ends else [] for sample in samples]
     parts = list(zip(prompts, completions, ends, strict=True))
     return Dataset.from_dict(

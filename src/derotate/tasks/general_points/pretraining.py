@@ -2,16 +2,16 @@
 """What the tiny base learns before any fine-tuning: skills of the game, not the game.
 
 A pretrained language model brings arithmetic and instruction reading to fine-tuning. The tiny base
-gets the same start from a mixture of four kinds of samples: plain solving over all number sets, card
-mapping under random rules, small arithmetic, and a trace of whole problems in the answer format. The
-exact OOD rule (J, Q, K = 11, 12, 13) never occurs, and whole problems only use the `train` and
-`trace` folds. The mixture is config and part of the data card.
+gets the same start from four kinds of texts: plain solving over all number sets, card mapping under
+random rules, small arithmetic, and a trace of whole problems in the answer format. The exact OOD
+rule (J, Q, K = 11, 12, 13) never occurs, and whole problems only use the `train` and `trace` folds.
+The mixture is config and part of the data card.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 from derotate.tasks.general_points.problems import OOD_RULE, Problem, Rule, deal, fold_of
@@ -19,8 +19,9 @@ from derotate.tasks.general_points.prompts import compact_prompt, compact_respon
 from derotate.tasks.general_points.solver import solution_table
 from derotate.tasks.samples import Sample
 
+_VALUES = range(10, 14)
 RULES: tuple[Rule, ...] = tuple(
-    rule for rule in product(range(10, 14), repeat=3) if rule != OOD_RULE
+    rule for rule in product(_VALUES, _VALUES, _VALUES) if rule != OOD_RULE
 )
 OTHER_TARGETS = tuple(target for target in range(10, 37) if target != 24)
 SHARE_OF_24 = 0.9  # of plain solving; the rest keeps the target a thing to read
@@ -30,7 +31,8 @@ WORDS: tuple[str, ...] = (
     *(str(number) for number in range(LARGEST_NUMBER + 1)),
     *"JQK",
     *"+-*/()=;",
-    *"rule cards numbers formula solve target compute wrong value unreadable".split(),
+    *("rule", "cards", "numbers", "formula", "solve", "target", "compute"),
+    *("wrong", "value", "unreadable"),
 )
 """The words of the compact language, in the order of their token ids."""
 
@@ -42,9 +44,17 @@ def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Itera
         shares: pairs of kind (plain, mapping, arithmetic, whole) and share.
         seed: of the stream.
         count: number of samples.
+
+    Returns:
+        Texts without a prompt: the loss is on all of each, as in language modelling.
     """
     draw = random.Random(f"pretraining {seed}")
-    makers = {"plain": _Plain(), "mapping": _mapping, "arithmetic": _arithmetic, "whole": _Whole()}
+    makers: dict[str, Callable[[random.Random], Sample]] = {
+        "plain": _Plain(),
+        "mapping": _mapping,
+        "arithmetic": _arithmetic,
+        "whole": _Whole(),
+    }
     kinds = [kind for kind, _ in shares]
     weights = [share for _, share in shares]
     for kind in draw.choices(kinds, weights, k=count):
@@ -61,7 +71,7 @@ class _Plain:
         target = 24 if draw.random() < SHARE_OF_24 else draw.choice(OTHER_TARGETS)
         numbers, formula = draw.choice(self._tables[target])
         shown = " ".join(map(str, draw.sample(numbers, len(numbers))))
-        return Sample(f"solve target {target} ; numbers {shown} ; formula", f"{formula} = {target}")
+        return _text(f"solve target {target} ; numbers {shown} ; formula {formula} = {target}")
 
 
 class _Whole:
@@ -81,14 +91,15 @@ class _Whole:
             if all(number <= 10 or number in rule for number in numbers):
                 break
         problem = _problem(deal(numbers, rule, draw), rule)
-        return Sample(compact_prompt(problem), compact_response(problem, formula))
+        return _text(f"{compact_prompt(problem)} {compact_response(problem, formula)}")
 
 
 def _mapping(draw: random.Random) -> Sample:
     """Cards to numbers under a random rule, cut before the formula: it must not teach to stop."""
     ranks = [*(str(rank) for rank in range(1, 11)), "J", "Q", "K"]
     problem = _problem(tuple(draw.choices(ranks, k=4)), draw.choice(RULES))
-    return Sample(compact_prompt(problem), " ".join(map(str, problem.numbers)), ends=False)
+    numbers = " ".join(map(str, problem.numbers))
+    return Sample("", f"{compact_prompt(problem)} {numbers}", ends=False)
 
 
 def _arithmetic(draw: random.Random) -> Sample:
@@ -104,7 +115,11 @@ def _arithmetic(draw: random.Random) -> Sample:
             "/": left // right,
         }[operator]
         if 0 <= result <= LARGEST_NUMBER:
-            return Sample(f"compute {left} {operator} {right}", f"= {result}")
+            return _text(f"compute {left} {operator} {right} = {result}")
+
+
+def _text(text: str) -> Sample:
+    return Sample("", text)
 
 
 def _problem(cards: tuple[str, ...], rule: Rule) -> Problem:

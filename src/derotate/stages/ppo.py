@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One RL run: prompts and rewards of the task, updates by GRPO or PPO."""
+"""One run of turn-level PPO: prompts, verdicts, rewards and feedback of the task."""
 
 from __future__ import annotations
 
@@ -9,45 +9,40 @@ from typing import TYPE_CHECKING
 
 from derotate import tasks
 from derotate.stages.data import read_problems
-from derotate.training import grpo
+from derotate.training import ppo
 
 if TYPE_CHECKING:
-    from derotate.config import Grpo
+    from derotate.config import Ppo
 
 
-def train_grpo(
+def train(
     task: str,
     *,
     style: str,
     start: Path,
     problems: Path,
-    settings: Grpo,
+    settings: Ppo,
     max_new_tokens: int,
     seed: int,
     directories: Mapping[int, Path],
     log: Path,
 ) -> None:
-    """GRPO from a checkpoint on the problems of a file.
-
-    Args:
-        task: name of the task.
-        style: of the prompts.
-        start: checkpoint to start from.
-        problems: the `rl` fold's problems; updates draw from them.
-        settings: of GRPO.
-        max_new_tokens: length limit of a response.
-        seed: of the draws.
-        directories: update -> checkpoint to leave.
-        log: table by update; `advantages.csv` comes beside it.
-    """
+    """PPO from a checkpoint on the problems of a file; arguments as for GRPO."""
     known = read_problems(task, problems)
     prompts, rewards = tasks.module(task, "prompts"), tasks.module(task, "rewards")
-    grpo.train(
+    answers, verifier = tasks.module(task, "answers"), tasks.module(task, "feedback")
+
+    def judge(index: int, response: str) -> tuple[float, bool, str]:
+        verdict = answers.grade(known[index], response, style)
+        feedback = "" if verdict.correct else verifier.feedback(known[index], verdict, style)
+        return rewards.reward(known[index], response, style), verdict.correct, feedback
+
+    ppo.train(
         start=start,
         checkpoints=directories,
         log=log,
         prompts=[prompts.prompt(problem, style) for problem in known],
-        reward=lambda index, response: rewards.reward(known[index], response, style),
+        judge=judge,
         settings=settings,
         max_new_tokens=max_new_tokens,
         seed=seed,

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""GRPO from one SFT checkpoint."""
+"""GRPO or PPO from one SFT checkpoint."""
 
+from importlib import import_module
 from pathlib import Path
 
 from derotate import runtime
 
 runtime.start(snakemake.log[0], snakemake.params.settings["threads"])
 
-from derotate.config import Grpo
-from derotate.stages.rl import train_grpo
+from derotate.config import Grpo, Ppo
 
-settings = Grpo(**snakemake.params.settings)
-train_grpo(
+algorithm = snakemake.params.algorithm
+settings = {"grpo": Grpo, "ppo": Ppo}[algorithm](**snakemake.params.settings)
+import_module(f"derotate.stages.{algorithm}").train(
     snakemake.params.task,
     style=snakemake.params.style,
     start=Path(snakemake.input.weights).parent,

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: MIT
+"""Make a pair from a finished study, and say what the cast of its weights to bfloat16 lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+import pandas as pd
+import torch
+from transformers.utils import logging as transformers_logging
+
+from derotate import checkpoints, record, study
+from derotate.config import Config
+from derotate.evaluation import Decoding, evaluate
+from derotate.explore.pair import SUITES, PairError
+from derotate.reporting.cells import POOLED
+from derotate.reporting.files import markdown, write
+from derotate.spectral.matrices import DEFAULT_KINDS, matrix_kind
+from derotate.stages.evaluate import items
+from derotate.stages.landmarks import max_ood
+
+LEARNED_PROBLEMS = 200
+"""ID problems that a pair keeps: with all of OOD test a model answers in seconds."""
+ANGLES = ("left_principal_angle", "right_principal_angle")
+FRACTION = 0.2
+"""The top subspaces whose angles are kept: those that the page draws."""
+
+_KEPT = ["problem", "split", "fold", "cluster", "correct", "kind", "loss"]
+_LANDMARKS = {"max_ood": "donor", "sft_end": "patient", "rl_end": "rl"}
+
+
+def chosen_run(folder: Path, base_seed: int | None = None, seed: int | None = None) -> study.Run:
+    """The run of a study with these seeds, the first that fits where one is left open.
+
+    Raises:
+        PairError: the study has no such run.
+        ConfigError: the folder is not that of a study.
+    """
+    runs = study.runs(record.read(folder))
+    for run in runs:
+        if base_seed in (None, run.base_seed) and seed in (None, run.seed):
+            return run
+    raise PairError(
+        f"{folder}: no run of base seed {base_seed} and seed {seed}, expected one of "
+        + ", ".join(f"{run.base_seed} and {run.seed}" for run in runs)
+    )
+
+
+def export(folder: Path, out: Path, run: study.Run) -> pd.DataFrame:
+    """Write the pair of one run of the study in `folder` to `out`.
+
+    Returns:
+        What the cast lost, the table of the pair's README.
+
+    Raises:
+        PairError: the study has not finished that run.
+        ConfigError: the folder is not that of a study.
+    """
+    config = record.read(folder)
+    paths = record.paths(folder, config, run)
+    torch.set_num_threads(config.evaluation.threads)
+    transformers_logging.disable_progress_bar()
+    try:
+        labels = study.stage_labels(config, max_ood(Path(paths.run) / "landmarks.json"))
+        _write_problems(Path(paths.task) / "data" / "problems.csv", out / "problems.csv")
+        _write_tables(folder / "tables", out / "tables", run, labels)
+        sides = {_LANDMARKS[name]: label for name, label in labels.items() if name in _LANDMARKS}
+        lost = _cast(paths, sides, config, out)
+    except FileNotFoundError as error:
+        raise PairError(
+            f"{error.filename}: not there; run the study to its end, the same command goes on"
+        ) from None
+    record.write(config, out)
+    _write_readme(out, config, run, sides, lost)
+    return lost
+
+
+def loss_of_cast(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> float:
+    """Largest ||W - W'|| / ||W|| of a tensor, W' being W after the cast."""
+    return max(_norm(tensor, after[name]) / float(tensor.double().norm())
+               for name, tensor in before.items())  # fmt: skip
+
+
+def _cast(paths: study.Paths, sides: Mapping[str, str], config: Config, out: Path) -> pd.DataFrame:
+    """Save each side in bfloat16, let it answer, and compare with the study's own rows."""
+    known = items(config.task, config.style, out / "problems.csv")
+    limits = Decoding(config.evaluation.max_new_tokens, config.evaluation.batch_size)
+    states = {
+        role: checkpoints.load_state(Path(paths.checkpoint(label))) for role, label in sides.items()
+    }
+    distance = _distance(states["donor"], states["patient"])
+    records, answers = [], []
+    for role, label in sides.items():
+        model, tokenizer = checkpoints.load(Path(paths.checkpoint(label)))
+        checkpoints.save(model.to(torch.bfloat16), tokenizer, out / role)
+        model, tokenizer = checkpoints.load(out / role)
+        cast = {name: tensor.float() for name, tensor in
+                checkpoints.load_state(out / role).items()}  # fmt: skip
+        rows = evaluate(model, tokenizer, known, greedy=limits)
+        answers.append(rows[_KEPT].assign(checkpoint=role))
+        own = pd.read_parquet(paths.evaluation(label))
+        own = own[(own["decoding"] == "greedy") & (own["attempt"] == 0)]
+        both = rows.merge(own, on=["problem", "split", "fold"], suffixes=("", "_before"))
+        for split, fold in SUITES:
+            suite = both[(both["split"] == split) & (both["fold"] == fold)]
+            accuracies = 100 * suite["correct_before"].mean(), 100 * suite["correct"].mean()
+            records.append(
+                {
+                    "checkpoint": role,
+                    "suite": f"{split} {fold}",
+                    "n": len(suite),
+                    "float32 (%)": accuracies[0],
+                    "bfloat16 (%)": accuracies[1],
+                    "change (points)": accuracies[1] - accuracies[0],
+                    "verdicts that changed": int(
+                        (suite["correct"] != suite["correct_before"]).sum()
+                    ),
+                    "largest relative error": loss_of_cast(states[role], cast),
+                    "error / donor distance": _distance(states[role], cast) / distance,
+                }
+            )
+    write(pd.concat(answers)[["checkpoint", *_KEPT]], out / "evaluations.csv")
+    return pd.DataFrame(records)
+
+
+def _write_problems(source: Path, out: Path) -> None:
+    """All OOD test problems, and the ID problems whose names' hashes come first."""
+    problems = pd.read_csv(source, dtype=str, keep_default_na=False)
+    parts = []
+    for split, fold in SUITES:
+        own = problems[(problems["split"] == split) & (problems["fold"] == fold)]
+        order = own["name"].map(lambda name: sha256(name.encode()).hexdigest()).sort_values()
+        kept = order.index[: LEARNED_PROBLEMS if split == "id" else None]
+        parts.append(own.loc[sorted(kept)])
+    write(pd.concat(parts), out)
+
+
+def _write_tables(source: Path, out: Path, run: study.Run, labels: Mapping[str, str]) -> None:
+    """The study's tables for one run, under the name of pooled seeds, which figures draw.
+
+    Pooling one seed changes nothing, so its own rows are the pooled ones of a study of that seed.
+    """
+    for name in ("accuracy_by_step", "stages", "contrasts", "surgery"):
+        table = pd.read_csv(source / f"{name}.csv", dtype={"seed": str})
+        own = (table["base_seed"] == run.base_seed) & (table["seed"] == str(run.seed))
+        write(table[own].assign(seed=POOLED), out / f"{name}.csv")
+    for name in ("spectra", "landmarks"):
+        table = pd.read_csv(source / f"{name}.csv", dtype={"seed": str})
+        own = (table["base_seed"] == run.base_seed) & (table["seed"] == str(run.seed))
+        if name == "spectra":
+            own &= table["pair"] == f"{labels['max_ood']}-to-{labels['sft_end']}"
+            own &= table["metric"].isin(ANGLES) & ((table["fraction"] - FRACTION).abs() < 1e-9)
+        write(table[own], out / f"{name}.csv")
+
+
+def _write_readme(
+    out: Path, config: Config, run: study.Run, sides: Mapping[str, str], lost: pd.DataFrame
+) -> None:
+    roles = ", ".join(f"`{role}/` is `{label}`" for role, label in sides.items())
+    markdown(lost, out / "README.md", digits=2)
+    table = (out / "README.md").read_text(encoding="utf-8")
+    text = f"""# A trained pair to look at
+
+Made by `derotate explore-export` from the study `{config.study}` (task `{config.task}`), base
+seed {run.base_seed}, seed {run.seed}:
+{roles}.
+All were trained by that study from random weights, in float32, and cast to bfloat16. `config.yaml`
+holds every setting. `derotate explore` loads them in float32 and operates on them.
+`evaluations.csv` holds their greedy answers after the cast, `tables/` the study's tables for this
+run alone, where one seed stands for the pooled ones.
+
+## What the cast lost
+
+The study's float32 results beside those of the files here, on the problems of `problems.csv`. The
+relative error is the largest ||W - W'|| / ||W|| of a tensor; the last column is ||W - W'|| over
+the matrices that surgery edits as a share of the distance of donor and patient.
+
+{table}"""
+    (out / "README.md").write_text(text, encoding="utf-8", newline="\n")
+
+
+def _distance(state: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> float:
+    """||W - W'|| over the matrices that recipes edit by default."""
+    kinds = {name: matrix_kind(name) for name in state}
+    names = [name for name, kind in kinds.items() if kind and kind[1] in DEFAULT_KINDS]
+    return sum(_norm(state[name], other[name]) ** 2 for name in names) ** 0.5
+
+
+def _norm(tensor: torch.Tensor, other: torch.Tensor) -> float:
+    return float((tensor.double() - other.double()).norm())

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""One GRPO run: prompts and rewards of the task, updates by trl."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from derotate import tasks
+from derotate.stages.data import read_problems
+from derotate.training import grpo
+
+if TYPE_CHECKING:
+    from derotate.config import Grpo
+
+
+def train(
+    task: str,
+    *,
+    style: str,
+    start: Path,
+    problems: Path,
+    settings: Grpo,
+    max_new_tokens: int,
+    seed: int,
+    directories: Mapping[int, Path],
+    log: Path,
+) -> None:
+    """GRPO from a checkpoint on the problems of a file.
+
+    Args:
+        task: name of the task.
+        style: of the prompts.
+        start: checkpoint to start from.
+        problems: the `rl` fold's problems; updates draw from them.
+        settings: of GRPO.
+        max_new_tokens: length limit of a response.
+        seed: of the draws.
+        directories: update -> checkpoint to leave.
+        log: table by update; `advantages.csv` comes beside it.
+    """
+    known = read_problems(task, problems)
+    prompts, rewards = tasks.module(task, "prompts"), tasks.module(task, "rewards")
+    grpo.train(
+        start=start,
+        checkpoints=directories,
+        log=log,
+        prompts=[prompts.prompt(problem, style) for problem in known],
+        reward=lambda index, response: rewards.reward(known[index], response, style),
+        settings=settings,
+        max_new_tokens=max_new_tokens,
+        seed=seed,
+    )

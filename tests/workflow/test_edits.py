@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: MIT
+"""What an edit reruns: exact job counts, so that neither a stale nor a needless result slips in.
+
+A case is one edit after a finished study (study.yaml here) and what Snakemake plans then. The study
+has two SFT segments of one checkpoint each (steps 4 and 8), GRPO from step 8, two forward recipes
+and a reverse one; max_ood is step 4. What lies behind landmarks that are remade cannot be
+planned: those edits are run too, and what was done is counted.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from checkout import COUNTED, dry_run, edit, run
+
+TASK = "src/derotate/tasks/general_points"
+LOCK = "envs/requirements.lock"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A text of a file, replaced by another."""
+
+    file: str
+    old: str
+    new: str
+
+    def apply(self, folder: Path) -> None:
+        """Make the edit in a copy of the checkout."""
+        edit(folder, self.file, self.old, self.new)
+
+
+DOCSTRING = Edit("src/derotate/evaluation.py", '"""Batched evaluation:', '"""Evaluation, batched:')
+COMMENT = Edit("src/derotate/checkpoints.py", "\nimport os\n", "\n# a comment\nimport os\n")
+SCRIPT_COMMENT = Edit("workflow/scripts/rl.py", "\nfrom pathlib", "\n# a comment\nfrom pathlib")
+STYLE = Edit("src/derotate/reporting/style.py", "\nimport", "\nEDITED = True\nimport")
+ANGLES = Edit("src/derotate/spectral/angles.py", "sines.clamp(max=1.0)", "sines.clamp(max=0.5)")
+GUARDS = Edit("src/derotate/spectral/guards.py", ".median()", ".mean()")
+EVALUATION = Edit("src/derotate/evaluation.py", 'f"{seed} {part}"', 'f"{part} {seed}"')
+REWARD = Edit(f"{TASK}/rewards.py", "VERSION: Final = 1", "VERSION: Final = 2")
+PROMPT = Edit(f"{TASK}/prompts.py", "VERSION: Final = 1", "VERSION: Final = 2")
+LEARNING_RATE = Edit(COUNTED, "grpo: {updates: 1,", "grpo: {learning_rate: 1.0e-4, updates: 1,")
+RECIPE = Edit(
+    COUNTED,
+    "  recipes:\n",
+    "  recipes:\n    - {name: values-all, part: values, band: {fraction: 1.0}}\n",
+)
+SEGMENT = Edit(COUNTED, "[[4], [8]]", "[[4], [8], [12]]")
+LAST_WINS = Edit(
+    "src/derotate/stages/landmarks.py", "(scores[step], -step)", "(scores[step], step)"
+)
+
+# What follows the RL run: its evaluation, its factors, its two pairs, the reverse surgery into it.
+AFTER_GRPO = {
+    "grpo": 1,
+    "evaluate": 1,
+    "factors": 1,
+    "spectra": 2,
+    "surgery": 1,
+    "tables": 1,
+    "figures": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param(DOCSTRING, {}, id="a docstring: the digest is of what Python executes"),
+        pytest.param(COMMENT, {}, id="a comment in the package: likewise"),
+        pytest.param(
+            SCRIPT_COMMENT, AFTER_GRPO, id="a comment in a script: Snakemake sees its bytes"
+        ),
+        pytest.param(
+            STYLE, {"accuracy_by_step": 1, "figures": 1}, id="the style of figures: redrawn"
+        ),
+        pytest.param(
+            ANGLES,
+            {
+                "base_factors": 1,
+                "factors": 3,
+                "spectra": 5,
+                "surgery": 3,
+                "tables": 1,
+                "figures": 1,
+            },
+            id="a helper that factors, spectra and surgery import through others",
+        ),
+        pytest.param(
+            EVALUATION,
+            {
+                "evaluate_base": 1,
+                "evaluate": 3,
+                "landmarks": 1,
+                "accuracy_by_step": 1,
+                "tables": 1,
+                "figures": 1,
+            },
+            id="the evaluation: no training",
+        ),
+        pytest.param(REWARD, AFTER_GRPO, id="the reward: RL and what follows, no data, no SFT"),
+        pytest.param(
+            PROMPT,
+            {
+                "base": 1,
+                "evaluate_base": 1,
+                "sft_samples": 2,
+                "sft_to_4": 1,
+                "sft_to_8": 1,
+                "evaluate": 3,
+                "landmarks": 1,
+                "grpo": 1,
+                "accuracy_by_step": 1,
+                "tables": 1,
+                "figures": 1,
+            },
+            id="the prompt: all but the problems, since the base is trained on it too",
+        ),
+        pytest.param(LEARNING_RATE, AFTER_GRPO, id="a config key of RL: RL and what follows"),
+        pytest.param(
+            RECIPE, {"surgery": 1, "tables": 1, "figures": 1}, id="a recipe: it and the aggregates"
+        ),
+        pytest.param(
+            SEGMENT,
+            {
+                "sft_samples": 1,
+                "sft_to_12": 1,
+                "evaluate": 1,
+                "landmarks": 1,
+                "accuracy_by_step": 1,
+                "tables": 1,
+                "figures": 1,
+            },
+            id="a later segment: it resumes, nothing before it runs",
+        ),
+    ],
+)
+def test_an_edit_plans_just_the_jobs_it_touches(
+    study: Path, change: Edit, expected: dict[str, int]
+) -> None:
+    change.apply(study)
+    assert dry_run(study) == expected
+
+
+def bump_torch(study: Path) -> None:
+    """Raise the pin of torch in the lock file."""
+    pin = re.search(r"^torch==\S+", (study / LOCK).read_text(encoding="utf-8"), re.MULTILINE)
+    assert pin is not None
+    edit(study, LOCK, f"\n{pin[0]}\n", "\ntorch==99.0.0\n")
+
+
+def test_another_torch_in_the_lock_file_reruns_what_computes_with_it(study: Path) -> None:
+    bump_torch(study)
+    assert dry_run(study) == {
+        "base": 1,
+        "evaluate_base": 1,
+        "sft_to_4": 1,
+        "sft_to_8": 1,
+        "evaluate": 3,
+        "landmarks": 1,
+        "grpo": 1,
+        "accuracy_by_step": 1,
+        "tables": 1,
+        "figures": 1,
+    }
+
+
+def test_a_comment_in_the_lock_file_reruns_nothing(study: Path) -> None:
+    with (study / LOCK).open("a", encoding="utf-8") as lock:
+        lock.write("# a comment\n")
+    assert dry_run(study) == {}
+
+
+def test_a_later_segment_that_does_not_win_touches_no_cell_of_the_landmark(study: Path) -> None:
+    SEGMENT.apply(study)
+    assert run(study) == {
+        "sft_samples": 1,
+        "sft_to_12": 1,
+        "evaluate": 1,
+        "landmarks": 1,
+        "accuracy_by_step": 1,
+        "tables": 1,
+        "figures": 1,
+    }
+    assert dry_run(study) == {}
+
+
+def test_a_later_segment_that_wins_makes_just_its_own_cells_in_the_same_run(study: Path) -> None:
+    SEGMENT.apply(study)
+    LAST_WINS.apply(study)  # an untrained model scores 0 at every step; now the last tie wins
+    assert run(study) == {
+        "sft_samples": 1,
+        "sft_to_12": 1,
+        "evaluate": 1,
+        "landmarks": 1,
+        "factors": 1,  # of step 12
+        "spectra": 3,  # from the base, into sft_end, into rl_end
+        "surgery": 2,  # forward; the reverse one does not know max_ood
+        "accuracy_by_step": 1,
+        "tables": 1,
+        "figures": 1,
+    }
+    assert dry_run(study) == {}
+
+
+@pytest.mark.slow
+def test_another_evaluation_reruns_the_surgery_behind_the_landmark_too(study: Path) -> None:
+    EVALUATION.apply(study)
+    assert run(study) == {
+        "evaluate_base": 1,
+        "evaluate": 3,
+        "landmarks": 1,
+        "surgery": 3,
+        "accuracy_by_step": 1,
+        "tables": 1,
+        "figures": 1,
+    }
+
+
+@pytest.mark.slow
+def test_another_prompt_reruns_all_but_the_problems(study: Path) -> None:
+    PROMPT.apply(study)
+    assert run(study) == {
+        "base": 1,
+        "evaluate_base": 1,
+        "sft_samples": 2,
+        "sft_to_4": 1,
+        "sft_to_8": 1,
+        "evaluate": 3,
+        "landmarks": 1,
+        "grpo": 1,
+        "base_factors": 1,
+        "factors": 3,
+        "spectra": 5,
+        "surgery": 3,
+        "accuracy_by_step": 1,
+        "tables": 1,
+        "figures": 1,
+    }
+
+
+@pytest.mark.slow
+def test_another_torch_reruns_the_torch_rules_behind_the_landmark_too(study: Path) -> None:
+    bump_torch(study)
+    assert run(study) == {
+        "base": 1,
+        "evaluate_base": 1,
+        "sft_to_4": 1,
+        "sft_to_8": 1,
+        "evaluate": 3,
+        "landmarks": 1,
+        "grpo": 1,
+        "base_factors": 1,
+        "factors": 3,
+        "spectra": 5,
+        "surgery": 3,
+        "accuracy_by_step": 1,
+        "tables": 1,
+        "figures": 1,
+    }

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""A finished study stays finished; what is missing is made again; a wrong config makes nothing."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from checkout import dry_run, leftovers, run, snakemake, tables
+
+
+def test_a_second_run_does_nothing(study: Path) -> None:
+    assert run(study) == {}
+
+
+def test_a_finished_run_leaves_nothing_half_written(study: Path) -> None:
+    assert leftovers(study) == []
+
+
+def test_deleted_figures_are_redrawn_and_nothing_else(study: Path) -> None:
+    shutil.rmtree(study / "results/counted/figures")
+    assert dry_run(study) == {"accuracy_by_step": 1, "figures": 1}
+
+
+def test_deleted_tables_and_figures_are_made_again_from_what_was_measured(study: Path) -> None:
+    before = tables(study)
+    shutil.rmtree(study / "results/counted/tables")
+    shutil.rmtree(study / "results/counted/figures")
+    assert run(study) == {"accuracy_by_step": 1, "tables": 1, "figures": 1}
+    assert tables(study) == before
+
+
+def test_another_seed_moves_all_but_the_base_and_the_evaluated_problems(study: Path) -> None:
+    assert dry_run(study, "--config", "seeds=[101]") == {
+        "sft_samples": 2,
+        "sft_to_4": 1,
+        "sft_to_8": 1,
+        "rl_problems": 1,
+        "grpo": 1,
+        "evaluate": 3,
+        "landmarks": 1,
+        "accuracy_by_step": 1,
+        "tables": 1,
+        "figures": 1,
+    }
+
+
+def test_two_more_seeds_share_the_base(study: Path) -> None:
+    planned = dry_run(study, "--config", "seeds=[1,101,202]")
+    assert (planned["grpo"], planned["landmarks"]) == (2, 2)
+    assert not {"base", "evaluate_base", "problems"} & planned.keys()
+
+
+def test_another_base_seed_moves_all_but_the_evaluated_problems(study: Path) -> None:
+    planned = dry_run(study, "--config", "base_seeds=[2]")
+    assert (planned["base"], planned["evaluate_base"], planned["sft_to_8"]) == (1, 1, 1)
+    assert not {"problems", "data_card"} & planned.keys()
+
+
+def test_more_cores_rerun_nothing(study: Path) -> None:
+    assert dry_run(study, "--cores", "7") == {}
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("sft={'learning_rat': 1e-4}", ("sft.learning_rat", "unknown key")),
+        ("seeds=many", ("seeds", "'many'", "tuple")),
+        ("base={'steps': -5}", ("base.steps", "-5", "greater than or equal to 1")),
+        ("rl={'grpo': {'updates': 1.5}}", ("rl.grpo.updates", "1.5", "integer")),
+        ("landmarks={'sft_end': 77}", ("landmarks.sft_end", "77", "(4, 8)")),
+        ("rl={'runs': [{'starts': [5]}]}", ("rl.runs.starts", "5", "(4, 8)")),
+    ],
+)
+def test_a_wrong_config_is_one_line_and_starts_nothing(
+    study: Path, setting: str, expected: tuple[str, ...]
+) -> None:
+    done = snakemake(study, "--config", setting)
+    said = [line for line in done.stdout.splitlines() if not line.startswith(("Using", "Config "))]
+    assert done.returncode == 1
+    assert len(said) == 1, done.stdout
+    for part in expected:
+        assert part in said[0]
+    assert run(study) == {}
+
+
+def test_a_file_that_no_rule_makes_is_named(study: Path) -> None:
+    path = "results/counted/general_points/base-1/seed-1/sft/step-9/model.safetensors"
+    done = snakemake(study, path)
+    assert done.returncode == 1
+    assert path in done.stdout
+    assert "Traceback" not in done.stdout

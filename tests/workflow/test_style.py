@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+"""The workflow keeps to what Snakemake's own linter and formatter ask for."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from checkout import ORIGINAL, snakemake
+
+
+def test_snakemake_finds_nothing_to_criticise(fresh: Path) -> None:
+    done = snakemake(fresh, "--lint")
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_rule_files_are_formatted() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "workflow/rules"],
+        cwd=ORIGINAL, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

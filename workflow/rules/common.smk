@@ -1,0 +1,101 @@
+"""Input functions.
+
+Makes nothing: the other rule files ask here which files a rule needs, where that depends on
+wildcards or on the landmarks. What can be said without Snakemake is in `derotate.study`.
+"""
+
+from pathlib import Path
+
+from derotate import study
+from derotate.stages.landmarks import max_ood
+
+RUNS = study.runs(CONFIG)
+RECIPES = {recipe.name: recipe for recipe in CONFIG.surgery.recipes}
+
+
+def checkpoint_weights(wildcards):
+    """The weights behind the label of a checkpoint."""
+    return PATHS.weights(wildcards.label).format(**wildcards)
+
+
+def pair(kind):
+    """An input function: `kind` ("weights" or "factors") of donor and patient."""
+
+    def paths(wildcards):
+        path = getattr(PATHS, kind)
+        return [path(label).format(**wildcards) for label in (wildcards.donor, wildcards.patient)]
+
+    return paths
+
+
+def donor_of(wildcards):
+    """The label of the donor: the wrong-donor control takes the base instead."""
+    return "base" if RECIPES[wildcards.recipe].donor == "base" else wildcards.donor
+
+
+def operated(kind):
+    """An input function: `kind` of the donor that the recipe really uses, and of the patient."""
+
+    def paths(wildcards):
+        path = getattr(PATHS, kind)
+        labels = (donor_of(wildcards), wildcards.patient)
+        return [path(label).format(**wildcards) for label in labels]
+
+    return paths
+
+
+def chosen(run):
+    """The step of max_ood of a run; Snakemake makes the landmarks first where they are missing."""
+    made = checkpoints.landmarks.get(base_seed=run.base_seed, seed=run.seed)
+    return max_ood(Path(str(made.output)))
+
+
+def paths_of(run, kind, *names):
+    """One path of a run."""
+    return getattr(study.Paths.of(CONFIG, run), kind)(*names)
+
+
+def step_evaluations(rl):
+    """Evaluations of the base, of every SFT step and, if asked, of every RL run."""
+    return list(
+        dict.fromkeys(
+            paths_of(run, "evaluation", label)
+            for run in RUNS
+            for label in study.trained_labels(CONFIG, rl=rl)
+        )
+    )
+
+
+def surgery_evaluations(wildcards):
+    """Evaluations of all surgery variants, whose donor is known once the landmarks are."""
+    return [
+        paths_of(run, "surgery", cell.donor, cell.patient, cell.recipe)
+        for run in RUNS
+        for cell in study.variants(CONFIG, chosen(run))
+    ]
+
+
+def surgery_facts(wildcards):
+    """Facts of all edits."""
+    return [path.removesuffix(".parquet") + ".json" for path in surgery_evaluations(wildcards)]
+
+
+def spectral_tables(wildcards):
+    """Spectral tables of all pairs."""
+    return [
+        paths_of(run, "spectra", *labels)
+        for run in RUNS
+        for labels in study.spectral_pairs(CONFIG, chosen(run))
+    ]
+
+
+def rl_end():
+    """Algorithm, start and update of `rl_end`; None without RL."""
+    if not CONFIG.rl.runs:
+        return None
+    end = CONFIG.landmarks.rl_end
+    return (
+        end.algorithm,
+        end.start,
+        int(study.rl_label(CONFIG, end.algorithm, end.start).split("-")[-1]),
+    )
