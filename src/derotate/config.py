@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from derotate.spectral.matrices import DEFAULT_KINDS, EDITABLE
 from derotate.spectral.recipes import Band, Recipe, check_recipes
 from derotate.tasks import TASKS
 
@@ -115,6 +116,20 @@ class Sft(Block):
     def steps(self) -> tuple[int, ...]:
         """All steps with a checkpoint, ascending."""
         return tuple(step for segment in self.segments for step in segment)
+
+
+class Lora(Block):
+    """An arm: SFT of a LoRA adapter on the samples of SFT. Its checkpoints are merged models."""
+
+    steps: tuple[Count, ...] = Field(
+        (), description="steps at which it leaves a checkpoint, steps of SFT; none: no such arm"
+    )
+    rank: Count = Field(8, description="rank of the adapter")
+    alpha: Annotated[float, Field(gt=0)] = Field(16, description="scale; alpha / rank multiplies")
+    matrices: tuple[str, ...] = Field(
+        DEFAULT_KINDS, description="kinds of matrices that get an adapter"
+    )
+    learning_rate: Rate = Field(1e-3, description="constant after the warm-up (AdamW)")
 
 
 class Grpo(Block):
@@ -312,6 +327,7 @@ class Config(Block):
     model: TinyModel = Field(default_factory=TinyModel, description="the tiny Llama")
     base: Base = Field(default_factory=Base, description="pretraining of the base")
     sft: Sft = Field(default_factory=Sft, description="supervised fine-tuning")
+    lora: Lora = Field(default_factory=Lora, description="SFT by LoRA, an arm beside SFT")
     rl: Rl = Field(default_factory=Rl, description="reinforcement learning")
     landmarks: Landmarks = Field(default_factory=Landmarks, description="named checkpoints")
     surgery: Surgery = Field(default_factory=Surgery, description="edits of weights")
@@ -325,6 +341,8 @@ class Config(Block):
         known = ", ".join(map(str, steps))
         _require(self.landmarks.sft_end in steps, "landmarks.sft_end", self.landmarks.sft_end,
                  f"a step of sft.segments ({known})")  # fmt: skip
+        unknown = sorted(set(self.lora.matrices) - set(EDITABLE))
+        _require(not unknown, "lora.matrices", unknown, f"kinds out of {', '.join(EDITABLE)}")
         for run in self.rl.runs:
             for start in run.starts:
                 _require(start in steps, "rl.runs.starts", start, f"an SFT step ({known})")
@@ -363,7 +381,11 @@ def load(values: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("\n".join(_line(item) for item in error.errors())) from None
+        items = error.errors()
+        # A list whose only item is wrong is also called too short; the item's own line is enough.
+        places = {item["loc"][:-1] for item in items}
+        told = [item for item in items if item["type"] != "too_short" or item["loc"] not in places]
+        raise ConfigError("\n".join(map(_line, told))) from None
 
 
 def _line(item: Any) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from derotate.config import Config
 
-LABEL = r"base|sft-\d+|rl-(?:grpo|ppo)-\d+-\d+"
+LABEL = r"base|sft-\d+|lora-\d+|rl-(?:grpo|ppo)-\d+-\d+"
 """Pattern of checkpoint labels."""
 
 
@@ -51,14 +51,19 @@ class Paths:
         Raises:
             ValueError: not a label.
         """
+        if not re.fullmatch(LABEL, label):
+            raise ValueError(
+                f"checkpoint {label}: expected base, sft-STEP, lora-STEP or rl-ALGO-START-STEP"
+            )
         match label.split("-"):
             case ["base"]:
                 return f"{self.base}/base"
-            case ["sft", step]:
-                return f"{self.run}/sft/step-{step}"
-            case ["rl", algorithm, start, step]:
+            case ["sft" | "lora" as arm, step]:
+                return f"{self.run}/{arm}/step-{step}"
+            case [_, algorithm, start, step]:
                 return f"{self.run}/rl/{algorithm}/from-{start}/step-{step}"
-        raise ValueError(f"checkpoint {label}: expected base, sft-STEP or rl-ALGORITHM-START-STEP")
+            case _:
+                raise AssertionError(label)
 
     def weights(self, label: str) -> str:
         """The weights file of a checkpoint."""
@@ -103,6 +108,11 @@ def trained_labels(config: Config, *, rl: bool = True) -> list[str]:
     if rl:
         labels += [rl_label(config, *pair) for pair in rl_starts(config)]
     return labels
+
+
+def lora_labels(config: Config) -> list[str]:
+    """Labels of the LoRA arm's checkpoints, none where the study has no such arm."""
+    return [f"lora-{step}" for step in config.lora.steps]
 
 
 def stage_labels(config: Config, max_ood: int) -> dict[str, str]:
@@ -152,8 +162,8 @@ def cell(label: str) -> dict[str, Any]:
     """The columns that a checkpoint's label stands for in the table of all evaluations."""
     columns: dict[str, Any] = {"stage": label, "algorithm": "", "start": None, "step": None}
     match label.split("-"):
-        case ["sft", step]:
-            columns |= {"stage": "sft", "step": int(step)}
+        case ["sft" | "lora" as arm, step]:
+            columns |= {"stage": arm, "step": int(step)}
         case ["rl", algorithm, start, step]:
             columns |= {"stage": "rl", "algorithm": algorithm}
             columns |= {"start": int(start), "step": int(step)}

@@ -54,7 +54,8 @@ def environment(folder: Path) -> dict[str, str]:
 
 def options(config: str) -> list[str]:
     """What make gives to Snakemake, for the study of a config file."""
-    return ["--profile", "local", "--cores", "2", "--configfile", config]
+    # --configfile takes all words that follow, so targets may only come behind another option
+    return ["--configfile", config, "--profile", "local", "--cores", "2"]
 
 
 def snakemake(
@@ -117,3 +118,9 @@ def edit(folder: Path, file: str, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.count(old) == 1, f"{file}: {old!r} occurs {text.count(old)} times, expected once"
     path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def files(folder: Path) -> set[str]:
+    """All results of a copy but what jobs say of themselves: logs and benchmarks."""
+    found = {path.relative_to(folder) for path in (folder / RESULTS).rglob("*") if path.is_file()}
+    return {str(path) for path in found if not {"logs", "benchmarks"} & set(path.parts)}

@@ -66,6 +66,13 @@ def step_evaluations(rl):
     )
 
 
+def lora_evaluations():
+    """Evaluations of the LoRA arm's checkpoints."""
+    return [
+        paths_of(run, "evaluation", label) for run in RUNS for label in study.lora_labels(CONFIG)
+    ]
+
+
 def surgery_evaluations(wildcards):
     """Evaluations of all surgery variants, whose donor is known once the landmarks are."""
     return [

@@ -22,6 +22,7 @@ rule evaluate_base:
         "<base>/logs/evaluation/base.log",
     benchmark:
         "<base>/benchmarks/evaluation/base.tsv"
+    priority: 10
     conda:
         "../../envs/train.yaml"
     threads: CONFIG.evaluation.threads

@@ -6,7 +6,7 @@ Aggregates alone ask for the landmarks; figures are drawn from tables, so they a
 
 FIGURES_CODE = code_digest("derotate.stages.figures")
 TABLES_CODE = code_digest("derotate.stages.tables")
-TABLES = "accuracy_by_step loss_by_step errors_by_step picks stages contrasts surgery".split()
+TABLES = "accuracy_by_step lora_by_step loss_by_step errors_by_step picks stages contrasts surgery".split()
 TABLES += "surgery_edits pass_at_k rl_log rl_first_update advantages spectra landmarks".split()
 CAPTIONS = {
     "sft_and_rl": ("Forgetting and healing", "accuracy by SFT step, with RL from each start"),
@@ -38,6 +38,7 @@ rule accuracy_by_step:
         "<study>/logs/accuracy_by_step.log",
     benchmark:
         "<study>/benchmarks/rest/accuracy_by_step.tsv"
+    priority: 30
     localrule: True
     conda:
         "../../envs/figures.yaml"
@@ -54,6 +55,7 @@ rule tables:
     """Every table of the study."""
     input:
         evaluations=step_evaluations(rl=True),
+        lora=lora_evaluations(),
         surgery=surgery_evaluations,
         facts=surgery_facts,
         landmarks=[f"{study.Paths.of(CONFIG, run).run}/landmarks.json" for run in RUNS],

@@ -30,6 +30,7 @@ for after, steps in SEGMENTS:
             f"<run>/logs/sft/to-{steps[-1]}.log",
         benchmark:
             f"<run>/benchmarks/sft/to-{steps[-1]}.tsv"
+        priority: 20
         conda:
             "../../envs/train.yaml"
         threads: CONFIG.sft.threads
@@ -43,3 +44,36 @@ for after, steps in SEGMENTS:
             lock=LOCK,
         script:
             "../scripts/sft.py"
+
+
+LORA_STEPS = list(CONFIG.lora.steps)
+
+
+rule lora:
+    """Train the LoRA arm on the samples of SFT and leave merged checkpoints."""
+    input:
+        base=rules.base.output.weights,
+        samples=f"<run>/sft/samples-0-{max(LORA_STEPS, default=0)}.jsonl",
+    output:
+        weights=[f"<run>/lora/step-{step}/model.safetensors" for step in LORA_STEPS],
+        config=[f"<run>/lora/step-{step}/config.json" for step in LORA_STEPS],
+        table="<run>/lora/training.csv",
+    log:
+        "<run>/logs/sft/lora.log",
+    benchmark:
+        "<run>/benchmarks/sft/lora.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: CONFIG.sft.threads
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        steps=LORA_STEPS,
+        optimisation=CONFIG.sft.model_dump(exclude={"segments", "learning_rate"})
+        | {"learning_rate": CONFIG.lora.learning_rate},
+        adapter=CONFIG.lora.model_dump(exclude={"steps", "learning_rate"}),
+        code=SFT_CODE,
+        lock=LOCK,
+    script:
+        "../scripts/lora.py"

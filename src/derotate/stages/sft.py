@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One segment of supervised fine-tuning."""
+"""Supervised fine-tuning: one segment of the chain, or the LoRA arm."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from derotate import checkpoints
 from derotate.stages.data import read_jsonl
 from derotate.tasks.samples import Sample
-from derotate.training.supervised import Optimisation, train
+from derotate.training.supervised import Adapter, Optimisation, train
 
 
 def train_segment(
@@ -43,4 +43,26 @@ def train_segment(
         log=log,
         resume_from=resume_from,
         state=state,
+    )
+
+
+def train_lora(
+    *,
+    start: Path,
+    samples: Path,
+    optimisation: Optimisation,
+    adapter: Adapter,
+    directories: Mapping[int, Path],
+    log: Path,
+) -> None:
+    """Train a LoRA adapter on the samples of SFT and leave merged models; arguments as above."""
+    model, tokenizer = checkpoints.load(start)
+    train(
+        model=model,
+        tokenizer=tokenizer,
+        samples=[Sample(line["prompt"], line["response"]) for line in read_jsonl(samples)],
+        optimisation=optimisation,
+        directories=directories,
+        log=log,
+        adapter=adapter,
     )

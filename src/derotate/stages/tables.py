@@ -72,6 +72,7 @@ def write_tables(
     advantages = _concatenate([path.with_name("advantages.csv") for path in rl_logs])
     made = {
         "accuracy_by_step": accuracy,
+        "lora_by_step": _lora_by_step(rows),
         "loss_by_step": losses,
         "errors_by_step": tables.errors_by_step(rows),
         "picks": tables.picks(losses, accuracy),
@@ -90,6 +91,14 @@ def write_tables(
         write(table, folder / f"{name}.csv")
     for name in SHOWN:
         markdown(made[name], folder / f"{name}.md")
+
+
+def _lora_by_step(rows: pd.DataFrame) -> pd.DataFrame:
+    """The table of accuracy by step with the LoRA arm in the place of SFT."""
+    arm = rows[rows["stage"].isin(["base", "lora"])]
+    return tables.accuracy_by_step(arm.replace({"stage": {"lora": "sft"}})).replace(
+        {"stage": {"sft": "lora"}}
+    )
 
 
 def _run_of(path: Path) -> dict[str, int]:

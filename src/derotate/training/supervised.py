@@ -8,6 +8,7 @@ of an SFT run is a file. A run starts from a model or resumes the state that the
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any, Literal
 
 import pandas as pd
 from datasets import Dataset
+from peft import LoraConfig, PeftModel, TaskType
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -39,8 +41,17 @@ class Optimisation:
     seed: int
 
 
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA adapter in the projection matrices instead of training all weights."""
+
+    rank: int
+    alpha: float
+    matrices: tuple[str, ...]
+
+
 class SaveAtSteps(TrainerCallback):
-    """Leaves a checkpoint after each of the named steps."""
+    """Leaves a checkpoint after each of the named steps; of an adapter, the merged model."""
 
     def __init__(self, directories: Mapping[int, Path], tokenizer: Any) -> None:
         self._directories = directories
@@ -50,7 +61,7 @@ class SaveAtSteps(TrainerCallback):
         """Save if the step that just ended is one of the named ones."""
         directory = self._directories.get(state.global_step)
         if directory is not None:
-            checkpoints.save(kwargs["model"], self._tokenizer, directory)
+            checkpoints.save(_whole(kwargs["model"]), self._tokenizer, directory)
 
 
 def train(
@@ -63,6 +74,7 @@ def train(
     log: Path,
     resume_from: Path | None = None,
     state: Path | None = None,
+    adapter: Adapter | None = None,
 ) -> None:
     """Train on `samples` in their order, up to the last of the named steps.
 
@@ -75,6 +87,7 @@ def train(
         log: CSV of step, loss, learning rate, gradient norm.
         resume_from: state directory that an earlier call left.
         state: where to leave the state for a later call; None keeps none.
+        adapter: train this LoRA adapter; None trains all weights.
     """
     stop = max(directories)
     with scratch(log) as aside:
@@ -106,6 +119,7 @@ def train(
             args=arguments,
             train_dataset=_dataset(tokenizer, samples),
             processing_class=tokenizer,
+            peft_config=_peft(adapter) if adapter else None,
             callbacks=[SaveAtSteps(directories, tokenizer)],
         )
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
@@ -113,6 +127,20 @@ def train(
             shutil.rmtree(state, ignore_errors=True)
             os.replace(aside / f"checkpoint-{stop}", state)
         _write_log(trainer.state.log_history, log)
+
+
+def _peft(adapter: Adapter) -> LoraConfig:
+    return LoraConfig(
+        task_type=TaskType.CAUSAL_LM,
+        r=adapter.rank,
+        lora_alpha=adapter.alpha,
+        target_modules=list(adapter.matrices),
+    )
+
+
+def _whole(model: Any) -> Any:
+    """The model with its adapter merged in, on a copy, so that training goes on unchanged."""
+    return copy.deepcopy(model).merge_and_unload() if isinstance(model, PeftModel) else model
 
 
 def _dataset(tokenizer: Any, samples: Sequence[Sample]) -> Dataset:

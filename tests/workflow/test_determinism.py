@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: MIT
+"""The same study gives the same bytes, wherever and however often it is run."""
+
+from pathlib import Path
+
+import pytest
+from checkout import SMOKE, files, run, tables
+
+pytestmark = pytest.mark.slow
+
+
+def test_two_smoke_runs_from_scratch_agree_in_every_csv(smoked: Path, fresh: Path) -> None:
+    assert run(fresh, config=SMOKE)
+    assert tables(fresh) == tables(smoked)
+    assert files(fresh) == files(smoked)

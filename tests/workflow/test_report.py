@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""The report of the smoke study in a browser: captions, figures, and no request to any host."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from checkout import snakemake
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+QUIET = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-extensions", "--hide-scrollbars",
+)  # fmt: skip
+"""Keep the browser from asking its maker's servers for anything of its own."""
+
+FIGURE = "results/smoke/figures/sft_and_rl.png"
+OPEN_FIGURE = f"""<script>
+setTimeout(function () {{
+  app.setView({{navbarMode: "resultinfo", content: "img", resultPath: "{FIGURE}",
+               contentPath: results["{FIGURE}"].data_uri}});
+}}, 500);
+</script>"""
+"""What a click on a figure does: the report keeps its view in this object, not in the address."""
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not BROWSER, reason="no chromium: `apt-get install chromium` and run again"),
+]
+
+
+@pytest.fixture(scope="module")
+def report(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The self-contained report of the finished smoke study."""
+    clone = tmp_path_factory.mktemp("report") / "checkout"
+    shutil.copytree(finished, clone)
+    page = clone.parent / "report.html"
+    done = snakemake(clone, "--report", str(page))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return page
+
+
+@pytest.fixture(scope="module")
+def opened(report: Path) -> Path:
+    """The report with a figure clicked on."""
+    page = report.with_name("opened.html")
+    page.write_text(report.read_text() + OPEN_FIGURE)
+    return page
+
+
+def browse(page: Path, *arguments: str) -> str:
+    """Open a page with no name resolved; what the browser prints."""
+    profile = page.parent / "profile"
+    done = subprocess.run(
+        [BROWSER, *QUIET, f"--user-data-dir={profile}", "--host-resolver-rules=MAP * ~NOTFOUND",
+         "--window-size=1300,900", "--virtual-time-budget=8000", *arguments, page.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+def requested(log: Path) -> set[str]:
+    """Addresses of every request in a log of Chromium's network stack."""
+    text = log.read_text()
+    try:
+        events = json.loads(text)["events"]
+    except json.JSONDecodeError:  # the browser was closed before it ended the list
+        events = json.loads(text.rstrip().rstrip(",") + "]}")["events"]
+    urls = (event.get("params", {}).get("url", "") for event in events)
+    return {url for url in urls if url}
+
+
+def test_no_request_leaves_the_machine(opened: Path) -> None:
+    log = opened.with_name("network.json")
+    browse(opened, f"--log-net-log={log}", "--net-log-capture-mode=Everything", "--dump-dom")
+    assert log.stat().st_size > 0
+    outward = {url for url in requested(log) if re.match(r"(https?|wss?|ftp):", url)}
+    assert outward == set()
+
+
+def test_a_request_would_have_been_seen(opened: Path) -> None:
+    """Otherwise the test above could not fail."""
+    leaking = opened.with_name("leaking.html")
+    leaking.write_text('<img src="http://example.com/pixel.png">')
+    log = leaking.with_name("leaking.json")
+    browse(leaking, f"--log-net-log={log}", "--dump-dom")
+    assert "http://example.com/pixel.png" in requested(log)
+
+
+def test_the_page_refers_to_no_file_beside_it(report: Path) -> None:
+    text = report.read_text()
+    assert re.findall(r"""<(?:script|img|link|iframe)[^>]+(?:src|href)=["'](?!data:)""", text) == []
+    assert str(report.parent) not in text
+
+
+def test_a_click_on_a_figure_shows_it_with_its_caption(opened: Path) -> None:
+    picture = opened.with_name("screenshot.png")
+    browse(opened, f"--screenshot={picture}")
+    assert picture.stat().st_size > 20_000
+    seen = browse(opened, "--dump-dom")
+    page = seen[seen.index('id="app"') :]
+    assert '<img src="data:image/png' in page
+    assert "arrows from SFT checkpoints" in page
+    assert "Seeds" not in page or "{{" not in page
+
+
+def test_every_item_has_a_caption_of_sentences(report: Path) -> None:
+    text = report.read_text()
+    start = text.index("var results = ") + len("var results = ")
+    results, _ = json.JSONDecoder().raw_decode(text[start:])
+    assert {Path(path).suffix for path in results} == {".png", ".md"}
+    for path, item in results.items():
+        caption = re.sub(r"<[^>]+>|\s+", " ", item["caption"])
+        assert caption.count(". ") >= 2, path
+        assert "{" not in caption, path
+        assert "system-message" not in item["caption"], path
