@@ -102,6 +102,10 @@ format: setup  ## format the code and mend what ruff can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/snakefmt --quiet $(SNAKEFILES)
 
+.PHONY: bench
+bench: setup  ## print how fast the slow parts are beside baselines (about 5 minutes, idle cores)
+	@$(BIN)/python benchmarks/run.py
+
 .PHONY: config
 config: setup  ## generate config/demo.yaml and the JSON schema from the typed config
 	@$(BIN)/derotate config default > config/demo.yaml.new

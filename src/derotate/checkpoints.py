@@ -49,20 +49,30 @@ def load(directory: Path) -> tuple[Any, Any]:
     load_state(directory)
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
-            directory, dtype=torch.float32, output_loading_info=True, local_files_only=True
+            directory,
+            dtype=torch.float32,
+            output_loading_info=True,
+            local_files_only=True,
+            # not ignored: named below, which the library's own error does not
+            ignore_mismatched_sizes=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(
             directory, padding_side="left", local_files_only=True
         )
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{directory}: cannot be loaded ({reason})") from None
+        raise CheckpointError(
+            f"{directory}: cannot be loaded ({reason}); expected config.json and tokenizer of a "
+            "Hugging Face model beside its weights, make or copy the checkpoint again"
+        ) from None
     for problem, expected in (
         ("missing_keys", "is missing: it would be left at random weights"),
         ("unexpected_keys", "is not part of the architecture in config.json"),
         ("mismatched_keys", "has another shape than config.json says"),
     ):
-        for key in sorted(map(str, info.get(problem, ()))):
+        # a mismatch comes as its name and both shapes
+        keys = (key if isinstance(key, str) else key[0] for key in info[problem])
+        for key in sorted(keys):
             raise CheckpointError(
                 f"{directory}: tensor {key} {expected}; save the checkpoint again from its model"
             )
@@ -85,7 +95,9 @@ def load_state(directory: Path) -> dict[str, torch.Tensor]:
         with safe_open(path, framework="pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
+        raise CheckpointError(
+            f"{path}: not a readable safetensors file ({error}); make or copy the checkpoint again"
+        ) from None
     for name, tensor in state.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise CheckpointError(

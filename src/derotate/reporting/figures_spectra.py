@@ -26,6 +26,8 @@ _NULL_NAMES = {
 _NULL_STYLES = ("--", ":", "-.")
 _SIDES: dict[str, Role] = {"left_principal_angle": "sft", "right_principal_angle": "surgery"}
 _PRINCIPAL = tuple(_SIDES)
+CHANGE_LIMIT = 12.0
+"""Percent shown of the relative change of singular values; what lies beyond is cut."""
 
 
 @styled
@@ -41,15 +43,16 @@ def singular_values(spectra: pd.DataFrame) -> Figure:
         before, after = (_against(own, metric) for metric in ("donor_value", "patient_value"))
         _line(top, before, "base", "-", band=False)
         _line(top, after, "sft", "--", band=False)
-        change = _against(own, "value_change")
-        _line(bottom, change.assign(value=100 * change["value"]), "sft", "-")
+        _line(bottom, _percent(_against(own, "value_change")), "sft", "-")
         bottom.axhline(0, color=colour("muted"), lw=0.8)
         for place, null in enumerate(_nulls(own, ("value_change",))):
-            line = _against(own, "value_change", null)
-            _line(bottom, line.assign(value=100 * line["value"]), "null", _NULL_STYLES[place % 3])
+            line = _percent(_against(own, "value_change", null))
+            _line(bottom, line, "null", _NULL_STYLES[place % 3])
         top.set_title(kind)
         top.set_ylim(0, None)
         bottom.set_xlabel("index")
+    # The smallest values are near zero and change manyfold; they would hide all others.
+    grid[1][0].set_ylim(-CHANGE_LIMIT, CHANGE_LIMIT)
     grid[0][0].set_ylabel("singular value")
     grid[1][0].set_ylabel("relative change (%)")
     nulls = _nulls(spectra, ("value_change",))
@@ -60,7 +63,7 @@ def singular_values(spectra: pd.DataFrame) -> Figure:
             Line2D([], [], color=colour("sft"), label="change (band: range over layers, seeds)"),
             *_null_handles(nulls),
         ],
-        loc="outside lower center", ncols=6,
+        loc="outside lower center", ncols=3,
     )  # fmt: skip
     return figure
 
@@ -91,8 +94,10 @@ def angles(spectra: pd.DataFrame, fraction: float) -> Figure:
             for metric in _PRINCIPAL:
                 _line(axes, _against(own, metric, null), "control", _NULL_STYLES[place % 3], False)
         axes.set_title(kind)
-        axes.set_ylim(0, 92)
-        axes.set_yticks(range(0, 91, 30))
+        axes.set_yscale("log")
+        axes.set_ylim(0.3, 92)
+        axes.set_yticks([1, 3, 10, 30, 90], labels=["1", "3", "10", "30", "90"])
+        axes.minorticks_off()
         axes.set_xlabel("index")
     for axes in panels[len(kinds) :]:
         axes.set_visible(False)
@@ -131,11 +136,28 @@ def _against(spectra: pd.DataFrame, metric: str, against: str = _MEASURED) -> pd
     return spectra[(spectra["metric"] == metric) & (spectra["against"] == against)]
 
 
+def _percent(table: pd.DataFrame) -> pd.DataFrame:
+    columns = [name for name in ("value", "low", "high") if name in table]
+    return table.assign(**{name: 100 * table[name] for name in columns})
+
+
 def _line(axes: Axes, table: pd.DataFrame, role: Role, style: str, band: bool = True) -> None:
-    """Mean by index over layers and seeds, with their range."""
+    """Mean by index over layers and seeds, with their range.
+
+    Rows that are means over layers already carry the layers' range as `low` and `high`.
+    """
     if table.empty:
         return
-    course = table.groupby("index")["value"].agg(["mean", "min", "max"])
+    if "low" not in table:
+        table = table.assign(low=table["value"], high=table["value"])
+    by_index = table.groupby("index")
+    course = pd.DataFrame(
+        {
+            "mean": by_index["value"].mean(),
+            "min": by_index["low"].min(),
+            "max": by_index["high"].max(),
+        }
+    )
     thin = 1.0 if role in ("null", "control") else 1.4
     axes.plot(course.index, course["mean"], style, color=colour(role), lw=thin)
     if band:

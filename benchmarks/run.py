@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""`make bench`: four measurements, one table of ratios, also in results/bench.csv.
+
+About five minutes on two idle cores. A missed target is shown and fails nothing: times depend on
+the machine and on what else it does, so the load is shown too.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from time import perf_counter
+
+import evaluation
+import sft
+import solver
+import surgery
+from comparison import REPEATS, THREADS, show, table
+
+OUT = Path("results/bench.csv")
+
+
+def main() -> None:
+    """Measure, print each result as it comes, and write the table."""
+    start = perf_counter()
+    print(
+        f"{REPEATS} repeats in turn, medians (spread in brackets), torch threads: {THREADS}, "
+        f"load before: {os.getloadavg()[0]:.2f}"
+    )
+    comparisons = []
+    for module in (solver, surgery, evaluation, sft):
+        comparisons.append(module.compare())
+        show(comparisons[-1])
+    found = table(comparisons)
+    OUT.parent.mkdir(exist_ok=True)
+    found.to_csv(OUT, index=False, float_format="%.4g")
+    ratios = found[["measurement", "target", "ratio", "lowest", "highest", "met"]]
+    print("\n" + ratios.to_string(index=False, float_format="{:.4g}".format))
+    print(f"{OUT}, {perf_counter() - start:.0f} s, load after: {os.getloadavg()[0]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
