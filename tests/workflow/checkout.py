@@ -20,8 +20,8 @@ ORIGINAL: Final = Path(__file__).resolve().parents[2]
 COUNTED: Final = "tests/workflow/study.yaml"
 """The config of the study in which jobs are counted."""
 SMOKE: Final = "config/smoke.yaml"
-PATIENCE: Final = 900.0
-"""Seconds that a run may take before a test gives it up: ten times what it takes."""
+PATIENCE: Final = 3600.0
+"""Seconds after which a test gives a run up; an idle machine needs one or two minutes."""
 VOLATILE: Final = frozenset({"budget.csv"})
 """Tables that hold times, which differ between runs."""
 

@@ -184,6 +184,7 @@ def test_a_later_segment_that_does_not_win_touches_no_cell_of_the_landmark(study
     assert dry_run(study) == {}
 
 
+@pytest.mark.slow
 def test_a_later_segment_that_wins_makes_just_its_own_cells_in_the_same_run(study: Path) -> None:
     SEGMENT.apply(study)
     LAST_WINS.apply(study)  # an untrained model scores 0 at every step; now the last tie wins
