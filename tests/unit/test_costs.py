@@ -67,6 +67,13 @@ def test_the_budget_is_compared_with_the_jobs_of_the_studys_own_seeds(tmp_path: 
     assert pd.read_csv(tmp_path / "tables/budget.csv")["stage"].tolist() == list(table.index)
 
 
+def test_every_run_has_the_budget_of_one(tmp_path: Path) -> None:
+    config = load({"seeds": [1, 2], "base_seeds": [1, 2, 3], "budget": {"base": 4, "rl": 1.5}})
+    minutes = write_budget(tmp_path, config).set_index("stage")["budget_minutes"]
+    assert minutes["base"] == 12
+    assert minutes["rl"] == 9
+
+
 def test_a_study_whose_benchmarks_are_gone_took_nothing_that_is_known(tmp_path: Path) -> None:
     table = write_budget(tmp_path, load({}))
     assert (table["took_minutes"] == 0).all()

@@ -29,9 +29,18 @@ def write_budget(folder: Path, config: Config) -> pd.DataFrame:
         ran; a last row adds all stages up. Empty where no benchmark was kept.
     """
     costs = read_costs(benchmark_folders(folder, config))
-    table = with_wall_time(logs.budget(costs, config.budget.model_dump()), costs)
+    table = with_wall_time(logs.budget(costs, budget_minutes(config)), costs)
     write(table, folder / "tables" / TABLE)
     return table
+
+
+def budget_minutes(config: Config) -> dict[str, float]:
+    """Minutes that each stage may take: the config's are for one run, so they count for each."""
+    bases, runs = len(config.base_seeds), len(study.runs(config))
+    return {
+        stage: minutes * (bases if stage == "base" else runs)
+        for stage, minutes in config.budget.model_dump().items()
+    }
 
 
 def benchmark_folders(folder: Path, config: Config) -> list[Path]:
