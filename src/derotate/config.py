@@ -228,7 +228,7 @@ class Evaluation(Block):
 
     suites: tuple[Suite, ...] = Field(DEFAULT_SUITES, description="the problems of an evaluation")
     samples: Annotated[int, Field(ge=0)] = Field(
-        2, description="independent samples a problem for pass@k (0: greedy answers only)"
+        0, description="independent samples a problem for pass@k (0: greedy answers only)"
     )
     sampled: tuple[tuple[Split, Fold], ...] = Field(
         (("ood", "test"),),
@@ -296,14 +296,14 @@ class Guards(Block):
 
 
 class Budget(Block):
-    """Minutes of compute each stage may take; the run compares them with what it took."""
+    """Minutes that the jobs of a stage may take, added up; two run side by side."""
 
     base: Annotated[float, Field(gt=0)] = Field(4.0, description="pretraining of the base")
-    sft: Annotated[float, Field(gt=0)] = Field(2.5, description="SFT segments")
-    rl: Annotated[float, Field(gt=0)] = Field(3.5, description="RL runs")
-    evaluation: Annotated[float, Field(gt=0)] = Field(5.0, description="all evaluations")
-    surgery: Annotated[float, Field(gt=0)] = Field(2.0, description="factors and spectra")
-    rest: Annotated[float, Field(gt=0)] = Field(1.5, description="data, tables, figures")
+    sft: Annotated[float, Field(gt=0)] = Field(3.0, description="SFT segments")
+    rl: Annotated[float, Field(gt=0)] = Field(4.0, description="RL runs")
+    evaluation: Annotated[float, Field(gt=0)] = Field(9.0, description="all evaluations")
+    surgery: Annotated[float, Field(gt=0)] = Field(1.0, description="factors and spectra")
+    rest: Annotated[float, Field(gt=0)] = Field(1.0, description="data, tables, figures")
 
 
 class Config(Block):

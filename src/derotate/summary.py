@@ -15,7 +15,7 @@ from derotate import record
 from derotate.config import Config
 from derotate.reporting.cells import POOLED
 from derotate.reporting.words import summary as in_words
-from derotate.stages.costs import write_budget
+from derotate.stages.costs import TOTAL, write_budget
 
 SUITES = (("id", "train", "ID, learned"), ("id", "test", "ID, test"), ("ood", "test", "OOD, test"))
 """The suites that are shown of each stage, with their names."""
@@ -37,6 +37,7 @@ def show(folder: Path, console: Console) -> None:
     config = record.read(folder)
     contrasts, stages = (read_table(folder / "tables" / f"{name}.csv")
                          for name in ("contrasts", "stages"))  # fmt: skip
+    _require_own_seeds(stages, config, folder)
     console.width = min(console.width, _FULL_WIDTH)
     for sentence in in_words(contrasts, stages, config.surgery.recipes):
         console.print(sentence, highlight=False, markup=False)
@@ -60,6 +61,16 @@ def read_table(path: Path) -> pd.DataFrame:
         raise StudyError(
             f"{path}: not made yet; run the study to its end, the same command goes on"
         ) from None
+
+
+def _require_own_seeds(stages: pd.DataFrame, config: Config, folder: Path) -> None:
+    """A run that was stopped has recorded its seeds, while the tables are still the last run's."""
+    made = sorted(int(seed) for seed in set(stages["seed"]) - {POOLED})
+    if made != sorted(config.seeds):
+        raise StudyError(
+            f"{folder}/tables: made of seeds {made}, expected {sorted(config.seeds)} as in the "
+            "last run; run the study to its end, the same command goes on"
+        )
 
 
 def stages_table(stages: pd.DataFrame) -> Table:
@@ -91,7 +102,8 @@ def budget_table(budget: pd.DataFrame) -> Table:
 
 def over_budget(budget: pd.DataFrame) -> list[str]:
     """One line about the stages that took longer than their budget, if there are any."""
-    over = budget[budget["took_minutes"] > budget["budget_minutes"]]
+    own = budget[budget["stage"] != TOTAL]
+    over = own[own["took_minutes"] > own["budget_minutes"]]
     if over.empty:
         return []
     stages = (
@@ -120,4 +132,4 @@ def _places(folder: Path, config: Config) -> Iterator[str]:
     if config.rl.runs:
         file = "config/demo.yaml" if demo else "its config"
         updates = config.rl.grpo.updates
-        yield f"Next     change rl.grpo.updates ({updates}) in {file}: RL runs again, SFT does not"
+        yield f"Next     change rl.grpo.updates ({updates}) in {file}; SFT is not repeated"

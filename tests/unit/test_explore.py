@@ -2,6 +2,7 @@
 """Look before you train: a pair from a finished study, one surgery on it, a page about both."""
 
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -196,6 +197,15 @@ def test_a_run_that_a_study_has_not_is_named(finished: Path, tmp_path: Path) -> 
     assert not (tmp_path / "pair").exists()
 
 
+def test_a_study_stopped_before_its_tables_makes_no_pair(finished: Path, tmp_path: Path) -> None:
+    stopped = tmp_path / "study"
+    shutil.copytree(finished, stopped)
+    stages = stopped / "tables/stages.csv"
+    stages.write_text(stages.read_text().replace("\n1,1,", "\n1,9,"))
+    with pytest.raises(PairError, match="run the study to its end"):
+        export(stopped, tmp_path / "pair", RUN)
+
+
 def test_a_folder_that_is_no_pair_is_refused(pair: Path, tmp_path: Path) -> None:
     with pytest.raises(PairError, match=r"config\.yaml"):
         read(tmp_path)
@@ -235,8 +245,8 @@ def said(edit: int, interpolation: int, rollback: int) -> str:
 @pytest.mark.parametrize(
     ("counts", "verdict"),
     [
-        ((60, 40, 40), "helped, and more than its controls"),
-        ((60, 40, 59), "helped, but not more, as far as can be told, than rollback"),
+        ((60, 40, 40), "helped out of distribution, and more"),
+        ((60, 40, 59), "but no more, as far as is known, than rollback."),
         ((60, 60, 60), "than rollback and interpolation"),
         ((21, 20, 20), "cannot be told from none"),
         ((5, 20, 20), "the surgery hurt"),

@@ -112,6 +112,13 @@ def test_a_folder_without_a_study_is_one_line_and_no_traceback(
         assert len(result.stderr.splitlines()) == 1
 
 
+def test_tables_of_another_run_are_not_summed_up(finished: Path) -> None:
+    record.write(load({"seeds": [101]}), finished)
+    result = CliRunner().invoke(app, ["summary", str(finished)])
+    assert result.exit_code == 2
+    assert "seeds [1], expected [101]" in result.stderr
+
+
 @pytest.mark.parametrize("file", ["demo.yaml", "smoke.yaml"])
 def test_the_record_of_a_config_is_that_config(file: str, tmp_path: Path) -> None:
     values = yaml.safe_load((ROOT / "config" / file).read_text())

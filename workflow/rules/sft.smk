@@ -4,6 +4,8 @@ Needs the base and the samples. Makes the checkpoints of each segment; a segment
 that the one before left, so segments can be added later. Only the newest state is kept.
 """
 
+from derotate.spectral.matrices import EDITABLE
+
 SFT_CODE = code_digest("derotate.stages.sft")
 SEGMENTS = list(zip((0, *(segment[-1] for segment in CONFIG.sft.segments)), CONFIG.sft.segments))
 
@@ -72,7 +74,9 @@ rule lora:
         steps=LORA_STEPS,
         optimisation=CONFIG.sft.model_dump(exclude={"segments", "learning_rate"})
         | {"learning_rate": CONFIG.lora.learning_rate},
-        adapter=CONFIG.lora.model_dump(exclude={"steps", "learning_rate"}),
+        # peft knows matrices by the names of their modules
+        adapter=CONFIG.lora.model_dump(exclude={"steps", "learning_rate"})
+        | {"matrices": [EDITABLE[kind] for kind in CONFIG.lora.matrices]},
         code=SFT_CODE,
         lock=LOCK,
     script:

@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 from derotate import checkpoints, record, study
 from derotate.config import Config
 from derotate.evaluation import Decoding, evaluate
-from derotate.explore.pair import SUITES, PairError
+from derotate.explore.pair import SUITES, TABLES, PairError
 from derotate.reporting.cells import POOLED
 from derotate.reporting.files import markdown, write
 from derotate.spectral.matrices import DEFAULT_KINDS, matrix_kind
@@ -142,17 +142,21 @@ def _write_tables(source: Path, out: Path, run: study.Run, labels: Mapping[str, 
 
     Pooling one seed changes nothing, so its own rows are the pooled ones of a study of that seed.
     """
-    for name in ("accuracy_by_step", "stages", "contrasts", "surgery"):
+    for name in TABLES:
         table = pd.read_csv(source / f"{name}.csv", dtype={"seed": str})
-        own = (table["base_seed"] == run.base_seed) & (table["seed"] == str(run.seed))
-        write(table[own].assign(seed=POOLED), out / f"{name}.csv")
-    for name in ("spectra", "landmarks"):
-        table = pd.read_csv(source / f"{name}.csv", dtype={"seed": str})
-        own = (table["base_seed"] == run.base_seed) & (table["seed"] == str(run.seed))
+        own = table[(table["base_seed"] == run.base_seed) & (table["seed"] == str(run.seed))]
         if name == "spectra":
-            own &= table["pair"] == f"{labels['max_ood']}-to-{labels['sft_end']}"
-            own &= table["metric"].isin(ANGLES) & ((table["fraction"] - FRACTION).abs() < 1e-9)
-        write(table[own], out / f"{name}.csv")
+            kept = own["pair"] == f"{labels['max_ood']}-to-{labels['sft_end']}"
+            kept &= own["metric"].isin(ANGLES) & ((own["fraction"] - FRACTION).abs() < 1e-9)
+            own = own[kept]
+        elif name != "landmarks":
+            own = own.assign(seed=POOLED)
+        if own.empty and len(table):  # a study without surgery has an empty table of it
+            raise PairError(
+                f"{source / name}.csv: no row of base seed {run.base_seed}, seed {run.seed}; run "
+                "the study to its end, the same command goes on"
+            )
+        write(own, out / f"{name}.csv")
 
 
 def _write_readme(

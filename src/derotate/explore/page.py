@@ -82,8 +82,8 @@ def drawings(tables: Mapping[str, pd.DataFrame]) -> list[Drawing]:
             "How far the directions turned",
             figures_spectra.angles(tables["spectra"], ANGLE_FRACTION),
             "Principal angles between the leading singular subspaces of donor and patient, mean "
-            "and range over layers, beside a random change of the same size and unrelated "
-            "matrices. "
+            "and range over layers on a logarithmic scale, beside a random change of the same "
+            "size and unrelated matrices. "
             "Angles alone do not say what a change does to the answers; the surgery above does.",
         ),
     ]

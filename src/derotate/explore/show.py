@@ -61,7 +61,7 @@ def explore(
         done[trial.name] = trial
     before = {} if own else _recorded(folder)
     for name, trial in before.items():
-        _print(console, name, trial, "(as recorded)")
+        _print(console, name, trial, "(recorded)")
     said = words.sentences(done, recipe.name)
     console.print()
     for sentence in said:
@@ -104,4 +104,4 @@ def _count(pair: Pair) -> int:
 def _print(console: Console, name: str, trial: Trial, note: str) -> None:
     ood, learned = (words.interval(trial.accuracy(*suite)) for suite in (words.OOD, words.LEARNED))
     line = f"{name:<18} OOD {ood:>17} %  ID {learned:>19} %  {note}"
-    console.print(line, highlight=False, markup=False)
+    console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -65,10 +65,10 @@ def _verdict(edited: Trial, trials: Mapping[str, Trial], gained: Estimate) -> st
         return "On these problems the surgery cannot be told from none."
     controls = [trials[name] for name in _NAMES if name in trials]
     unbeaten = [control.name for control in controls if edited.minus(control, *OOD).low <= 0]
+    helped = "The surgery helped out of distribution"
     if unbeaten:
-        names = " and ".join(unbeaten)
-        return f"The surgery helped, but not more, as far as can be told, than {names}."
-    return "The surgery helped, and more than its controls."
+        return f"{helped}, but no more, as far as is known, than {' and '.join(unbeaten)}."
+    return f"{helped}, and more than its controls."
 
 
 def _row(name: str, trial: Trial, patient: Trial) -> tuple[str, ...]:
