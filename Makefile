@@ -93,14 +93,14 @@ test-all: setup  ## run all tests, those too that train and run the workflow
 lint: setup  ## check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/snakefmt --check --quiet $(SNAKEFILES)
+	@$(BIN)/snakefmt --check $(SNAKEFILES)
 	@$(BIN)/mypy
 
 .PHONY: format
 format: setup  ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix --exit-zero --quiet .
 	@$(BIN)/ruff format .
-	@$(BIN)/snakefmt --quiet $(SNAKEFILES)
+	@$(BIN)/snakefmt $(SNAKEFILES)
 
 .PHONY: bench
 bench: setup  ## print how fast the slow parts are beside baselines (about 5 minutes, idle cores)

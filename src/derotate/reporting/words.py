@@ -47,7 +47,7 @@ def _sft(pooled: pd.DataFrame, seen: pd.DataFrame) -> str:
     verb = "forgot" if lost["points"] >= 0 else "did not forget but gained"
     points = lost if lost["points"] >= 0 else _negative(lost)
     return (
-        f"SFT {verb} {_points(points)} of out-of-distribution accuracy between {peak} and {end}; "
+        f"Between {peak} and {end} SFT {verb}, out of distribution, {_points(points)}; "
         f"{peak} had been {_signed(rise)} against the base."
     )
 
@@ -74,6 +74,11 @@ def _surgery(pooled: pd.DataFrame, recipes: Sequence[Recipe]) -> list[str]:
             ("over_rollback", "Rolling the same matrices back"),
         ):
             lines += _control(pooled, contrast, what, directions)
+    aligned = _closest_to_top_20(edits, "aligned")
+    found = _edit(pooled, aligned)
+    if aligned is not None and found is not None:
+        cost = _cost(pooled, "over_patient", aligned.name)
+        lines.append(f"Directions kept orthonormal ({aligned.name}) {_back(found)}{cost}.")
     found = _edit(pooled, values)
     if values is not None and found is not None:
         lines.append(f"Donor singular values ({values.name}) {_back(found)}: {_tost(found)}.")
@@ -130,12 +135,17 @@ def _steps(seen: pd.DataFrame, landmark: str) -> str:
 
 def _negative(row: pd.Series) -> pd.Series:
     changed = row.copy()
-    changed[["points", "low", "high"]] = [-row["points"], -row["high"], -row["low"]]
+    changed[["points", "low", "high"]] = [0 - row["points"], 0 - row["high"], 0 - row["low"]]
     return changed
 
 
 def _interval(row: pd.Series) -> str:
-    return f"[{row['low']:.1f}, {row['high']:.1f}]"
+    return f"[{_number(row['low'])}, {_number(row['high'])}]"
+
+
+def _number(value: float) -> str:
+    """One digit after the point; what rounds to zero has no sign."""
+    return f"{round(value, 1) + 0.0:.1f}"
 
 
 def _doubt(row: pd.Series) -> str:
@@ -143,7 +153,7 @@ def _doubt(row: pd.Series) -> str:
 
 
 def _points(row: pd.Series) -> str:
-    return f"{row['points']:.1f} points {_interval(row)}{_doubt(row)}"
+    return f"{_number(row['points'])} points {_interval(row)}{_doubt(row)}"
 
 
 def _signed(row: pd.Series) -> str:
