@@ -28,14 +28,14 @@ GRID = tuple(
 Pair = tuple[Tensor, Tensor]
 """Weight of the donor, weight of the patient [out, in]."""
 
-TOLERANCE = 1e-5
-"""Largest difference of two edited weights, relative to the weight. The published way rebuilds the
-whole weight from float32 factors, which alone is off by half of this; the edits of the grid are 20
-(values) to 1,500 (directions) times as large."""
+TOLERANCE = 1e-2
+"""Largest difference of two edits, relative to the edit. The published way rebuilds the whole
+weight from float32 factors, an error of about 1e-5 of the weight; an edit of values changes the
+weight by 1e-2 of itself or less."""
 
 
 def matrices(count: int, shape: tuple[int, int] = (576, 1536)) -> list[Pair]:
-    """Synthetic donors, and patients at a relative distance of 1 %.
+    """Synthetic donors, and patients at a relative distance of 10 %.
 
     Their inputs differ in scale by 100, so that singular values spread as those of weights do.
     Time does not depend on what the entries are.
@@ -44,7 +44,7 @@ def matrices(count: int, shape: tuple[int, int] = (576, 1536)) -> list[Pair]:
     scale = torch.logspace(0, -2, shape[1])
     donors = [torch.randn(shape, generator=generator) * scale for _ in range(count)]
     return [
-        (donor, donor + 0.01 * scale * torch.randn(shape, generator=generator)) for donor in donors
+        (donor, donor + 0.1 * scale * torch.randn(shape, generator=generator)) for donor in donors
     ]
 
 
@@ -77,9 +77,9 @@ def our_surgery(
             yield recipe.name, index, patient + delta
 
 
-def difference(ours: Tensor, published: Tensor) -> float:
-    """Norm of the difference of two edited weights, relative to the weight."""
-    return float((ours - published).norm() / published.norm())
+def difference(ours: Tensor, published: Tensor, patient: Tensor) -> float:
+    """Norm of the difference of two edited weights, relative to the edit."""
+    return float((ours - published).norm() / (published - patient).norm())
 
 
 def compare(repeats: int = REPEATS, pairs: Sequence[Pair] | None = None) -> Comparison:
@@ -109,7 +109,7 @@ def compare(repeats: int = REPEATS, pairs: Sequence[Pair] | None = None) -> Comp
                 start = perf_counter()
                 published = published_surgery(recipe, donor, patient)
                 seconds += perf_counter() - start
-                differences.append(difference(kept[recipe.name, index], published))
+                differences.append(difference(kept[recipe.name, index], published, patient))
         return seconds * len(GRID) / 2
 
     ours_seconds, baseline_seconds = alternate(ours, baseline, repeats)
@@ -122,7 +122,7 @@ def compare(repeats: int = REPEATS, pairs: Sequence[Pair] | None = None) -> Comp
         ours_seconds=ours_seconds,
         baseline_seconds=baseline_seconds,
         equal=max(differences) <= TOLERANCE,
-        checked=f"weights of {len(sample)} recipes differ by at most {max(differences):.1e} "
+        checked=f"edits of {len(sample)} recipes differ by at most {max(differences):.1e} "
         f"of their norm (bound {TOLERANCE:g})",
     )
 

@@ -54,7 +54,7 @@ def test_the_published_surgery_makes_every_edit_of_the_grid() -> None:
     assert len(edited) == len(surgery.GRID) == 30
     for recipe in surgery.GRID:
         published = surgery.published_surgery(recipe, donor, patient)
-        assert surgery.difference(edited[recipe.name], published) < surgery.TOLERANCE
+        assert surgery.difference(edited[recipe.name], published, patient) < surgery.TOLERANCE
 
 
 def test_the_bare_loop_has_the_losses_of_the_trainer() -> None:

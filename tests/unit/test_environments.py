@@ -66,14 +66,15 @@ def test_a_conda_environment_has_the_pins_of_the_lock_and_one_python(file: Path)
 
 
 def third_party_imports(path: Path) -> set[str]:
-    """Top-level names that a file imports from elsewhere, at any depth."""
+    """Top-level names that a file imports from elsewhere, at any depth, its neighbours apart."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module.split(".")[0])
-    return names - set(sys.stdlib_module_names) - {"derotate"}
+    neighbours = {file.stem for file in path.parent.glob("*.py")}
+    return names - set(sys.stdlib_module_names) - neighbours - {"derotate"}
 
 
 def test_every_import_is_a_direct_requirement() -> None:
