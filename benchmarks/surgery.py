@@ -28,10 +28,10 @@ GRID = tuple(
 Pair = tuple[Tensor, Tensor]
 """Weight of the donor, weight of the patient [out, in]."""
 
-TOLERANCE = 1e-2
+TOLERANCE = 5e-3
 """Largest difference of two edits, relative to the edit. The published way rebuilds the whole
-weight from float32 factors, an error of about 1e-5 of the weight; an edit of values changes the
-weight by 1e-2 of itself or less."""
+weight from float32 factors, which is off by 3e-6 of the weight; an edit of values changes the
+weight by just 0.3 to 0.6 % of itself, so the same error is up to 1e-3 of the edit."""
 
 
 def matrices(count: int, shape: tuple[int, int] = (576, 1536)) -> list[Pair]:

@@ -229,9 +229,8 @@ def test_another_prompt_reruns_all_but_the_problems(study: Path) -> None:
         "evaluate": 3,
         "landmarks": 1,
         "grpo": 1,
-        "base_factors": 1,
-        "factors": 3,
-        "spectra": 5,
+        # No factors and spectra: this edit trains the same weights again, and Snakemake compares
+        # inputs below 1 MB, as the weights of this study are, by content.
         "surgery": 3,
         "accuracy_by_step": 1,
         "tables": 1,
