@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A finished study stays finished; what is missing is made again; a wrong config makes nothing."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -22,16 +21,6 @@ def test_a_finished_run_leaves_nothing_half_written(study: Path) -> None:
 def test_deleted_figures_are_redrawn_and_nothing_else(study: Path) -> None:
     shutil.rmtree(study / f"{STUDY}/figures")
     assert dry_run(study) == {"accuracy_by_step": 1, "figures": 1}
-
-
-def test_a_training_state_that_a_killed_run_left_is_dropped(study: Path) -> None:
-    state = study / STUDY / "general_points/base-1/seed-1/sft/state-4"
-    state.mkdir()
-    os.utime(state, (0, 0))  # older than what was trained from it
-    shutil.rmtree(study / STUDY / "figures")
-    assert run(study) == {"accuracy_by_step": 1, "figures": 1}
-    assert not state.exists()
-    assert state.with_name("state-8").exists()
 
 
 def test_deleted_tables_and_figures_are_made_again_from_what_was_measured(study: Path) -> None:
