@@ -74,3 +74,7 @@ rule all:
 onstart:
     # beside the results, for `derotate summary` and `derotate explore-export`
     record.write(CONFIG)
+
+
+onsuccess:
+    drop_resumed_states()

@@ -23,6 +23,18 @@ def test_deleted_figures_are_redrawn_and_nothing_else(study: Path) -> None:
     assert dry_run(study) == {"accuracy_by_step": 1, "figures": 1}
 
 
+@pytest.mark.slow
+def test_a_training_state_that_a_killed_run_left_is_dropped(fresh: Path) -> None:
+    # as a kill leaves it: segment resumed, but Snakemake has not come to remove what is temporary
+    run(fresh, "--until", "sft_to_8", "--notemp", "--no-hooks")
+    sft = fresh / STUDY / "general_points/base-1/seed-1/sft"
+    assert (sft / "state-4").exists()
+    target = f"{STUDY}/general_points/base-1/seed-1/evaluations/sft-8.parquet"
+    assert run(fresh, target) == {"problems": 1, "evaluate": 1}
+    assert not (sft / "state-4").exists()
+    assert (sft / "state-8").exists()
+
+
 def test_deleted_tables_and_figures_are_made_again_from_what_was_measured(study: Path) -> None:
     before = tables(study)
     shutil.rmtree(study / f"{STUDY}/tables")

@@ -1,9 +1,11 @@
-"""Input functions.
+"""Functions that the other rule files and the Snakefile call.
 
-Makes nothing: the other rule files ask here which files a rule needs, where that depends on
-wildcards or on the landmarks. What can be said without Snakemake is in `derotate.study`.
+Makes nothing: rules ask here which files they need, where that depends on wildcards or on the
+landmarks. What can be said without Snakemake is in `derotate.study`.
 """
 
+import shutil
+from itertools import pairwise
 from pathlib import Path
 
 from derotate import study
@@ -106,3 +108,16 @@ def rl_end():
         end.start,
         int(study.rl_label(CONFIG, end.algorithm, end.start).split("-")[-1]),
     )
+
+
+def drop_resumed_states():
+    """Remove the training states that a later segment has resumed.
+
+    They are temporary, but Snakemake keeps them until the landmarks are made, and forgets them if
+    it is killed before.
+    """
+    for run in RUNS:
+        folder = Path(study.Paths.of(CONFIG, run).run, "sft")
+        for segment, later in pairwise(CONFIG.sft.segments):
+            if (folder / f"step-{later[-1]}" / "model.safetensors").exists():
+                shutil.rmtree(folder / f"state-{segment[-1]}", ignore_errors=True)
