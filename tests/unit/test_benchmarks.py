@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from derotate.config import TinyModel
 from derotate.evaluation import Decoding, respond
 from derotate.models import tiny_model, tiny_tokenizer
+from derotate.settings import TinyModel
 from derotate.tasks.general_points.pretraining import WORDS
 from derotate.tasks.general_points.solver import solve
 

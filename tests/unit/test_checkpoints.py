@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from derotate.checkpoints import CheckpointError, load, load_state, save
-from derotate.config import Guards, TinyModel
 from derotate.models import tiny_model, tiny_tokenizer
+from derotate.settings import Guards, TinyModel
 from derotate.spectral.guards import GuardError
 from derotate.stages.factors import factorise_checkpoint
 

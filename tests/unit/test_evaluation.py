@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from derotate.config import TinyModel
 from derotate.evaluation import Decoding, Item, evaluate, reference_losses, respond
 from derotate.models import tiny_model, tiny_tokenizer
+from derotate.settings import TinyModel
 
 WORDS = tuple("abcdefgh")
 PROMPTS = ["a", "a b c d e", "c c", "h g f e d c b a", "b a", "d"]

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from derotate.checkpoints import load, save
-from derotate.config import Grpo, TinyModel
 from derotate.models import tiny_model, tiny_tokenizer
+from derotate.settings import Grpo, TinyModel
 from derotate.training import grpo, rllog, rollout
 
 PROMPTS = ("a", "b b", "a b", "b a a")

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derotate.checkpoints import load, save
-from derotate.config import Ppo, TinyModel
 from derotate.evaluation import Decoding, respond
 from derotate.models import tiny_model, tiny_tokenizer
+from derotate.settings import Ppo, TinyModel
 from derotate.training import ppo, rollout
 from derotate.training.episodes import Judge
 

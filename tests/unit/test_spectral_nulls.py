@@ -7,13 +7,13 @@ import pytest
 import torch
 from scipy.integrate import quad
 
-from derotate.spectral.nulls import (
+from derotate.spectral.angles import principal_angles
+from derotate.spectral.distance import (
     _marchenko_pastur_cdf,
     marchenko_pastur_distance,
-    norm_null,
-    unrelated_null,
+    relative_norm,
 )
-from derotate.spectral.rotation import principal_angles, relative_norm
+from derotate.spectral.nulls import norm_null, unrelated_null
 from derotate.spectral.svd import factorise
 
 SHAPES = [(64, 64), (200, 64), (64, 200), (128, 352)]

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from derotate.spectral.distance import relative_norm
 from derotate.spectral.rotation import (
     donor_energy,
     principal_angles,
-    relative_norm,
     spectra_rows,
     value_change,
     vector_angles,

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from derotate import checkpoints
-from derotate.config import Config, Evaluation, Guards, TinyModel
+from derotate.config import Config
 from derotate.models import tiny_model, tiny_tokenizer
+from derotate.settings import Evaluation, Guards, TinyModel
 from derotate.spectral.guards import GuardError
 from derotate.spectral.recipes import Band, Recipe
 from derotate.spectral.svd import factorise, save_factors
@@ -135,12 +136,32 @@ def test_a_variant_is_scored_like_the_checkpoint_it_equals(
     variant = {"parquet": tmp_path / "b.parquet", "csv": tmp_path / "b.csv"}
     evaluate_variant(
         TASK, style="compact", recipe=Recipe(name="none", part="interpolate", amount=0.0),
-        matched=None, checkpoint=patient, operation=operation(donor, patient), problems=problems,
+        matched=None, checkpoint=patient, recorded=out["parquet"], guards=Guards(),
+        operation=operation(donor, patient), problems=problems,
         settings=SETTINGS, seed=1, facts=tmp_path / "facts.json", **variant,
     )  # fmt: skip
     assert out["csv"].read_bytes() == variant["csv"].read_bytes()
     facts = json.loads((tmp_path / "facts.json").read_text())
     assert facts["edit_norm"] == 0 and facts["from_rollback"] == facts["donor_distance"]
+    assert facts["patient_loss_difference"] < 1e-4
+
+
+def test_a_patient_that_is_not_the_one_evaluated_is_refused_and_nothing_is_written(
+    sides: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    donor, patient, problems = sides
+    evaluate_checkpoint(
+        TASK, style="compact", checkpoint=donor, problems=problems, settings=SETTINGS, seed=1,
+        parquet=tmp_path / "a.parquet", csv=tmp_path / "a.csv",
+    )  # fmt: skip
+    with pytest.raises(GuardError, match="the loaded model's losses differ by"):
+        evaluate_variant(
+            TASK, style="compact", recipe=Recipe(name="none", part="interpolate", amount=0.0),
+            matched=None, checkpoint=patient, recorded=tmp_path / "a.parquet", guards=Guards(),
+            operation=operation(donor, patient), problems=problems, settings=SETTINGS, seed=1,
+            parquet=tmp_path / "b.parquet", csv=tmp_path / "b.csv", facts=tmp_path / "facts.json",
+        )  # fmt: skip
+    assert {path.name for path in tmp_path.iterdir()} == {"a.parquet", "a.csv"}
 
 
 def test_random_weights_are_refused_before_their_spectrum_is_used(

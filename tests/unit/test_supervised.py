@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from derotate.checkpoints import load_state
-from derotate.config import TinyModel
 from derotate.models import tiny_model, tiny_tokenizer
+from derotate.settings import TinyModel
 from derotate.tasks.samples import Sample
 from derotate.training.supervised import Optimisation, train
 

@@ -80,14 +80,12 @@ AFTER_GRPO = {
         pytest.param(
             ANGLES,
             {
-                "base_factors": 1,
-                "factors": 3,
                 "spectra": 5,
                 "surgery": 3,
                 "tables": 1,
                 "figures": 1,
             },
-            id="a helper that factors, spectra and surgery import through others",
+            id="a helper that spectra and surgery import through others",
         ),
         pytest.param(
             EVALUATION,

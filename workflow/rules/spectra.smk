@@ -25,7 +25,7 @@ rule base_factors:
         mem_mb=2000,
         runtime=30,
     params:
-        guards=CONFIG.guards.model_dump(),
+        guards=CONFIG.guards.model_dump(exclude={"recorded_loss"}),
         threads=CONFIG.surgery.threads,
         code=FACTORS_CODE,
         lock=LOCK,

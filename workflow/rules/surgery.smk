@@ -7,6 +7,7 @@ lives in memory only. Paths name steps, never landmarks.
 SURGERY_CODE = code_digest(
     "derotate.stages.surgery", f"{TASK_PACKAGE}.prompts", f"{TASK_PACKAGE}.feedback"
 )
+SURGERY_GUARDS = CONFIG.guards.model_dump(include={"recorded_loss", "action"})
 
 
 rule surgery:
@@ -14,6 +15,7 @@ rule surgery:
     input:
         weights=operated("weights"),
         factors=operated("factors"),
+        recorded=rules.evaluate.output.rows.replace("{label}", "{patient}"),
         problems=rules.problems.output[0],
     output:
         rows="<run>/evaluations/surgery/from-{donor}-into-{patient}/{recipe}.parquet",
@@ -34,6 +36,7 @@ rule surgery:
         style=CONFIG.style,
         recipe=lambda wildcards: study.recipe_named(CONFIG, wildcards.recipe),
         settings=EVALUATION_SETTINGS,
+        guards=SURGERY_GUARDS,
         code=SURGERY_CODE,
         lock=LOCK,
     script:

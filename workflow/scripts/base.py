@@ -7,7 +7,7 @@ from derotate import runtime
 
 runtime.start(snakemake.log[0], snakemake.params.settings["threads"])
 
-from derotate.config import Base, TinyModel
+from derotate.settings import Base, TinyModel
 from derotate.stages.base import train_base
 
 train_base(

@@ -7,7 +7,7 @@ from derotate import runtime
 
 runtime.start(snakemake.log[0], snakemake.params.settings["threads"])
 
-from derotate.config import Evaluation
+from derotate.settings import Evaluation
 from derotate.stages.evaluate import evaluate_checkpoint
 
 evaluate_checkpoint(

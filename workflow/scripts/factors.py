@@ -7,7 +7,7 @@ from derotate import runtime
 
 runtime.start(snakemake.log[0], snakemake.params.threads)
 
-from derotate.config import Guards
+from derotate.settings import Guards
 from derotate.stages.factors import factorise_checkpoint
 
 reference = snakemake.input.get("reference")

@@ -8,7 +8,7 @@ from derotate import runtime
 
 runtime.start(snakemake.log[0], snakemake.params.settings["threads"])
 
-from derotate.config import Grpo, Ppo
+from derotate.settings import Grpo, Ppo
 
 algorithm = snakemake.params.algorithm
 settings = {"grpo": Grpo, "ppo": Ppo}[algorithm](**snakemake.params.settings)

@@ -7,7 +7,7 @@ from derotate import runtime
 
 runtime.start(snakemake.log[0], snakemake.params.settings["threads"])
 
-from derotate.config import Evaluation
+from derotate.settings import Evaluation, Guards
 from derotate.spectral.recipes import Recipe
 from derotate.stages.surgery import Operation, evaluate_variant
 
@@ -19,6 +19,8 @@ evaluate_variant(
     recipe=Recipe(**recipe),
     matched=Recipe(**matched) if matched else None,
     checkpoint=patient,
+    recorded=Path(snakemake.input.recorded),
+    guards=Guards(**snakemake.params.guards),
     operation=Operation.read(donor, patient, *map(Path, snakemake.input.factors)),
     problems=Path(snakemake.input.problems),
     settings=Evaluation(**snakemake.params.settings),

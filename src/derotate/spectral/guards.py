@@ -7,18 +7,17 @@ look rotated (papers.md 0.1), so nothing is read off a spectrum before these che
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 from torch import Tensor
 
-from derotate.spectral.nulls import marchenko_pastur_distance
-from derotate.spectral.rotation import relative_norm
+from derotate.spectral.distance import marchenko_pastur_distance, relative_norm
 from derotate.spectral.svd import Factors
 
 if TYPE_CHECKING:
-    from derotate.config import Guards
+    from derotate.settings import Guards
 
 
 class GuardError(ValueError):
@@ -51,6 +50,16 @@ def measure(
             for name, own in factors.items()
         ]
     )
+
+
+def loss_difference(losses: Sequence[float], recorded: Sequence[float]) -> float:
+    """Largest difference of losses of a loaded model to those that its evaluation recorded.
+
+    Args:
+        losses: nats a token, one a problem.
+        recorded: of the same problems.
+    """
+    return max(abs(own - known) for own, known in zip(losses, recorded, strict=True))
 
 
 def failures(checkpoint: str, table: pd.DataFrame, guards: Guards) -> list[str]:

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from derotate.spectral.angles import principal_angles, vector_angles
+from derotate.spectral.distance import relative_norm
 from derotate.spectral.matrices import matrix_kind
 from derotate.spectral.svd import Factors
 
 __all__ = [
     "donor_energy",
     "principal_angles",
-    "relative_norm",
     "spectra_rows",
     "value_change",
     "vector_angles",
@@ -29,13 +29,6 @@ def value_change(donor: Factors, patient: Factors) -> Tensor:
     """Relative change (s_t - s_b) / s_b of each singular value, [rank]; NaN where s_b is zero."""
     before, after = donor.s.to(torch.float64), patient.s.to(torch.float64)
     return torch.where(before > 0, (after - before) / before, torch.nan)
-
-
-def relative_norm(donor_weight: Tensor, patient_weight: Tensor) -> float:
-    """Size of the change, ||W_t - W_b||_F / ||W_b||_F; NaN if the donor is zero."""
-    before = donor_weight.to(torch.float64)
-    change = patient_weight.to(torch.float64) - before
-    return float(change.norm() / before.norm())
 
 
 def donor_energy(

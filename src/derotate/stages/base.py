@@ -11,7 +11,7 @@ from derotate.models import tiny_model, tiny_tokenizer
 from derotate.training.supervised import Optimisation, train
 
 if TYPE_CHECKING:
-    from derotate.config import Base, TinyModel
+    from derotate.settings import Base, TinyModel
 
 
 def train_base(

@@ -11,7 +11,7 @@ from derotate.evaluation import Decoding, Item, evaluate, write
 from derotate.stages.data import read_problems
 
 if TYPE_CHECKING:
-    from derotate.config import Evaluation
+    from derotate.settings import Evaluation
 
 
 def items(task: str, style: str, problems: Path) -> list[Item]:

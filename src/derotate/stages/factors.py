@@ -14,7 +14,7 @@ from derotate.spectral.matrices import DEFAULT_KINDS, matrix_kind
 from derotate.spectral.svd import factorise, save_factors
 
 if TYPE_CHECKING:
-    from derotate.config import Guards
+    from derotate.settings import Guards
 
 
 def factorise_checkpoint(

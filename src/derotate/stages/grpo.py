@@ -12,7 +12,7 @@ from derotate.stages.data import read_problems
 from derotate.training import grpo
 
 if TYPE_CHECKING:
-    from derotate.config import Grpo
+    from derotate.settings import Grpo
 
 
 def train(

@@ -12,7 +12,7 @@ from derotate.stages.data import read_problems
 from derotate.training import ppo
 
 if TYPE_CHECKING:
-    from derotate.config import Ppo
+    from derotate.settings import Ppo
 
 
 def train(

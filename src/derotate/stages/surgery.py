@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import torch
 
 from derotate import checkpoints
 from derotate.evaluation import Item, reference_losses
+from derotate.spectral.guards import GuardError, loss_difference
 from derotate.spectral.recipes import Recipe
 from derotate.spectral.surgery import (
     edit_norm,
@@ -26,9 +29,12 @@ from derotate.stages.data import write_text
 from derotate.stages.evaluate import evaluate_model, items
 
 if TYPE_CHECKING:
-    from derotate.config import Evaluation
+    from derotate.settings import Evaluation, Guards
 
 State = Mapping[str, torch.Tensor]
+
+CHECKED = 64
+"""Problems whose losses tell whether the loaded patient is the one that was evaluated."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,8 @@ def evaluate_variant(
     recipe: Recipe,
     matched: Recipe | None,
     checkpoint: Path,
+    recorded: Path,
+    guards: Guards,
     operation: Operation,
     problems: Path,
     settings: Evaluation,
@@ -117,10 +125,15 @@ def evaluate_variant(
     """Make a variant in memory, score it, and write its rows and the facts of the edit.
 
     The facts are the edit's norm, the distance of donor and patient over the edited matrices, how
-    far the variant is from a rollback of the same matrices, and the amount of an interpolation.
+    far the variant is from a rollback of the same matrices, the amount of an interpolation, and how
+    far the loaded patient's losses were from those that its own evaluation (`recorded`) has.
+
+    Raises:
+        GuardError: the patient does not reproduce its evaluation and `guards.action` is refuse.
     """
     model, tokenizer = checkpoints.load(checkpoint)
     known = items(task, style, problems)
+    reproduced = _reproduced(model, tokenizer, known, recorded, guards)
     amount = recipe.amount
     if matched is not None:
         amount = matched_amount(
@@ -142,11 +155,35 @@ def evaluate_variant(
                 "edit_norm": float(f"{norm:.6g}"),
                 "donor_distance": float(f"{distance:.6g}"),
                 "from_rollback": float(f"{from_rollback:.6g}"),
+                "patient_loss_difference": float(f"{reproduced:.1g}"),
             },
             indent=2,
         )
         + "\n",
     )
+
+
+def _reproduced(
+    model: Any, tokenizer: Any, known: list[Item], recorded: Path, guards: Guards
+) -> float:
+    """How far the losses of the first problems are from the recorded ones, guarded."""
+    rows = pd.read_parquet(recorded, columns=["problem", "decoding", "loss"])
+    rows = rows[rows["decoding"] == "greedy"][:CHECKED]
+    asked = known[: len(rows)]
+    if [item.problem for item in asked] != rows["problem"].tolist():
+        raise GuardError(f"{recorded}: rows of other problems; delete the file to evaluate again")
+    losses = reference_losses(model, tokenizer, asked, CHECKED)
+    difference = loss_difference(losses, rows["loss"].tolist())
+    if difference > guards.recorded_loss:
+        line = (
+            f"{recorded}: the loaded model's losses differ by {difference:.3g} nats from those "
+            f"recorded here, expected at most {guards.recorded_loss:g}; check that the weights are "
+            "those that were evaluated"
+        )
+        if guards.action == "refuse":
+            raise GuardError(line)
+        logging.warning(line)
+    return difference
 
 
 def _distances(model: Any, operation: Operation, recipe: Recipe) -> tuple[float, float]:

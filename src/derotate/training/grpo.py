@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset
@@ -29,10 +29,12 @@ from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from derotate.checkpoints import load
-from derotate.config import Grpo
 from derotate.scratch import scratch
 from derotate.training import rllog, rollout
 from derotate.training.supervised import SaveAtSteps
+
+if TYPE_CHECKING:
+    from derotate.settings import Grpo
 
 
 class MeasuringTrainer(GRPOTrainer):

@@ -23,15 +23,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from derotate.checkpoints import load, save
-from derotate.config import Ppo
 from derotate.training import rllog, rollout
 from derotate.training.episodes import Attempt, Judge, play
+
+if TYPE_CHECKING:
+    from derotate.settings import Ppo
 
 ADAM_EPSILON = 1e-7
 """Of the papers' optimizer."""

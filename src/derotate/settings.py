@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: MIT
+"""The blocks of a config: settings of one stage each, typed, with defaults and descriptions.
+
+The defaults are the demo. `derotate.config` puts the blocks together and checks them against each
+other. A stage takes the block it needs as an argument and imports this for type checking only, so
+that a new key reruns nothing.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from derotate.spectral.matrices import DEFAULT_KINDS
+from derotate.spectral.recipes import Band, Recipe
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Split = Literal["id", "ood", "id_faces", "ood_plain"]
+Fold = Literal["train", "rl", "selection", "test"]
+
+
+class Block(BaseModel):
+    """A block of the config: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TinyModel(Block):
+    """A Llama trained in the DAG from random weights."""
+
+    hidden_size: Count = Field(128, description="width of the residual stream")
+    intermediate_size: Count = Field(352, description="width of the MLP")
+    layers: Count = Field(4, description="number of decoder layers")
+    heads: Count = Field(4, description="attention heads (no grouped keys)")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> TinyModel:
+        if self.hidden_size % (2 * self.heads):
+            raise ValueError(
+                f"heads: {self.heads} heads need a hidden_size that is a multiple of "
+                f"{2 * self.heads}, got {self.hidden_size}; change one of the two"
+            )
+        return self
+
+
+class Mixture(Block):
+    """Shares of the pretraining samples of the base; they sum to 1. It is part of the data card."""
+
+    plain: Share = Field(0.73, description="`solve target T ; numbers ...` over all number sets")
+    mapping: Share = Field(
+        0.249, description="cards to numbers under random rules other than the OOD rule"
+    )
+    arithmetic: Share = Field(0.02, description="one operation on two small numbers")
+    whole: Share = Field(
+        0.001, description="trace of the answer format: whole problems under those random rules"
+    )
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Mixture:
+        total = self.plain + self.mapping + self.arithmetic + self.whole
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"the shares sum to {total:.6g}, expected 1; change one of them")
+        return self
+
+
+class Base(Block):
+    """Pretraining of the tiny base."""
+
+    mixture: Mixture = Field(default_factory=Mixture, description="what the base is trained on")
+    steps: Count = Field(1000, description="optimizer steps")
+    batch_size: Count = Field(128, description="samples a step")
+    learning_rate: Rate = Field(2e-3, description="peak of the cosine schedule (AdamW)")
+    warmup_steps: Count = Field(100, description="linear warm-up")
+    threads: Count = Field(2, description="torch threads")
+
+
+class Sft(Block):
+    """Supervised fine-tuning on the ID rule, full parameters, as a chain of segments."""
+
+    segments: tuple[tuple[Count, ...], ...] = Field(
+        ((20, 40, 60), (80, 120, 200), (350, 600)),
+        description="a list of segments, each the steps at which it leaves a checkpoint; a segment "
+        "ends at its last step and resumes exactly where the one before ended",
+    )
+    batch_size: Count = Field(64, description="samples a step")
+    learning_rate: Rate = Field(3e-4, description="constant after the warm-up (AdamW)")
+    warmup_steps: Count = Field(20, description="linear warm-up")
+    threads: Count = Field(1, description="torch threads")
+
+    @model_validator(mode="after")
+    def _steps_ascend(self) -> Sft:
+        steps = self.steps
+        for before, after in pairwise(steps):
+            if after <= before:
+                raise ValueError(
+                    f"segments: step {after} comes after step {before}; steps must ascend through "
+                    "all segments, so sort them"
+                )
+        if not steps or not all(self.segments):
+            raise ValueError("segments: each segment needs at least one step")
+        return self
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """All steps with a checkpoint, ascending."""
+        return tuple(step for segment in self.segments for step in segment)
+
+
+class Lora(Block):
+    """An arm: SFT of a LoRA adapter on the samples of SFT. Its checkpoints are merged models."""
+
+    steps: tuple[Count, ...] = Field(
+        (), description="steps at which it leaves a checkpoint, steps of SFT; none: no such arm"
+    )
+    rank: Count = Field(8, description="rank of the adapter")
+    alpha: Annotated[float, Field(gt=0)] = Field(16, description="scale; alpha / rank multiplies")
+    matrices: tuple[str, ...] = Field(
+        DEFAULT_KINDS, description="kinds of matrices that get an adapter"
+    )
+    learning_rate: Rate = Field(1e-3, description="constant after the warm-up (AdamW)")
+
+
+class Grpo(Block):
+    """Group-relative policy optimisation by trl."""
+
+    learning_rate: Rate = Field(3e-5, description="constant (AdamW)")
+    updates: Count = Field(30, description="number of updates, one optimizer step each")
+    prompts: Count = Field(32, description="problems an update")
+    group_size: Annotated[int, Field(ge=2)] = Field(8, description="responses a problem")
+    temperature: Annotated[float, Field(gt=0)] = Field(1.4, description="of the sampling")
+    clip: Share = Field(0.2, description="clip range of the probability ratio")
+    kl_coefficient: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="weight of the KL to the start checkpoint in the loss"
+    )
+    threads: Count = Field(1, description="torch threads")
+
+
+class Ppo(Block):
+    """Turn-level PPO as the papers ran it: an action is a response, GAE goes over attempts."""
+
+    learning_rate: Rate = Field(3e-5, description="constant (AdamW)")
+    updates: Count = Field(30, description="number of updates")
+    prompts: Count = Field(
+        256,
+        description="problems an update; with one attempt each as many responses as GRPO's 32 x 8",
+    )
+    attempts: Count = Field(1, description="attempts a problem, each after the verifier's feedback")
+    temperature: Annotated[float, Field(gt=0)] = Field(1.4, description="of the sampling")
+    epochs: Count = Field(4, description="passes over the rollout of an update")
+    minibatches: Count = Field(1, description="optimizer steps a pass")
+    clip: Share = Field(0.1, description="clip range of the ratio and of the value")
+    value_coefficient: Annotated[float, Field(ge=0)] = Field(0.5, description="weight of its loss")
+    discount: Share = Field(0.9, description="gamma of GAE, over attempts")
+    trace: Share = Field(0.95, description="lambda of GAE")
+    max_grad_norm: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="gradient clipping; the papers use 0.01 with a learning rate of 1e-6"
+    )
+    threads: Count = Field(1, description="torch threads")
+
+
+class RlRun(Block):
+    """One RL run of the grid: an algorithm from some SFT steps."""
+
+    algorithm: Literal["grpo", "ppo"] = Field("grpo", description="which block gives its settings")
+    starts: tuple[Count, ...] = Field((60, 200, 600), description="SFT steps to start from")
+
+
+class RlEnd(Block):
+    """The landmark `rl_end`: the RL result that the stage table shows."""
+
+    algorithm: Literal["grpo", "ppo"] = Field("grpo", description="algorithm of that run")
+    start: Count = Field(600, description="its SFT step")
+
+
+class Rl(Block):
+    """Reinforcement learning on the `rl` fold of the ID rule."""
+
+    runs: tuple[RlRun, ...] = Field((RlRun(),), description="the RL part of the grid")
+    problems: Count = Field(1000, description="dealt hands of the `rl` fold that updates draw from")
+    grpo: Grpo = Field(default_factory=Grpo, description="settings of GRPO")
+    ppo: Ppo = Field(default_factory=Ppo, description="settings of PPO")
+
+
+class Landmarks(Block):
+    """Checkpoints with a name. `max_ood` is chosen on the selection fold, the others are fixed."""
+
+    sft_end: Count = Field(600, description="SFT step that counts as the end of SFT")
+    rl_end: RlEnd = Field(
+        default_factory=RlEnd, description="RL result that counts as the end of RL"
+    )
+
+
+class Suite(Block):
+    """One set of problems that each checkpoint answers."""
+
+    split: Split = Field(description="id, ood, id_faces or ood_plain")
+    fold: Fold = Field(description="train, rl, selection or test")
+    orders: Count = Field(1, description="how many times each number set is dealt")
+    limit: Count | None = Field(None, description="at most this many problems (none: all)")
+
+
+DEFAULT_SUITES = (
+    Suite(split="id", fold="train", limit=400),
+    Suite(split="id", fold="rl", limit=200),
+    Suite(split="id", fold="selection", orders=4),
+    Suite(split="id", fold="test", orders=4),
+    Suite(split="ood", fold="selection", orders=2),
+    Suite(split="ood", fold="test", orders=2),
+    Suite(split="id_faces", fold="test", orders=4),
+    Suite(split="ood_plain", fold="test", orders=4),
+)
+
+
+class Evaluation(Block):
+    """How checkpoints are scored."""
+
+    suites: tuple[Suite, ...] = Field(DEFAULT_SUITES, description="the problems of an evaluation")
+    samples: Annotated[int, Field(ge=0)] = Field(
+        0, description="independent samples a problem for pass@k (0: greedy answers only)"
+    )
+    sampled: tuple[tuple[Split, Fold], ...] = Field(
+        (("ood", "test"),),
+        description="the suites that get those samples and attempts, as [split, fold]",
+    )
+    temperature: Annotated[float, Field(gt=0)] = Field(1.0, description="of those samples")
+    attempts: Annotated[int, Field(ge=0)] = Field(
+        0, description="greedy attempts with feedback, for models trained to read it (0: none)"
+    )
+    max_new_tokens: Count = Field(40, description="length limit of a response")
+    batch_size: Count = Field(256, description="problems generated side by side")
+    threads: Count = Field(1, description="torch threads")
+
+
+def _top(fraction: float) -> Band:
+    return Band(fraction=fraction)
+
+
+DEFAULT_RECIPES = (
+    Recipe(name="values-top20", part="values", band=_top(0.2)),
+    Recipe(name="values-all", part="values", band=_top(1.0)),
+    Recipe(name="directions-top5", part="directions", band=_top(0.05)),
+    Recipe(name="directions-top20", part="directions", band=_top(0.2)),
+    Recipe(name="directions-all", part="directions", band=_top(1.0)),
+    Recipe(
+        name="directions-top20-matched", part="directions", band=_top(0.2), pairing="similarity"
+    ),
+    Recipe(name="directions-top20-first-half", part="directions", band=_top(0.2), layers=(0, 1)),
+    Recipe(name="both-top20", part="both", band=_top(0.2)),
+    Recipe(name="aligned-top20", part="aligned", band=_top(0.2)),
+    Recipe(name="low-rank-16", part="low_rank", rank=16),
+    Recipe(name="rollback", part="rollback"),
+    Recipe(name="interpolate-equal-norm", part="interpolate", match="norm:directions-top20"),
+    Recipe(name="interpolate-equal-loss", part="interpolate", match="id_loss:directions-top20"),
+    Recipe(name="random-rotation-top20", part="random_rotation", band=_top(0.2)),
+    Recipe(name="random-norm-top20", part="random_norm", band=_top(0.2)),
+    Recipe(name="wrong-donor-top20", part="directions", band=_top(0.2), donor="base"),
+)
+
+
+class Surgery(Block):
+    """Edits of the patient (`sft_end`) with singular values or vectors of the donor (`max_ood`)."""
+
+    recipes: tuple[Recipe, ...] = Field(
+        DEFAULT_RECIPES, description="forward: from max_ood into sft_end"
+    )
+    reverse: tuple[str, ...] = Field(
+        ("directions-top20",), description="names of recipes also run from sft_end into rl_end"
+    )
+    threads: Count = Field(1, description="torch threads")
+
+
+class Guards(Block):
+    """What a checkpoint must satisfy before its spectrum is used."""
+
+    marchenko_pastur_distance: Share = Field(
+        0.1,
+        description="smallest Kolmogorov distance of a matrix's spectrum to the random-matrix law, "
+        "as the median over matrices",
+    )
+    relative_change: Annotated[float, Field(gt=0)] = Field(
+        0.5, description="largest ||W - W_base|| / ||W_base|| of a matrix"
+    )
+    recorded_loss: Annotated[float, Field(gt=0)] = Field(
+        1e-3,
+        description="largest difference of a loaded patient's losses to those of its evaluation, "
+        "nats a token",
+    )
+    action: Literal["refuse", "warn"] = Field("refuse", description="what a failed guard does")
+
+
+class Budget(Block):
+    """Minutes that the jobs of a stage may take, added up; two run side by side."""
+
+    base: Annotated[float, Field(gt=0)] = Field(4.0, description="pretraining of the base")
+    sft: Annotated[float, Field(gt=0)] = Field(3.0, description="SFT segments")
+    rl: Annotated[float, Field(gt=0)] = Field(4.0, description="RL runs")
+    evaluation: Annotated[float, Field(gt=0)] = Field(9.0, description="all evaluations")
+    surgery: Annotated[float, Field(gt=0)] = Field(1.0, description="factors and spectra")
+    rest: Annotated[float, Field(gt=0)] = Field(1.0, description="data, tables, figures")

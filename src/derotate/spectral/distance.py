@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""How far a weight lies from another, and its spectrum from that of a random matrix.
+
+The guards ask both before anything is read off a spectrum: random weights follow the
+Marchenko-Pastur law, trained ones do not.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def relative_norm(donor_weight: Tensor, patient_weight: Tensor) -> float:
+    """Size of the change, ||W_t - W_b||_F / ||W_b||_F; NaN if the donor is zero."""
+    before = donor_weight.to(torch.float64)
+    change = patient_weight.to(torch.float64) - before
+    return float(change.norm() / before.norm())
+
+
+def marchenko_pastur_distance(values: Tensor, shape: tuple[int, int]) -> float:
+    """Kolmogorov distance of singular values from the law of a random matrix of that shape.
+
+    The squares s^2 / (max(out, in) sigma^2) of an i.i.d. matrix with entries of variance sigma^2
+    follow the Marchenko-Pastur law of ratio min(out, in) / max(out, in) (Marchenko and Pastur
+    1967); sigma is fitted by the Frobenius norm. About 1 / rank for random weights of any scale;
+    how far trained weights lie from that is measured for each base, and the threshold is config.
+
+    Args:
+        values: all min(out, in) singular values.
+        shape: (out, in).
+
+    Raises:
+        ValueError: not all values are given, or they are all zero or not finite.
+    """
+    short, long = sorted(shape)
+    squares = values.to(torch.float64).square().sort().values
+    if squares.shape != (short,):
+        raise ValueError(f"{squares.numel()} singular values, expected {short} for shape {shape}")
+    total = float(squares.sum())
+    if not 0 < total < math.inf:
+        raise ValueError(f"squared singular values sum to {total}, expected a finite positive sum")
+    variance = total / (short * long)
+    law = _marchenko_pastur_cdf(squares / (long * variance), short / long)
+    steps = torch.arange(short + 1, dtype=torch.float64) / short
+    above, below = (steps[1:] - law).abs().max(), (law - steps[:-1]).abs().max()
+    return float(torch.maximum(above, below))
+
+
+def _marchenko_pastur_cdf(x: Tensor, ratio: float) -> Tensor:
+    """Distribution function for ratio c in (0, 1], mean 1.
+
+    With q = sqrt(c) and x = 1 + q^2 - 2 q cos(phi), phi in 0..pi over the support, the density
+    becomes 2 sin^2(phi) / (pi (1 + q^2 - 2 q cos(phi))), whose integral is elementary.
+    """
+    q = math.sqrt(ratio)
+    phi = ((1 + q**2 - x) / (2 * q)).clamp(-1.0, 1.0).acos()
+    turn = torch.atan2((1 + q) * (phi / 2).sin(), (1 - q) * (phi / 2).cos())
+    return (phi.sin() / q + (1 + q**2) / (2 * q**2) * phi - (1 - q**2) / q**2 * turn) / math.pi
