@@ -74,6 +74,7 @@ rule all:
 onstart:
     # beside the results, for `derotate summary` and `derotate explore-export`
     record.write(CONFIG)
+    record.write_environment(CONFIG)
 
 
 onsuccess:

@@ -17,12 +17,15 @@ import solver
 import surgery
 from comparison import REPEATS, THREADS, show, table
 
+from derotate.runtime import keep_freed_memory
+
 OUT = Path("results/bench.csv")
 
 
 def main() -> None:
     """Measure, print each result as it comes, and write the table."""
     start = perf_counter()
+    keep_freed_memory()
     print(
         f"{REPEATS} repeats in turn, medians (spread in brackets), torch threads: {THREADS}, "
         f"load before: {os.getloadavg()[0]:.2f}"

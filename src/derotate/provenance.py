@@ -13,12 +13,13 @@ import.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from derotate.lexing import Line, logical_lines
 
@@ -78,6 +79,15 @@ def lock_digest(path: Path | None = None) -> str:
         ) from None
     pins = {line.partition("#")[0].strip() for line in text.splitlines()}
     return _digest(pin.encode() for pin in sorted(pins - {""}))
+
+
+def value_digest(value: Any) -> str:
+    """Digest of a value that JSON can write, e.g. a config; the order of keys does not count.
+
+    Returns:
+        16 hex digits.
+    """
+    return _digest([json.dumps(value, sort_keys=True).encode()])
 
 
 def imported_modules(root: Path, modules: Iterable[str]) -> tuple[str, ...]:

@@ -13,7 +13,13 @@ import pytest
 
 from derotate import provenance
 from derotate.lexing import logical_lines
-from derotate.provenance import ProvenanceError, code_digest, imported_modules, lock_digest
+from derotate.provenance import (
+    ProvenanceError,
+    code_digest,
+    imported_modules,
+    lock_digest,
+    value_digest,
+)  # fmt: skip
 
 SOURCES = sorted(provenance.ROOT.rglob("*.py"))
 
@@ -223,3 +229,8 @@ def test_the_lock_digest_follows_pins_alone(tmp_path: Path) -> None:
     with pytest.raises(ProvenanceError, match="no such lock file"):
         lock_digest(tmp_path / "absent.lock")
     assert len(lock_digest()) == provenance.DIGEST_LENGTH
+
+
+def test_a_digest_of_a_value_follows_content_and_not_the_order_of_keys() -> None:
+    assert value_digest({"a": 1, "b": [1, 2]}) == value_digest({"b": [1, 2], "a": 1})
+    assert value_digest({"a": [1, 2]}) != value_digest({"a": [2, 1]})

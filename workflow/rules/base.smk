@@ -3,6 +3,8 @@
 Needs nothing. Makes a tiny Llama for each base seed, trained on the pretraining mixture.
 """
 
+BASE_CODE = code_digest("derotate.stages.base", f"{TASK_PACKAGE}.pretraining")
+
 
 rule base:
     """Pretrain the tiny base on the task's mixture."""
@@ -24,7 +26,7 @@ rule base:
         task=CONFIG.task,
         model=CONFIG.model.model_dump(),
         settings=CONFIG.base.model_dump(),
-        code=code_digest("derotate.stages.base", f"{TASK_PACKAGE}.pretraining"),
+        code=BASE_CODE,
         lock=LOCK,
     script:
         "../scripts/base.py"

@@ -41,8 +41,9 @@ rule problems:
 rule data_card:
     """What the base has seen and which problems each stage may see."""
     output:
-        report(
-            "<task>/data/card.md",
+        markdown="<task>/data/card.md",
+        html=report(
+            "<task>/data/card.html",
             category="Data",
             caption="../report/data_card.rst",
             labels={"what": "data card"},
@@ -60,7 +61,7 @@ rule data_card:
         task=CONFIG.task,
         mixture=CONFIG.base.mixture.model_dump(),
         suites=SUITES,
-        code=PROBLEMS_CODE,
+        code=code_digest("derotate.stages.card", f"{TASK_PACKAGE}.problems"),
     script:
         "../scripts/data_card.py"
 

@@ -4,10 +4,21 @@ Needs evaluations, RL logs and spectra. Makes tables as CSV (and Markdown), figu
 Aggregates alone ask for the landmarks; figures are drawn from tables, so they are quick to redo.
 """
 
+from importlib.metadata import version
+
+from derotate.provenance import value_digest
+
 FIGURES_CODE = code_digest("derotate.stages.figures")
 TABLES_CODE = code_digest("derotate.stages.tables")
 TABLES = "accuracy_by_step lora_by_step loss_by_step errors_by_step picks stages contrasts surgery".split()
 TABLES += "surgery_edits pass_at_k rl_log rl_first_update advantages spectra landmarks".split()
+SHOWN = {
+    "stages": "Forgetting and healing",
+    "picks": "Forgetting and healing",
+    "contrasts": "Contrasts",
+    "surgery": "Surgery",
+    "rl_first_update": "Reinforcement learning",
+}
 CAPTIONS = {
     "sft_and_rl": ("Forgetting and healing", "accuracy by SFT step, with RL from each start"),
     "losses": ("Forgetting and healing", "losses by step and what they would pick"),
@@ -18,6 +29,24 @@ CAPTIONS = {
     "angles": ("Spectra", "principal angles beside their nulls"),
     "advantages": ("Reinforcement learning", "advantages by start"),
     "rl_curves": ("Reinforcement learning", "reward, entropy and KL by update"),
+}
+# What the tables were made from, written beside them.
+ORIGIN = {
+    "derotate": version("derotate"),
+    "seeds": list(CONFIG.seeds),
+    "base_seeds": list(CONFIG.base_seeds),
+    "config": value_digest(CONFIG.model_dump(mode="json", exclude={"budget"})),
+    "lock": LOCK,
+    "code": {
+        "base": BASE_CODE,
+        "sft": SFT_CODE,
+        "evaluation": EVALUATION_CODE,
+        **RL_CODE,
+        "factors": FACTORS_CODE,
+        "spectra": SPECTRA_CODE,
+        "surgery": SURGERY_CODE,
+        "tables": TABLES_CODE,
+    },
 }
 
 
@@ -67,14 +96,17 @@ rule tables:
         spectra=spectral_tables,
     output:
         csv=expand("<study>/tables/{table}.csv", table=TABLES),
-        stages=report(
-            "<study>/tables/stages.md",
-            category="Forgetting and healing",
-            caption="../report/stages_table.rst",
-            labels={"figure": "table of stages"},
-        ),
-        contrasts="<study>/tables/contrasts.md",
-        surgery="<study>/tables/surgery.md",
+        origin="<study>/tables/origin.json",
+        markdown=expand("<study>/tables/{table}.md", table=SHOWN),
+        html=[
+            report(
+                f"<study>/tables/{table}.html",
+                category=category,
+                caption=f"../report/{table}_table.rst",
+                labels={"figure": f"table of {table.replace('_', ' ')}"},
+            )
+            for table, category in SHOWN.items()
+        ],
     log:
         "<study>/logs/tables.log",
     benchmark:
@@ -88,6 +120,7 @@ rule tables:
     params:
         recipes=[recipe.model_dump(exclude_defaults=True) for recipe in CONFIG.surgery.recipes],
         rl_end=rl_end(),
+        origin=ORIGIN,
         code=TABLES_CODE,
     script:
         "../scripts/tables.py"

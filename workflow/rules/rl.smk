@@ -5,6 +5,10 @@ the grid, its log by update and its histogram of advantages.
 """
 
 RL_TASK_CODE = [f"{TASK_PACKAGE}.{part}" for part in ("prompts", "rewards")]
+RL_CODE = {
+    "grpo": code_digest("derotate.stages.grpo", *RL_TASK_CODE),
+    "ppo": code_digest("derotate.stages.ppo", *RL_TASK_CODE, f"{TASK_PACKAGE}.feedback"),
+}
 
 
 rule grpo:
@@ -33,7 +37,7 @@ rule grpo:
         algorithm="grpo",
         settings=CONFIG.rl.grpo.model_dump(),
         max_new_tokens=CONFIG.evaluation.max_new_tokens,
-        code=code_digest("derotate.stages.grpo", *RL_TASK_CODE),
+        code=RL_CODE["grpo"],
         lock=LOCK,
     script:
         "../scripts/rl.py"
@@ -56,5 +60,5 @@ use rule grpo as ppo with:
         algorithm="ppo",
         settings=CONFIG.rl.ppo.model_dump(),
         max_new_tokens=CONFIG.evaluation.max_new_tokens,
-        code=code_digest("derotate.stages.ppo", *RL_TASK_CODE, f"{TASK_PACKAGE}.feedback"),
+        code=RL_CODE["ppo"],
         lock=LOCK,

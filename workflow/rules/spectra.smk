@@ -5,6 +5,7 @@ random weights, and from two of them the spectral table of a pair with its nulls
 """
 
 FACTORS_CODE = code_digest("derotate.stages.factors")
+SPECTRA_CODE = code_digest("derotate.stages.spectra")
 
 
 rule base_factors:
@@ -65,7 +66,7 @@ rule spectra:
         runtime=30,
     params:
         threads=CONFIG.surgery.threads,
-        code=code_digest("derotate.stages.spectra"),
+        code=SPECTRA_CODE,
         lock=LOCK,
     script:
         "../scripts/spectra.py"

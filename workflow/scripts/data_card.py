@@ -7,11 +7,12 @@ from derotate import runtime
 
 runtime.start(snakemake.log[0])
 
-from derotate.stages.data import write_data_card
+from derotate.stages.card import write_data_card
 
 write_data_card(
     snakemake.params.task,
     mixture=snakemake.params.mixture,
     suites=snakemake.params.suites,
-    out=Path(snakemake.output[0]),
+    markdown=Path(snakemake.output.markdown),
+    html=Path(snakemake.output.html),
 )

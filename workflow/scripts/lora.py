@@ -8,10 +8,10 @@ from derotate import runtime
 optimisation = dict(snakemake.params.optimisation)
 runtime.start(snakemake.log[0], optimisation.pop("threads"))
 
-from derotate.stages.sft import train_lora
+from derotate.stages.sft import train_sft
 from derotate.training.supervised import Adapter, Optimisation
 
-train_lora(
+train_sft(
     start=Path(snakemake.input.base).parent,
     samples=Path(snakemake.input.samples),
     optimisation=Optimisation(

@@ -8,10 +8,10 @@ from derotate import runtime
 optimisation = dict(snakemake.params.optimisation)
 runtime.start(snakemake.log[0], optimisation.pop("threads"))
 
-from derotate.stages.sft import train_segment
+from derotate.stages.sft import train_sft
 from derotate.training.supervised import Optimisation
 
-train_segment(
+train_sft(
     start=Path(snakemake.input.base).parent,
     resume_from=Path(snakemake.input.state) if snakemake.input.state else None,
     samples=Path(snakemake.input.samples),

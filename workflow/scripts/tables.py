@@ -23,5 +23,6 @@ write_tables(
     spectra=paths("spectra"),
     facts=paths("facts"),
     recipes=[Recipe(**recipe) for recipe in snakemake.params.recipes],
-    folder=Path(snakemake.output.stages).parent,
+    origin=snakemake.params.origin,
+    folder=Path(snakemake.output.origin).parent,
 )

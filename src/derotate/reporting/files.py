@@ -34,16 +34,17 @@ def markdown(table: pd.DataFrame, path: str | os.PathLike[str], digits: int = 1)
 
     Numbers too small for that keep three significant digits, so that none reads as 0.
     """
-    shown = table.astype(object).map(lambda value: _cell(value, digits))
+    shown = table.astype(object).map(lambda value: cell(value, digits).replace("|", "\\|"))
     with aside(path) as part:
         text = shown.to_markdown(index=False, disable_numparse=True)
         part.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
-def _cell(value: Any, digits: int) -> str:
+def cell(value: Any, digits: int) -> str:
+    """A value as people read it; nothing where it is missing."""
     if value is None or pd.isna(value):
         return ""
     if isinstance(value, float):
         small = value != 0 and abs(value) < 0.5 * 10**-digits
         return f"{value:.3g}" if small else f"{value:.{digits}f}"
-    return str(value).replace("|", "\\|")
+    return str(value)

@@ -68,42 +68,6 @@ def write_rl_problems(task: str, *, seed: int, count: int, out: Path) -> None:
     write_text(out, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 
 
-def write_data_card(
-    task: str, *, mixture: Mapping[str, float], suites: Sequence[Mapping[str, Any]], out: Path
-) -> None:
-    """What the base has seen, and which problems each stage may see, as a Markdown page."""
-    module = tasks.module(task, "problems")
-    counts = pd.Series(
-        [(problem.split, problem.fold) for split in module.SPLITS
-         for problem in module.generate(split, 1, EVALUATION_SEED)]
-    ).value_counts()  # fmt: skip
-    lines = [
-        f"# Data card: {task}",
-        "",
-        "Folds are disjoint sets of number sets: SFT sees only `train`, RL only `rl`, landmarks",
-        "are chosen on `selection`, tables report `test`. The finding is about fine-tuning: the",
-        "base knows plain solving of every number set from pretraining, has seen the answer",
-        "format only in a trace, and never saw the rule of the `ood` split.",
-        "",
-        "| pretraining sample | share |",
-        "|---|---|",
-        *(f"| {kind} | {share:g} |" for kind, share in mixture.items()),
-        "",
-        "| split | fold | number sets |",
-        "|---|---|---|",
-        *(f"| {split} | {fold} | {counts[split, fold]} |" for split, fold in sorted(counts.index)),
-        "",
-        "| evaluated split | fold | deals a set | at most |",
-        "|---|---|---|---|",
-        *(
-            f"| {suite['split']} | {suite['fold']} | {suite['orders']} "
-            f"| {suite['limit'] or 'all'} |"
-            for suite in suites
-        ),
-    ]
-    write_text(out, "\n".join(lines) + "\n")
-
-
 def read_jsonl(path: Path) -> Iterable[dict[str, Any]]:
     """The lines of a JSON lines file."""
     with path.open(encoding="utf-8") as lines:

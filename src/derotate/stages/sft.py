@@ -12,26 +12,28 @@ from derotate.tasks.samples import Sample
 from derotate.training.supervised import Adapter, Optimisation, train
 
 
-def train_segment(
+def train_sft(
     *,
     start: Path,
-    resume_from: Path | None,
     samples: Path,
     optimisation: Optimisation,
     directories: Mapping[int, Path],
-    state: Path,
     log: Path,
+    resume_from: Path | None = None,
+    state: Path | None = None,
+    adapter: Adapter | None = None,
 ) -> None:
-    """Train a segment: from the base, or on from the state that the segment before left.
+    """Train from the base, or on from the state that the segment before left.
 
     Args:
         start: the base; gives architecture and tokenizer, and the weights of the first segment.
-        resume_from: state of the segment before; None for the first.
         samples: JSON lines of prompt and response, in the order of training.
         optimisation: rate, batch, warm-up, seed.
-        directories: step -> checkpoint that the segment leaves.
-        state: where the next segment resumes.
+        directories: step -> checkpoint to leave; an adapter's is merged into the whole model.
         log: table of the loss by step.
+        resume_from: state of the segment before; None for the first.
+        state: where the next segment resumes; None where there is none.
+        adapter: train this LoRA adapter; None trains all weights.
     """
     model, tokenizer = checkpoints.load(start)
     train(
@@ -43,26 +45,5 @@ def train_segment(
         log=log,
         resume_from=resume_from,
         state=state,
-    )
-
-
-def train_lora(
-    *,
-    start: Path,
-    samples: Path,
-    optimisation: Optimisation,
-    adapter: Adapter,
-    directories: Mapping[int, Path],
-    log: Path,
-) -> None:
-    """Train a LoRA adapter on the samples of SFT and leave merged models; arguments as above."""
-    model, tokenizer = checkpoints.load(start)
-    train(
-        model=model,
-        tokenizer=tokenizer,
-        samples=[Sample(line["prompt"], line["response"]) for line in read_jsonl(samples)],
-        optimisation=optimisation,
-        directories=directories,
-        log=log,
         adapter=adapter,
     )

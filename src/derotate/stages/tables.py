@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from derotate.reporting import contrasts, logs, tables
-from derotate.reporting.files import markdown, write
+from derotate.reporting.files import aside, markdown, write
+from derotate.reporting.pages import page
 from derotate.spectral.recipes import Recipe
 from derotate.study import cell_of
 
@@ -62,9 +64,14 @@ def write_tables(
     spectra: Sequence[Path],
     facts: Sequence[Path],
     recipes: Sequence[Recipe],
+    origin: Mapping[str, Any],
     folder: Path,
 ) -> None:
-    """Write every table of the study to `folder`, as CSV, the main ones as Markdown too."""
+    """Write every table of the study to `folder`, as CSV, the main ones as Markdown and HTML too.
+
+    `origin.json` beside them says what they were made from: seeds, and digests of config, code and
+    lock file. It holds nothing that changes from run to run.
+    """
     rows = gather(evaluations)
     accuracy, losses = tables.accuracy_by_step(rows), tables.loss_by_step(rows)
     differences = contrasts.contrasts(rows, landmarks, recipes)
@@ -89,8 +96,11 @@ def write_tables(
     }
     for name, table in made.items():
         write(table, folder / f"{name}.csv")
+    with aside(folder / "origin.json") as part:
+        part.write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
     for name in SHOWN:
         markdown(made[name], folder / f"{name}.md")
+        page(f"Table of {name.replace('_', ' ')}", [made[name]], folder / f"{name}.html")
 
 
 def _lora_by_step(rows: pd.DataFrame) -> pd.DataFrame:
