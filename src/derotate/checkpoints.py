@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from derotate.scratch import scratch
 
@@ -46,6 +45,9 @@ def load(directory: Path) -> tuple[Any, Any]:
         CheckpointError: the directory is no checkpoint, a tensor is missing, left over, of another
             shape or holds a NaN.
     """
+    # here, since what only reads tensors shall not wait for it
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     load_state(directory)
     try:
         model, info = AutoModelForCausalLM.from_pretrained(

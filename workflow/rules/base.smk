@@ -28,5 +28,7 @@ rule base:
         settings=CONFIG.base.model_dump(),
         code=BASE_CODE,
         lock=LOCK,
+    message:
+        "pretraining of base {wildcards.base_seed}"
     script:
         "../scripts/base.py"

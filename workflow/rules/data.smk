@@ -34,6 +34,8 @@ rule problems:
         task=CONFIG.task,
         suites=SUITES,
         code=PROBLEMS_CODE,
+    message:
+        "problems of every evaluation suite"
     script:
         "../scripts/problems.py"
 
@@ -62,6 +64,8 @@ rule data_card:
         mixture=CONFIG.base.mixture.model_dump(),
         suites=SUITES,
         code=code_digest("derotate.stages.card", f"{TASK_PACKAGE}.problems"),
+    message:
+        "data card"
     script:
         "../scripts/data_card.py"
 
@@ -84,6 +88,8 @@ rule sft_samples:
         style=CONFIG.style,
         batch_size=CONFIG.sft.batch_size,
         code=SAMPLES_CODE,
+    message:
+        "SFT samples of steps {wildcards.after} to {wildcards.last} (base {wildcards.base_seed}, seed {wildcards.seed})"
     script:
         "../scripts/sft_samples.py"
 
@@ -105,5 +111,7 @@ rule rl_problems:
         task=CONFIG.task,
         hands=CONFIG.rl.problems,
         code=STREAM_CODE,
+    message:
+        "problems of RL (base {wildcards.base_seed}, seed {wildcards.seed})"
     script:
         "../scripts/rl_problems.py"

@@ -36,6 +36,8 @@ rule evaluate_base:
         seed=0,
         code=EVALUATION_CODE,
         lock=LOCK,
+    message:
+        "evaluation of base {wildcards.base_seed}"
     script:
         "../scripts/evaluate.py"
 
@@ -58,3 +60,5 @@ use rule evaluate_base as evaluate with:
         seed=lambda wildcards: int(wildcards.seed),
         code=EVALUATION_CODE,
         lock=LOCK,
+    message:
+        "evaluation of {wildcards.label} (base {wildcards.base_seed}, seed {wildcards.seed})"

@@ -25,5 +25,7 @@ checkpoint landmarks:
         steps=list(CONFIG.sft.steps),
         sft_end=CONFIG.landmarks.sft_end,
         code=code_digest("derotate.stages.landmarks"),
+    message:
+        "landmarks (base {wildcards.base_seed}, seed {wildcards.seed})"
     script:
         "../scripts/landmarks.py"

@@ -76,6 +76,8 @@ rule accuracy_by_step:
         runtime=10,
     params:
         code=FIGURES_CODE + TABLES_CODE,
+    message:
+        "first figure: accuracy by SFT step"
     script:
         "../scripts/accuracy_by_step.py"
 
@@ -122,6 +124,8 @@ rule tables:
         rl_end=rl_end(),
         origin=ORIGIN,
         code=TABLES_CODE,
+    message:
+        "tables"
     script:
         "../scripts/tables.py"
 
@@ -153,5 +157,7 @@ rule figures:
         runtime=10,
     params:
         code=FIGURES_CODE,
+    message:
+        "figures"
     script:
         "../scripts/figures.py"

@@ -39,6 +39,8 @@ rule grpo:
         max_new_tokens=CONFIG.evaluation.max_new_tokens,
         code=RL_CODE["grpo"],
         lock=LOCK,
+    message:
+        "GRPO from SFT step {wildcards.start} (base {wildcards.base_seed}, seed {wildcards.seed})"
     script:
         "../scripts/rl.py"
 
@@ -62,3 +64,5 @@ use rule grpo as ppo with:
         max_new_tokens=CONFIG.evaluation.max_new_tokens,
         code=RL_CODE["ppo"],
         lock=LOCK,
+    message:
+        "PPO from SFT step {wildcards.start} (base {wildcards.base_seed}, seed {wildcards.seed})"

@@ -44,6 +44,8 @@ for after, steps in SEGMENTS:
             optimisation=CONFIG.sft.model_dump(exclude={"segments"}),
             code=SFT_CODE,
             lock=LOCK,
+        message:
+            f"SFT to step {steps[-1]} (base {{wildcards.base_seed}}, seed {{wildcards.seed}})"
         script:
             "../scripts/sft.py"
 
@@ -79,5 +81,7 @@ rule lora:
         | {"matrices": [EDITABLE[kind] for kind in CONFIG.lora.matrices]},
         code=SFT_CODE,
         lock=LOCK,
+    message:
+        "LoRA SFT (base {wildcards.base_seed}, seed {wildcards.seed})"
     script:
         "../scripts/lora.py"

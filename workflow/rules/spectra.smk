@@ -30,6 +30,8 @@ rule base_factors:
         threads=CONFIG.surgery.threads,
         code=FACTORS_CODE,
         lock=LOCK,
+    message:
+        "singular value decompositions of base {wildcards.base_seed}"
     script:
         "../scripts/factors.py"
 
@@ -45,6 +47,8 @@ use rule base_factors as factors with:
         "<run>/logs/surgery/factors-{label}.log",
     benchmark:
         "<run>/benchmarks/surgery/factors-{label}.tsv"
+    message:
+        "singular value decompositions of {wildcards.label} (base {wildcards.base_seed}, seed {wildcards.seed})"
 
 
 rule spectra:
@@ -68,5 +72,7 @@ rule spectra:
         threads=CONFIG.surgery.threads,
         code=SPECTRA_CODE,
         lock=LOCK,
+    message:
+        "spectra from {wildcards.donor} to {wildcards.patient} (base {wildcards.base_seed}, seed {wildcards.seed})"
     script:
         "../scripts/spectra.py"

@@ -39,5 +39,7 @@ rule surgery:
         guards=SURGERY_GUARDS,
         code=SURGERY_CODE,
         lock=LOCK,
+    message:
+        "surgery {wildcards.recipe} from {wildcards.donor} into {wildcards.patient} (base {wildcards.base_seed}, seed {wildcards.seed})"
     script:
         "../scripts/surgery.py"
