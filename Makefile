@@ -89,6 +89,10 @@ test-all: setup  ## run all tests, those too that train and run the workflow
 
 # --- for developers
 
+.PHONY: coverage
+coverage: setup  ## run the unit tests and show the lines that none of them reaches
+	@$(BIN)/python -m pytest -q --cov --cov-report=term tests/unit
+
 .PHONY: lint
 lint: setup  ## check style and types
 	@$(BIN)/ruff check .

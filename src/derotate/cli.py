@@ -130,9 +130,9 @@ def run(
     ] = None,
 ) -> None:
     """Run Snakemake here, as the only writer; what a killed run left behind is cleared first."""
-    from derotate.running import BusyError, run
+    from derotate.running import BusyError, MissingConfigError, run
 
-    with _one_line(BusyError, code=1):
+    with _one_line(BusyError, MissingConfigError, code=1):
         run(arguments or [])
 
 

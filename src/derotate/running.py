@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import dropwhile
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -34,10 +34,16 @@ SNAKEMAKE_LOCKS: Final = Path(".snakemake", "locks")
 SCRIPTS: Final = ".snakemake/scripts/"
 """Where Snakemake keeps the scripts it runs; part of the command line of each `script:` job."""
 
+CONFIG_OPTIONS: Final = ("--configfile", "--configfiles")
+
 KILLED_WAIT: Final = 2.0
 """Seconds a killed run may take to leave the process table and with it the `flock`."""
 TERMINATE_WAIT: Final = 10.0
 """Seconds that a script has to clean up after SIGTERM before it is killed."""
+
+
+class MissingConfigError(FileNotFoundError):
+    """A config file that does not exist; Snakemake would show where it raised that."""
 
 
 class BusyError(RuntimeError):
@@ -51,10 +57,12 @@ def run(arguments: Sequence[str]) -> NoReturn:
         arguments: of Snakemake, e.g. `["--profile", "local", "--cores", "2"]`.
 
     Raises:
+        MissingConfigError: a config file that is named does not exist.
         BusyError: another run is at work here.
         SystemExit: the lock of a dead run could not be removed; the code is that of
             `snakemake --unlock`, which has said why.
     """
+    require_config_files(arguments)
     lock = take_lock(Path.cwd())
     respect_snakemake(Path.cwd())
     end_orphans(Path.cwd())
@@ -65,6 +73,23 @@ def run(arguments: Sequence[str]) -> NoReturn:
     commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     sys.stdout.flush()
     os.execve(sys.executable, _snakemake(arguments), {**os.environ, "PATH": commands})
+
+
+def require_config_files(arguments: Sequence[str]) -> None:
+    """Refuse config files that do not exist.
+
+    Raises:
+        MissingConfigError: one line with the first of them.
+    """
+    for position, argument in enumerate(arguments):
+        option, _, value = argument.partition("=")
+        if option in CONFIG_OPTIONS:
+            following = takewhile(lambda word: not word.startswith("-"), arguments[position + 1 :])
+            for name in [value] if value else following:
+                if not Path(name).is_file():
+                    raise MissingConfigError(
+                        f"{option} {name}: no such file; expected a study, e.g. config/demo.yaml"
+                    )
 
 
 def take_lock(directory: Path) -> int:

@@ -189,3 +189,17 @@ def test_an_unlock_that_snakemake_refuses_is_passed_on(
     with pytest.raises(SystemExit, match="1"):
         running.unlock([])
     assert "inptu" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--configfile", "no.yaml", "-n"], ["-n", "--configfiles=no.yaml"]]
+)
+def test_a_config_file_that_does_not_exist_is_named_in_one_line(arguments: list[str]) -> None:
+    with pytest.raises(running.MissingConfigError, match=r"no\.yaml: no such file"):
+        running.require_config_files(arguments)
+
+
+def test_config_files_that_exist_and_other_words_are_no_reason_to_stop(tmp_path: Path) -> None:
+    there = tmp_path / "there.yaml"
+    there.touch()
+    running.require_config_files(["--configfile", str(there), "--config", "seeds=[1]", "target"])
