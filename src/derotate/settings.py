@@ -166,7 +166,11 @@ class Ppo(Block):
 class RlRun(Block):
     """One RL run of the grid: an algorithm from some SFT steps."""
 
-    algorithm: Literal["grpo", "ppo"] = Field("grpo", description="which block gives its settings")
+    algorithm: Literal["grpo", "ppo", "shuffled"] = Field(
+        "grpo",
+        description="which block gives its settings; shuffled is GRPO whose rewards are dealt to "
+        "other responses, a control",
+    )
     starts: tuple[Count, ...] = Field((60, 200, 600), description="SFT steps to start from")
 
 

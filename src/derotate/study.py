@@ -16,7 +16,7 @@ from typing import Any
 
 from derotate.config import Config
 
-LABEL = r"base|sft-\d+|lora-\d+|rl-(?:grpo|ppo)-\d+-\d+"
+LABEL = r"base|sft-\d+|lora-\d+|rl-(?:grpo|ppo|shuffled)-\d+-\d+"
 """Pattern of checkpoint labels."""
 
 
@@ -93,8 +93,8 @@ def runs(config: Config) -> list[Run]:
 
 def rl_label(config: Config, algorithm: str, start: int) -> str:
     """Label of an RL run's last checkpoint."""
-    updates = {"grpo": config.rl.grpo.updates, "ppo": config.rl.ppo.updates}[algorithm]
-    return f"rl-{algorithm}-{start}-{updates}"
+    settings = config.rl.ppo if algorithm == "ppo" else config.rl.grpo
+    return f"rl-{algorithm}-{start}-{settings.updates}"
 
 
 def rl_starts(config: Config) -> list[tuple[str, int]]:

@@ -17,7 +17,8 @@ from derotate.training import grpo, rllog, rollout
 
 PROMPTS = ("a", "b b", "a b", "b a a")
 TINY = TinyModel(hidden_size=32, intermediate_size=64, layers=2, heads=2)
-SETTINGS = Grpo(learning_rate=1e-3, updates=3, prompts=2, group_size=6)
+SETTINGS = Grpo(learning_rate=1e-3, updates=3, prompts=2, group_size=6, temperature=1.0)
+LEARNING = Grpo(learning_rate=3e-3, updates=25, prompts=4, group_size=8, temperature=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,7 @@ def run(
     reward: Callable[[int, str], float] = wants_x,
     settings: Grpo = SETTINGS,
     seed: int = 7,
+    shuffled: bool = False,
 ) -> list[dict[str, str]]:
     """Rows of the log of a run that leaves its last checkpoint in `folder`/end."""
     grpo.train(
@@ -50,6 +52,7 @@ def run(
         settings=settings,
         max_new_tokens=4,
         seed=seed,
+        shuffled=shuffled,
     )
     with (folder / "log.csv").open() as file:
         return list(csv.DictReader(file))
@@ -144,8 +147,7 @@ def test_the_size_of_a_pass_is_no_part_of_the_result(
 
 
 def test_the_policy_finds_the_rewarded_word(start: Path, tmp_path: Path) -> None:
-    settings = Grpo(learning_rate=3e-3, updates=25, prompts=4, group_size=8)
-    rows = run(start, tmp_path, settings=settings)
+    rows = run(start, tmp_path, settings=LEARNING)
     assert float(rows[0]["correct_share"]) < 0.5
     assert float(rows[-1]["correct_share"]) > 0.9
     assert float(rows[-1]["reward_mean"]) > 4
@@ -226,3 +228,20 @@ def test_the_histogram_keeps_every_advantage() -> None:
 
 def test_a_group_without_variance_earned_one_reward() -> None:
     assert rllog.zero_variance_share([5, 5, -1, 5, -1, -1], group_size=2) == pytest.approx(2 / 3)
+
+
+def test_shuffled_rewards_train_otherwise_and_the_log_shows_what_was_earned(
+    start: Path, tmp_path: Path
+) -> None:
+    settings = SETTINGS.model_copy(update={"updates": 1})
+    true = run(start, tmp_path / "true", settings=settings)
+    dealt = run(start, tmp_path / "dealt", settings=settings, shuffled=True)
+    assert true[0]["reward_mean"] == dealt[0]["reward_mean"]
+    assert true[0]["correct_share"] == dealt[0]["correct_share"]
+    own, other = weights(tmp_path / "true/end"), weights(tmp_path / "dealt/end")
+    assert any(not torch.equal(own[name], other[name]) for name in own)
+
+
+def test_shuffled_rewards_teach_nothing(start: Path, tmp_path: Path) -> None:
+    rows = run(start, tmp_path, settings=LEARNING, shuffled=True)
+    assert float(rows[-1]["correct_share"]) < 0.6

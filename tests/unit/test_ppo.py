@@ -148,7 +148,7 @@ def test_normalised_advantages_have_mean_zero_and_deviation_one() -> None:
 
 
 def test_a_contextual_bandit_is_solved(start: Path, tmp_path: Path) -> None:
-    settings = Ppo(learning_rate=2e-3, updates=26, prompts=64, epochs=4)
+    settings = Ppo(temperature=1.0, learning_rate=2e-3, updates=26, prompts=64, epochs=4)
     rows = run(start, tmp_path, ("a", "b"), bandit, settings)
     assert greedy(tmp_path / "end", ["a", "b"]) == ["x", "y"]
     assert float(rows[0]["reward_mean"]) < 0.5
@@ -159,7 +159,7 @@ def test_a_contextual_bandit_is_solved(start: Path, tmp_path: Path) -> None:
 
 
 def test_the_second_attempt_uses_what_the_feedback_told(start: Path, tmp_path: Path) -> None:
-    settings = Ppo(learning_rate=2e-3, updates=30, prompts=64, attempts=2)
+    settings = Ppo(temperature=1.0, learning_rate=2e-3, updates=30, prompts=64, attempts=2)
     rows = run(start, tmp_path, ("guess", "guess"), hinted, settings)
     # A policy that reads the hint earns 1 in one response or 0 and 1 in two, each half of the time:
     # 2/3 a response. One that cannot read it guesses twice and earns at most 1/2.
@@ -176,14 +176,18 @@ def test_only_unsolved_problems_are_tried_again(start: Path, tmp_path: Path) -> 
         heard.append(index)
         return 0.0, index == 0, "hint x"
 
-    rows = run(start, tmp_path, ("a", "b"), judge, Ppo(updates=1, prompts=2, attempts=3))
+    rows = run(
+        start, tmp_path, ("a", "b"), judge, Ppo(temperature=1.0, updates=1, prompts=2, attempts=3)
+    )
     assert sorted(heard) == [0, 1, 1, 1]
     assert rows[0]["responses"] == "4"
     assert rows[0]["zero_variance_share"] == ""
 
 
 def test_two_runs_with_one_seed_leave_the_same_bytes(start: Path, tmp_path: Path) -> None:
-    settings = Ppo(learning_rate=1e-3, updates=3, prompts=8, attempts=2, minibatches=2)
+    settings = Ppo(
+        temperature=1.0, learning_rate=1e-3, updates=3, prompts=8, attempts=2, minibatches=2
+    )
     for name in ("one", "two"):
         run(start, tmp_path / name, ("guess", "guess"), hinted, settings)
     for file in ("log.csv", "advantages.csv", "end/model.safetensors"):
@@ -195,7 +199,7 @@ def test_two_runs_with_one_seed_leave_the_same_bytes(start: Path, tmp_path: Path
 def test_the_size_of_a_pass_is_no_part_of_the_result(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Ppo(learning_rate=1e-3, updates=3, prompts=14, epochs=2)
+    settings = Ppo(temperature=1.0, learning_rate=1e-3, updates=3, prompts=14, epochs=2)
     whole = run(start, tmp_path / "whole", ("a", "b"), bandit, settings)
     monkeypatch.setattr(rollout, "CHUNK", 4)
     parts = run(start, tmp_path / "parts", ("a", "b"), bandit, settings)
@@ -207,6 +211,6 @@ def test_the_size_of_a_pass_is_no_part_of_the_result(
 def test_a_run_prints_nothing_and_leaves_only_its_results(
     start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(start, tmp_path, ("a", "b"), bandit, Ppo(updates=1, prompts=2))
+    run(start, tmp_path, ("a", "b"), bandit, Ppo(temperature=1.0, updates=1, prompts=2))
     assert {path.name for path in tmp_path.iterdir()} == {"log.csv", "advantages.csv", "end"}
     assert capsys.readouterr().out == ""

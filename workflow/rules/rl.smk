@@ -45,6 +45,28 @@ rule grpo:
         "../scripts/rl.py"
 
 
+use rule grpo as shuffled with:
+    output:
+        weights=f"<run>/rl/shuffled/from-{{start}}/step-{CONFIG.rl.grpo.updates}/model.safetensors",
+        config=f"<run>/rl/shuffled/from-{{start}}/step-{CONFIG.rl.grpo.updates}/config.json",
+        table="<run>/rl/shuffled/from-{start}/log.csv",
+        advantages="<run>/rl/shuffled/from-{start}/advantages.csv",
+    log:
+        "<run>/logs/rl/shuffled-from-{start}.log",
+    benchmark:
+        "<run>/benchmarks/rl/shuffled-from-{start}.tsv"
+    params:
+        task=CONFIG.task,
+        style=CONFIG.style,
+        algorithm="shuffled",
+        settings=CONFIG.rl.grpo.model_dump(),
+        max_new_tokens=CONFIG.evaluation.max_new_tokens,
+        code=RL_CODE["grpo"],
+        lock=LOCK,
+    message:
+        "GRPO with shuffled rewards from SFT step {wildcards.start} (base {wildcards.base_seed}, seed {wildcards.seed})"
+
+
 use rule grpo as ppo with:
     output:
         weights=f"<run>/rl/ppo/from-{{start}}/step-{CONFIG.rl.ppo.updates}/model.safetensors",

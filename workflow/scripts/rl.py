@@ -11,8 +11,9 @@ runtime.start(snakemake.log[0], snakemake.params.settings["threads"])
 from derotate.settings import Grpo, Ppo
 
 algorithm = snakemake.params.algorithm
-settings = {"grpo": Grpo, "ppo": Ppo}[algorithm](**snakemake.params.settings)
-import_module(f"derotate.stages.{algorithm}").train(
+settings = (Ppo if algorithm == "ppo" else Grpo)(**snakemake.params.settings)
+stage = "ppo" if algorithm == "ppo" else "grpo"
+import_module(f"derotate.stages.{stage}").train(
     snakemake.params.task,
     style=snakemake.params.style,
     start=Path(snakemake.input.weights).parent,
@@ -22,4 +23,5 @@ import_module(f"derotate.stages.{algorithm}").train(
     seed=int(snakemake.wildcards.seed),
     directories={settings.updates: Path(snakemake.output.weights).parent},
     log=Path(snakemake.output.table),
+    **({"shuffled": True} if algorithm == "shuffled" else {}),
 )

@@ -64,6 +64,8 @@ def contrasts(
 
     - those of `STAGE_CONTRASTS`; `forgot` is max_ood - sft_end, positive where something was lost;
     - `rl_over_start`: the last update of each RL run minus the SFT step that it started from;
+    - `rl_over_more_sft`: minus SFT that went on for as many optimizer steps; `rl_over_shuffled`:
+      minus RL from the same start whose rewards were shuffled;
     - `over_patient`, `over_donor`: each recipe minus patient and donor;
     - `over_rollback`, `over_equal_norm`, `over_equal_loss`, `over_random_rotation`,
       `over_random_norm`, `over_wrong_donor`: each edit minus its control (see `controls_of`).
@@ -244,10 +246,19 @@ def _of_rl_runs(answers: pd.DataFrame, landmark: Landmarks) -> Iterator[_Contras
     own = answers[(answers["base_seed"] == landmark.base_seed) & (answers["seed"] == landmark.seed)]
     runs = final_updates(own[own["stage"] == "rl"])
     for (algorithm, start), treated in runs.groupby(["algorithm", "start"]):
-        referred = own[(own["stage"] == "sft") & (own["step"] == start)]
-        if len(referred):
-            names = f"rl-{algorithm}-{start}", f"sft-{start}"
-            yield _Contrast("rl_over_start", "", *names, treated, referred)
+        name = f"rl-{algorithm}-{start}"
+        more = int(start + treated["step"].iloc[0])
+        sft = own[own["stage"] == "sft"]
+        control = runs[(runs["algorithm"] == "shuffled") & (runs["start"] == start)]
+        references = [
+            ("rl_over_start", f"sft-{start}", sft[sft["step"] == start]),
+            # as many optimizer steps of SFT
+            ("rl_over_more_sft", f"sft-{more}", sft[sft["step"] == more]),
+            ("rl_over_shuffled", f"rl-shuffled-{start}", control),
+        ]
+        for contrast, reference, referred in references:
+            if len(referred) and reference != name:
+                yield _Contrast(contrast, "", name, reference, treated, referred)
 
 
 def _of_surgery(

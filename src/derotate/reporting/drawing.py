@@ -30,12 +30,12 @@ def base_note(base_seed: int, bases: list[int]) -> str:
 
 def algorithm_role(algorithm: str) -> Role:
     """The role of an RL algorithm, which has its colour."""
-    return "ppo" if algorithm == "ppo" else "grpo"
+    return "ppo" if algorithm == "ppo" else "control" if algorithm == "shuffled" else "grpo"
 
 
 def algorithm_name(algorithm: str) -> str:
     """An RL algorithm as it is written in text."""
-    return algorithm.upper()
+    return "shuffled rewards" if algorithm == "shuffled" else algorithm.upper()
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

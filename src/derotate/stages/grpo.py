@@ -26,6 +26,7 @@ def train(
     seed: int,
     directories: Mapping[int, Path],
     log: Path,
+    shuffled: bool = False,
 ) -> None:
     """GRPO from a checkpoint on the problems of a file.
 
@@ -39,6 +40,7 @@ def train(
         seed: of the draws.
         directories: update -> checkpoint to leave.
         log: table by update; `advantages.csv` comes beside it.
+        shuffled: deal the rewards of an update to other responses at random: the control.
     """
     known = read_problems(task, problems)
     prompts, rewards = tasks.module(task, "prompts"), tasks.module(task, "rewards")
@@ -51,4 +53,5 @@ def train(
         settings=settings,
         max_new_tokens=max_new_tokens,
         seed=seed,
+        shuffled=shuffled,
     )

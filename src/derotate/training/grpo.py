@@ -18,6 +18,7 @@ study's default. Choices, each of which the trainer leaves open:
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,7 @@ def train(
     max_new_tokens: int,
     seed: int,
     correct_reward: float = rllog.FULL_REWARD,
+    shuffled: bool = False,
 ) -> None:
     """Train the start checkpoint on the rewards of its own samples.
 
@@ -108,6 +110,8 @@ def train(
         max_new_tokens: length limit of a response.
         seed: of problems and samples.
         correct_reward: a response that earns this or more counts as correct in the log.
+        shuffled: deal the rewards of each update to other responses at random, so that they keep
+            their distribution and say nothing: the control of RL. The log shows what was earned.
 
     Raises:
         ValueError: a checkpoint is asked for at an update that the run does not have.
@@ -117,8 +121,13 @@ def train(
     rewards: list[list[float]] = []
 
     def earned(completions: list[str], problem: list[int], **_: Any) -> list[float]:
-        rewards.append([reward(i, text) for i, text in zip(problem, completions, strict=True)])
-        return rewards[-1]
+        earnings = [reward(i, text) for i, text in zip(problem, completions, strict=True)]
+        rewards.append(earnings)
+        if not shuffled:
+            return earnings
+        return random.Random(rollout.derived_seed("shuffle", seed, len(rewards))).sample(
+            earnings, len(earnings)
+        )
 
     with scratch(log) as aside:
         trainer = MeasuringTrainer(
