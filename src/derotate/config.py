@@ -22,6 +22,7 @@ from derotate.settings import (
     Guards,
     Landmarks,
     Lora,
+    Oracle,
     Rl,
     Seed,
     Sft,
@@ -59,6 +60,9 @@ class Config(Block):
     base: Base = Field(default_factory=Base, description="pretraining of the base")
     sft: Sft = Field(default_factory=Sft, description="supervised fine-tuning")
     lora: Lora = Field(default_factory=Lora, description="SFT by LoRA, an arm beside SFT")
+    oracle: Oracle = Field(
+        default_factory=Oracle, description="SFT on ID and OOD problems, an arm beside SFT"
+    )
     rl: Rl = Field(default_factory=Rl, description="reinforcement learning")
     landmarks: Landmarks = Field(default_factory=Landmarks, description="named checkpoints")
     surgery: Surgery = Field(default_factory=Surgery, description="edits of weights")

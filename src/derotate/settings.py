@@ -125,6 +125,14 @@ class Lora(Block):
     learning_rate: Rate = Field(1e-3, description="constant after the warm-up (AdamW)")
 
 
+class Oracle(Block):
+    """SFT on ID and OOD problems in turn: what supervision could reach, an upper bound."""
+
+    steps: tuple[Count, ...] = Field(
+        (), description="steps at which it leaves a checkpoint; none: no such arm"
+    )
+
+
 class Grpo(Block):
     """Group-relative policy optimisation by trl."""
 

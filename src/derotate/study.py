@@ -16,7 +16,7 @@ from typing import Any
 
 from derotate.config import Config
 
-LABEL = r"base|sft-\d+|lora-\d+|rl-(?:grpo|ppo|shuffled)-\d+-\d+"
+LABEL = r"base|sft-\d+|lora-\d+|oracle-\d+|rl-(?:grpo|ppo|shuffled)-\d+-\d+"
 """Pattern of checkpoint labels."""
 
 
@@ -53,12 +53,13 @@ class Paths:
         """
         if not re.fullmatch(LABEL, label):
             raise ValueError(
-                f"checkpoint {label}: expected base, sft-STEP, lora-STEP or rl-ALGO-START-STEP"
+                f"checkpoint {label}: expected base, sft-STEP, lora-STEP, oracle-STEP or "
+                "rl-ALGO-START-STEP"
             )
         match label.split("-"):
             case ["base"]:
                 return f"{self.base}/base"
-            case ["sft" | "lora" as arm, step]:
+            case ["sft" | "lora" | "oracle" as arm, step]:
                 return f"{self.run}/{arm}/step-{step}"
             case [_, algorithm, start, step]:
                 return f"{self.run}/rl/{algorithm}/from-{start}/step-{step}"
@@ -110,9 +111,10 @@ def trained_labels(config: Config, *, rl: bool = True) -> list[str]:
     return labels
 
 
-def lora_labels(config: Config) -> list[str]:
-    """Labels of the LoRA arm's checkpoints, none where the study has no such arm."""
-    return [f"lora-{step}" for step in config.lora.steps]
+def arm_labels(config: Config) -> list[str]:
+    """Labels of the checkpoints of the arms beside SFT; none where the study has no arm."""
+    arms = {"lora": config.lora.steps, "oracle": config.oracle.steps}
+    return [f"{arm}-{step}" for arm, steps in arms.items() for step in steps]
 
 
 def stage_labels(config: Config, max_ood: int) -> dict[str, str]:
@@ -162,7 +164,7 @@ def cell(label: str) -> dict[str, Any]:
     """The columns that a checkpoint's label stands for in the table of all evaluations."""
     columns: dict[str, Any] = {"stage": label, "algorithm": "", "start": None, "step": None}
     match label.split("-"):
-        case ["sft" | "lora" as arm, step]:
+        case ["sft" | "lora" | "oracle" as arm, step]:
             columns |= {"stage": arm, "step": int(step)}
         case ["rl", algorithm, start, step]:
             columns |= {"stage": "rl", "algorithm": algorithm}

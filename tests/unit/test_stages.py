@@ -2,6 +2,7 @@
 """Stages: files that continue each other, variants that are what their recipes say."""
 
 import json
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +22,8 @@ from derotate.stages.factors import factorise_checkpoint
 from derotate.stages.landmarks import choose
 from derotate.stages.surgery import Operation, evaluate_variant, matched_amount, operate
 from derotate.tasks.general_points.pretraining import WORDS
-from derotate.tasks.general_points.problems import fold_of
+from derotate.tasks.general_points.problems import fold_of, generate
+from derotate.tasks.general_points.streams import oracle_stream
 
 TASK = "general_points"
 SMALL = TinyModel(hidden_size=16, intermediate_size=32, layers=2, heads=2)
@@ -48,6 +50,20 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
 def operation(donor: Path, patient: Path) -> Operation:
     factors = (side.with_suffix(".safetensors") for side in (donor, patient))
     return Operation.read(donor, patient, *factors)
+
+
+def test_the_oracle_trains_on_both_rules_and_on_no_problem_that_is_scored() -> None:
+    dealt = list(islice(oracle_stream(seed=1), 2000))
+    assert [problem.split for problem in dealt[:4]] == ["id", "ood", "id", "ood"]
+    assert {problem.fold for problem in dealt if problem.split == "ood"} == {"trace"}
+    scored = {
+        problem.cluster
+        for split in ("id", "ood")
+        for problem in generate(split, 1, seed=0)
+        if problem.fold in ("rl", "selection", "test")
+    }
+    assert scored.isdisjoint(problem.cluster for problem in dealt)
+    assert dealt == list(islice(oracle_stream(seed=1), 2000))
 
 
 def test_segments_continue_one_stream_of_training_hands(tmp_path: Path) -> None:

@@ -68,10 +68,10 @@ def step_evaluations(rl):
     )
 
 
-def lora_evaluations():
-    """Evaluations of the LoRA arm's checkpoints."""
+def arm_evaluations():
+    """Evaluations of the checkpoints of the arms beside SFT."""
     return [
-        paths_of(run, "evaluation", label) for run in RUNS for label in study.lora_labels(CONFIG)
+        paths_of(run, "evaluation", label) for run in RUNS for label in study.arm_labels(CONFIG)
     ]
 
 

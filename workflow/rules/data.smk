@@ -87,11 +87,29 @@ rule sft_samples:
         task=CONFIG.task,
         style=CONFIG.style,
         batch_size=CONFIG.sft.batch_size,
+        oracle=False,
         code=SAMPLES_CODE,
     message:
         "SFT samples of steps {wildcards.after} to {wildcards.last} (base {wildcards.base_seed}, seed {wildcards.seed})"
     script:
         "../scripts/sft_samples.py"
+
+
+use rule sft_samples as oracle_samples with:
+    output:
+        "<run>/oracle/samples-{after}-{last}.jsonl",
+    log:
+        "<run>/logs/sft/oracle-samples-{after}-{last}.log",
+    benchmark:
+        "<run>/benchmarks/rest/oracle-samples-{after}-{last}.tsv"
+    params:
+        task=CONFIG.task,
+        style=CONFIG.style,
+        batch_size=CONFIG.sft.batch_size,
+        oracle=True,
+        code=SAMPLES_CODE,
+    message:
+        "samples of the oracle (base {wildcards.base_seed}, seed {wildcards.seed})"
 
 
 rule rl_problems:

@@ -10,7 +10,7 @@ from derotate.provenance import value_digest
 
 FIGURES_CODE = code_digest("derotate.stages.figures")
 TABLES_CODE = code_digest("derotate.stages.tables")
-TABLES = "accuracy_by_step lora_by_step loss_by_step errors_by_step picks stages contrasts surgery".split()
+TABLES = "accuracy_by_step arms_by_step loss_by_step errors_by_step picks stages contrasts surgery".split()
 TABLES += "surgery_edits pass_at_k rl_log rl_first_update advantages spectra landmarks".split()
 SHOWN = {
     "stages": "Forgetting and healing",
@@ -86,7 +86,7 @@ rule tables:
     """Every table of the study."""
     input:
         evaluations=step_evaluations(rl=True),
-        lora=lora_evaluations(),
+        arms=arm_evaluations(),
         surgery=surgery_evaluations,
         facts=surgery_facts,
         landmarks=[f"{study.Paths.of(CONFIG, run).run}/landmarks.json" for run in RUNS],

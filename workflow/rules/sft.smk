@@ -84,4 +84,37 @@ rule lora:
     message:
         "LoRA SFT (base {wildcards.base_seed}, seed {wildcards.seed})"
     script:
-        "../scripts/lora.py"
+        "../scripts/sft.py"
+
+
+ORACLE_STEPS = list(CONFIG.oracle.steps)
+
+
+rule oracle:
+    """Train on ID and OOD problems in turn: what supervision on both rules reaches."""
+    input:
+        base=rules.base.output.weights,
+        samples=f"<run>/oracle/samples-0-{max(ORACLE_STEPS, default=0)}.jsonl",
+    output:
+        weights=[f"<run>/oracle/step-{step}/model.safetensors" for step in ORACLE_STEPS],
+        config=[f"<run>/oracle/step-{step}/config.json" for step in ORACLE_STEPS],
+        table="<run>/oracle/training.csv",
+    log:
+        "<run>/logs/sft/oracle.log",
+    benchmark:
+        "<run>/benchmarks/sft/oracle.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: CONFIG.sft.threads
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        steps=ORACLE_STEPS,
+        optimisation=CONFIG.sft.model_dump(exclude={"segments"}),
+        code=SFT_CODE,
+        lock=LOCK,
+    message:
+        "SFT of the oracle (base {wildcards.base_seed}, seed {wildcards.seed})"
+    script:
+        "../scripts/sft.py"

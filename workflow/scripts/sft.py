@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Train one SFT segment."""
+"""Train one SFT segment, or an arm beside SFT."""
 
 from pathlib import Path
 
@@ -9,11 +9,12 @@ optimisation = dict(snakemake.params.optimisation)
 runtime.start(snakemake.log[0], optimisation.pop("threads"))
 
 from derotate.stages.sft import train_sft
-from derotate.training.supervised import Optimisation
+from derotate.training.supervised import Adapter, Optimisation
 
+adapter = snakemake.params.get("adapter")
+resumed, state = snakemake.input.get("state"), snakemake.output.get("state")
 train_sft(
     start=Path(snakemake.input.base).parent,
-    resume_from=Path(snakemake.input.state) if snakemake.input.state else None,
     samples=Path(snakemake.input.samples),
     optimisation=Optimisation(
         schedule="constant_with_warmup", seed=int(snakemake.wildcards.seed), **optimisation
@@ -22,6 +23,8 @@ train_sft(
         step: Path(weights).parent
         for step, weights in zip(snakemake.params.steps, snakemake.output.weights, strict=True)
     },
-    state=Path(snakemake.output.state),
     log=Path(snakemake.output.table),
+    resume_from=Path(resumed) if resumed else None,
+    state=Path(state) if state else None,
+    adapter=Adapter(**adapter) if adapter else None,
 )

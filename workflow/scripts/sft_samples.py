@@ -17,4 +17,5 @@ write_sft_samples(
     after=int(snakemake.wildcards.after),
     last=int(snakemake.wildcards.last),
     out=Path(snakemake.output[0]),
+    oracle=snakemake.params.oracle,
 )

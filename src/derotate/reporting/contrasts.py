@@ -34,6 +34,9 @@ STAGE_CONTRASTS = (
 """Contrasts of the stage table: treatment minus reference. All are made on every suite; `id_rise`
 is meant on id train problems, the others on ood test problems."""
 
+ARMS = ("lora", "oracle")
+"""Arms beside SFT."""
+
 _KEYS = ["contrast", "direction", "treatment", "reference"]
 _SUITE = ["split", "fold"]
 _COLUMNS = [
@@ -66,6 +69,7 @@ def contrasts(
     - `rl_over_start`: the last update of each RL run minus the SFT step that it started from;
     - `rl_over_more_sft`: minus SFT that went on for as many optimizer steps; `rl_over_shuffled`:
       minus RL from the same start whose rewards were shuffled;
+    - `arm_over_sft_end`: the last step of an arm beside SFT minus the end of SFT;
     - `over_patient`, `over_donor`: each recipe minus patient and donor;
     - `over_rollback`, `over_equal_norm`, `over_equal_loss`, `over_random_rotation`,
       `over_random_norm`, `over_wrong_donor`: each edit minus its control (see `controls_of`).
@@ -92,6 +96,7 @@ def contrasts(
         for item in chain(
             _of_stages(answers, landmark),
             _of_rl_runs(answers, landmark),
+            _of_arms(answers, landmark),
             _of_surgery(answers, landmark, recipes),
         )
         for difference in [_differences(item, landmark)]
@@ -259,6 +264,18 @@ def _of_rl_runs(answers: pd.DataFrame, landmark: Landmarks) -> Iterator[_Contras
         for contrast, reference, referred in references:
             if len(referred) and reference != name:
                 yield _Contrast(contrast, "", name, reference, treated, referred)
+
+
+def _of_arms(answers: pd.DataFrame, landmark: Landmarks) -> Iterator[_Contrast]:
+    own = answers[(answers["base_seed"] == landmark.base_seed) & (answers["seed"] == landmark.seed)]
+    end = checkpoint_rows(
+        answers, landmark.base_seed, landmark.seed, landmark.checkpoints["sft_end"]
+    )
+    for arm in ARMS:
+        trained = own[own["stage"] == arm]
+        if len(trained) and len(end):
+            last = trained[trained["step"] == trained["step"].max()]
+            yield _Contrast("arm_over_sft_end", "", arm, "sft_end", last, end)
 
 
 def _of_surgery(

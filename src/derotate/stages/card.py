@@ -17,7 +17,8 @@ FINDING = (
     "Folds are disjoint sets of number sets: SFT sees only `train`, RL only `rl`, landmarks are "
     "chosen on `selection`, tables report `test`. The finding is about fine-tuning: the base knows "
     "plain solving of every number set from pretraining, has seen the answer format only in a "
-    "trace, and never saw the rule of the `ood` split."
+    "trace, and never saw the rule of the `ood` split. Only the oracle arm, where there "
+    "is one, trains on that rule, with problems of the fold `trace`."
 )
 
 

@@ -44,10 +44,22 @@ def read_problems(task: str, path: Path) -> list[Any]:
 
 
 def write_sft_samples(
-    task: str, *, style: str, seed: int, batch_size: int, after: int, last: int, out: Path
+    task: str,
+    *,
+    style: str,
+    seed: int,
+    batch_size: int,
+    after: int,
+    last: int,
+    out: Path,
+    oracle: bool = False,
 ) -> None:
-    """Prompt and response of the SFT steps `after` + 1 to `last`, in the order of training."""
-    stream = tasks.module(task, "streams").id_stream("train", seed)
+    """Prompt and response of the SFT steps `after` + 1 to `last`, in the order of training.
+
+    With `oracle` every second problem is an OOD one, of the fold that is for training.
+    """
+    streams = tasks.module(task, "streams")
+    stream = streams.oracle_stream(seed) if oracle else streams.id_stream("train", seed)
     prompts = tasks.module(task, "prompts")
     lines = (
         json.dumps(

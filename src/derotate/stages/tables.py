@@ -79,7 +79,7 @@ def write_tables(
     advantages = _concatenate([path.with_name("advantages.csv") for path in rl_logs])
     made = {
         "accuracy_by_step": accuracy,
-        "lora_by_step": _lora_by_step(rows),
+        "arms_by_step": _arms_by_step(rows),
         "loss_by_step": losses,
         "errors_by_step": tables.errors_by_step(rows),
         "picks": tables.picks(losses, accuracy),
@@ -103,12 +103,15 @@ def write_tables(
         page(f"Table of {name.replace('_', ' ')}", [made[name]], folder / f"{name}.html")
 
 
-def _lora_by_step(rows: pd.DataFrame) -> pd.DataFrame:
-    """The table of accuracy by step with the LoRA arm in the place of SFT."""
-    arm = rows[rows["stage"].isin(["base", "lora"])]
-    return tables.accuracy_by_step(arm.replace({"stage": {"lora": "sft"}})).replace(
-        {"stage": {"sft": "lora"}}
-    )
+def _arms_by_step(rows: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy by step of the arms beside SFT (LoRA, the oracle), each with the base at step 0."""
+    parts = []
+    for arm in contrasts.ARMS:
+        own = rows[rows["stage"].isin(["base", arm])]
+        found = tables.accuracy_by_step(own.replace({"stage": {arm: "sft"}}))
+        found = found.replace({"stage": {"sft": arm}})
+        parts.append(found if (found["stage"] == arm).any() else found[:0])
+    return pd.concat(parts, ignore_index=True)
 
 
 def _run_of(path: Path) -> dict[str, int]:

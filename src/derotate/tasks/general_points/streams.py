@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The endless order of ID hands that fine-tuning trains on: epochs of permutations, from a seed.
+"""The endless order of hands that fine-tuning trains on: epochs of permutations, from a seed.
 
 A stream does not know where it ends, so a later SFT segment continues it and an earlier one keeps
 its samples.
@@ -18,6 +18,7 @@ from derotate.tasks.general_points.problems import (
     Problem,
     cluster_of,
     fold_of,
+    generate,
     map_cards,
     solvable_sets,
 )
@@ -48,3 +49,23 @@ def id_stream(fold: str, seed: int) -> Iterator[Problem]:
                 cards=shuffled,
                 rule=ID_RULE,
             )
+
+
+def ood_stream(fold: str, seed: int) -> Iterator[Problem]:
+    """OOD problems of a fold for ever: an epoch is all its number sets, shuffled and dealt anew."""
+    for epoch in count():
+        dealt = [
+            problem
+            for problem in generate("ood", 1, seed=seed * 1_000_003 + epoch)
+            if problem.fold == fold
+        ]
+        yield from random.Random(f"ood {fold} {seed} {epoch}").sample(dealt, len(dealt))
+
+
+def oracle_stream(seed: int) -> Iterator[Problem]:
+    """ID problems that SFT trains on and OOD problems of the `trace` fold, in turn.
+
+    No checkpoint is scored on that fold: the oracle knows the OOD rule, and none of its answers.
+    """
+    for pair in zip(id_stream("train", seed), ood_stream("trace", seed), strict=False):
+        yield from pair
