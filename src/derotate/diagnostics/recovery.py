@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: MIT
+"""Does RL bring states back to those of the peak? Differences, win rates and their intervals.
+
+Prompts are the unit, and prompts of one problem (cluster) stand or fall together. A distance of two
+checkpoints is a property of these prompts; only the difference of two distances, on the same
+prompts, says whether RL healed (papers.md, section 3, "recovery delta", claim C16).
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf, isnan, log, nan
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from derotate.diagnostics import states as metrics
+from derotate.diagnostics.states import Floats, States
+from derotate.evidence.statistics import Estimate, clustered_mean, wilson
+
+COLUMNS = ("pair", "metric", "value", "low", "high", "n", "p")
+MAX_GROUPS = 60
+"""Groups of a jackknife: each costs one evaluation of the statistic, and a t interval with 59
+degrees of freedom is within 2 % of the normal one."""
+
+Indices = NDArray[np.intp]
+Statistic = Callable[[Indices], float]
+"""A number of the prompts with these indices."""
+
+
+@dataclass(frozen=True)
+class WinRate:
+    """How often RL is nearer to the peak than the end of SFT is.
+
+    Attributes:
+        rate: wins / (wins + losses); NaN if all are ties.
+        low: lower end of Wilson's 95 % interval.
+        high: upper end.
+        wins: clusters on which RL is nearer.
+        losses: clusters on which the end of SFT is nearer.
+        ties: clusters that tell nothing; left out, as a sign test does.
+        p: two-sided sign test of a rate of one half.
+    """
+
+    rate: float
+    low: float
+    high: float
+    wins: int
+    losses: int
+    ties: int
+    p: float
+
+
+def win_rate(gains: ArrayLike, clusters: Sequence[Hashable]) -> WinRate:
+    """Win rate of RL, one vote for each cluster of prompts.
+
+    Args:
+        gains: [prompts], distance of the peak to the end of SFT minus its distance to RL.
+        clusters: [prompts], the problem of each prompt; its mean gain decides.
+
+    Raises:
+        ValueError: no gains, one that is NaN, or lengths that differ.
+    """
+    values = np.asarray(gains, dtype=float)
+    if values.shape != (len(clusters),) or not values.size or np.isnan(values).any():
+        raise ValueError(
+            f"win_rate: {values.size} gains of which {int(np.isnan(values).sum())} are NaN, and "
+            f"{len(clusters)} clusters, expected as many of each, at least one, and no NaN"
+        )
+    votes = np.sign(pd.Series(values).groupby(_codes(clusters)).mean())
+    wins, losses = int((votes > 0).sum()), int((votes < 0).sum())
+    decided = wins + losses
+    if not decided:
+        return WinRate(nan, nan, nan, 0, 0, len(votes), 1.0)
+    low, high = wilson(wins, decided)
+    p = float(stats.binomtest(wins, decided).pvalue)
+    return WinRate(wins / decided, low, high, wins, losses, len(votes) - decided, p)
+
+
+def left_out(statistic: Statistic, clusters: Sequence[Hashable]) -> Floats:
+    """The statistic of all prompts, then without each group of clusters in turn, [1 + groups].
+
+    Clusters are dealt into at most `MAX_GROUPS` groups. Arrays of the same clusters can be
+    subtracted before `jackknife`, which pairs two statistics.
+
+    Args:
+        statistic: of indices into the prompts; smooth, as means and ratios of means are.
+        clusters: [prompts], what is left out together.
+
+    Raises:
+        ValueError: fewer than three clusters.
+    """
+    codes = _codes(clusters)
+    groups = min(int(codes.max(initial=-1)) + 1, MAX_GROUPS)
+    if groups < 3:
+        raise ValueError(f"left_out: {groups} clusters of prompts, expected at least 3")
+    every = np.arange(codes.size)
+    without = [statistic(every[codes % groups != group]) for group in range(groups)]
+    return np.array([statistic(every), *without])
+
+
+def jackknife(values: Floats, n: int, support: tuple[float, float] | None = None) -> Estimate:
+    """A statistic with the 95 % interval that leaving out groups of clusters shows.
+
+    Delete-a-group jackknife (Quenouille 1956, Tukey 1958), t reference with one degree of freedom
+    less than groups. A bootstrap would draw prompts twice, which shifts CKA and Frechet distances
+    (as fewer prompts do) and MMD (whose terms leave out just the prompt itself).
+
+    Args:
+        values: [1 + groups], from `left_out`.
+        n: number of prompts.
+        support: smallest and largest possible value.
+    """
+    groups = values.size - 1
+    spread = ((values[1:] - values[1:].mean()) ** 2).sum()
+    estimate = Estimate(
+        mean=float(values[0]),
+        low=nan,
+        high=nan,
+        standard_error=float(np.sqrt((groups - 1) / groups * spread)),
+        n=n,
+        clusters=groups,
+        support=support,
+    )
+    low, high = estimate.interval(0.95)
+    return replace(estimate, low=low, high=high)
+
+
+def diagnose_states(
+    states: Mapping[str, States],
+    clusters: Sequence[Hashable],
+    *,
+    peak: str,
+    patient: str,
+    healed: str,
+    temperatures: Sequence[float] = (1.0, 1.5, 2.0),
+    top: int = 10,
+) -> pd.DataFrame:
+    """Distances of the peak to the end of SFT and to RL, and whether RL is nearer, as a long table.
+
+    Metrics of one prompt (means over its positions): cosine, hellinger, top_k_overlap,
+    jensen_shannon_T; of all prompts (hidden states averaged over positions): cka, frechet, mmd,
+    with the one bandwidth of the peak's states.
+
+    Args:
+        states: checkpoint name -> its states, of the same prompts in the same order.
+        clusters: [prompts], the problem of each prompt.
+        peak: name of the checkpoint that distances start from (`max_ood`).
+        patient: name of the end of SFT.
+        healed: name of the RL checkpoint.
+        temperatures: of the Jensen-Shannon divergences.
+        top: k of the Jaccard index; below the vocabulary, or it is 1 for any pair.
+
+    Returns:
+        Rows with `COLUMNS`. Pairs are `peak:patient`, `peak:healed` and, for what RL gained,
+        `peak:patient:healed`: differences signed so that positive means RL is nearer, p of a
+        paired t test over clusters, and `win_rate.<metric>`, p of the sign test. n counts prompts,
+        of win rates the clusters that are no tie. p is NaN where nothing is tested.
+
+    Raises:
+        ValueError: states of other prompts or shapes, or fewer than three clusters.
+    """
+    for name in (peak, patient, healed):
+        _check(name, states[name], states[peak], len(clusters))
+    rows: list[tuple[object, ...]] = []
+
+    def add(pair: str, metric: str, found: Estimate, p: float = nan) -> None:
+        rows.append((pair, metric, found.mean, found.low, found.high, found.n, p))
+
+    sides, gain = (f"{peak}:{patient}", f"{peak}:{healed}"), f"{peak}:{patient}:{healed}"
+    ends = (states[patient], states[healed])
+    for metric, (measure, support, sign) in _of_a_prompt(temperatures, top).items():
+        found = [measure(states[peak], end) for end in ends]
+        for pair, values in zip(sides, found, strict=True):
+            add(pair, metric, clustered_mean(values, pd.Series(clusters), support=support))
+        gains = sign * (found[0] - found[1])
+        reach = support[1] - support[0]
+        difference = clustered_mean(gains, pd.Series(clusters), support=(-reach, reach))
+        add(gain, metric, difference, _two_sided(difference))
+        wins = win_rate(gains, clusters)
+        decided = wins.wins + wins.losses
+        rows.append((gain, f"win_rate.{metric}", wins.rate, wins.low, wins.high, decided, wins.p))
+    gamma = metrics.median_gamma(_pooled(states[peak]))
+    for metric, (prepare, bounds, sign) in _of_all_prompts(gamma).items():
+        numbers = [left_out(prepare(_pooled(states[peak]), _pooled(end)), clusters) for end in ends]
+        for pair, values in zip(sides, numbers, strict=True):
+            add(pair, metric, jackknife(values, len(clusters), bounds))
+        difference = jackknife(sign * (numbers[0] - numbers[1]), len(clusters))
+        add(gain, metric, difference, _two_sided(difference))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+_PromptMetric = tuple[Callable[[States, States], Floats], tuple[float, float], int]
+"""Measure [prompts], its range, and -1 if it is a similarity."""
+
+_SetMetric = tuple[Callable[[Floats, Floats], Statistic], tuple[float, float] | None, int]
+"""Statistic of two sets of states, its range, and -1 if it is a similarity."""
+
+
+def _of_a_prompt(temperatures: Sequence[float], top: int) -> dict[str, _PromptMetric]:
+    def hidden(measure: Callable[..., Floats]) -> Callable[[States, States], Floats]:
+        return lambda a, b: measure(a.hidden, b.hidden).mean(-1)
+
+    def tokens(measure: Callable[..., Floats]) -> Callable[[States, States], Floats]:
+        return lambda a, b: measure(a.log_probs, b.log_probs).mean(-1)
+
+    found: dict[str, _PromptMetric] = {
+        "cosine": (hidden(metrics.cosine), (-1.0, 1.0), -1),
+        "hellinger": (tokens(metrics.hellinger), (0.0, 1.0), 1),
+        "top_k_overlap": (tokens(partial(metrics.top_k_overlap, k=top)), (0.0, 1.0), -1),
+    }
+    for temperature in temperatures:
+        measure = partial(metrics.jensen_shannon, temperature=temperature)
+        found[f"jensen_shannon_{temperature:g}"] = (tokens(measure), (0.0, log(2)), 1)
+    return found
+
+
+def _of_all_prompts(gamma: float) -> dict[str, _SetMetric]:
+    def subset(measure: Callable[[Floats, Floats], float]) -> Callable[[Floats, Floats], Statistic]:
+        return lambda a, b: lambda chosen: measure(a[chosen], b[chosen])
+
+    def mmd(a: Floats, b: Floats) -> Statistic:
+        terms = metrics.mmd_terms(a, b, gamma)
+        return lambda chosen: metrics.mean_of_terms(terms[np.ix_(chosen, chosen)])
+
+    return {
+        "cka": (subset(metrics.linear_cka), (0.0, 1.0), -1),
+        "frechet": (subset(metrics.frechet), (0.0, inf), 1),
+        "mmd": (mmd, None, 1),
+    }
+
+
+def _two_sided(difference: Estimate) -> float:
+    """p of a mean of zero, by t; NaN where there is no standard error to compare with."""
+    if isnan(difference.standard_error) or difference.standard_error == 0:
+        return nan
+    ratio = abs(difference.mean) / difference.standard_error
+    return float(2 * stats.t.sf(ratio, difference.clusters - 1))
+
+
+def _pooled(states: States) -> Floats:
+    pooled: Floats = np.asarray(states.hidden, dtype=np.float64).mean(axis=1)
+    return pooled
+
+
+def _codes(clusters: Sequence[Hashable]) -> Indices:
+    codes: Indices = pd.factorize(pd.Series(clusters))[0]
+    return codes
+
+
+def _check(name: str, states: States, peak: States, prompts: int) -> None:
+    for part in ("hidden", "log_probs"):
+        shape, expected = getattr(states, part).shape, getattr(peak, part).shape
+        if shape != expected or len(expected) != 3 or expected[0] != prompts:
+            raise ValueError(
+                f"{part} of {name} has shape {list(shape)}, expected {list(expected)} as of the "
+                f"peak, with one row for each of {prompts} prompts"
+            )
