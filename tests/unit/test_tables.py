@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from derotate.reporting import files
-from derotate.reporting.contrasts import contrasts, controls_of, surgery_plane
+from derotate.reporting.compared import controls_of
+from derotate.reporting.contrasts import contrasts, surgery_plane
 from derotate.reporting.logs import advantages_by_start, budget, rl_first_update
 from derotate.reporting.tables import (
     accuracy_by_step,
@@ -207,6 +208,41 @@ def test_contrasts_are_counted_by_hand(rows: pd.DataFrame, landmarks: pd.DataFra
     assert rise["points"] == 75
 
 
+def test_rl_stands_beside_its_controls_and_the_peak(
+    rows: pd.DataFrame, landmarks: pd.DataFrame
+) -> None:
+    own = {"ood/test": "11000000"}
+    shuffled = checkpoint(own, stage="rl", algorithm="shuffled", start=500, step=30)
+    more = checkpoint({"ood/test": "10000000"}, step=530, loss=9.0)
+    oracle = checkpoint({"ood/test": "11111100"}, stage="oracle", step=200)
+    every = contrasts(pd.concat([rows, shuffled, more, oracle]), landmarks)
+    every = every[(every["seed"] == "1") & (every["split"] == "ood") & (every["fold"] == "test")]
+    grpo = every[every["treatment"] == "rl-grpo-500"].set_index(["contrast", "reference"])
+    assert grpo["points"].to_dict() == pytest.approx(
+        {
+            ("rl_over_start", "sft-500"): 12.5,
+            ("rl_over_more_sft", "sft-530"): 25.0,
+            ("rl_over_shuffled", "rl-shuffled-500"): 12.5,
+            ("rl_over_peak", "max_ood"): -12.5,
+        }
+    )
+    assert "rl_over_shuffled" not in set(every[every["treatment"] == "rl-shuffled-500"]["contrast"])
+    arms = every[every["contrast"] == "arm_over_sft_end"].set_index("treatment")["points"]
+    assert arms.to_dict() == pytest.approx({"oracle": 50.0})
+
+
+def test_a_step_picked_by_its_loss_is_compared_with_the_peak(
+    rows: pd.DataFrame, landmarks: pd.DataFrame
+) -> None:
+    every = contrasts(rows, landmarks)
+    cost = every[(every["contrast"] == "over_loss_pick") & (every["fold"] == "test")]
+    cost = cost[(cost["split"] == "ood") & (cost["seed"] != "all")].set_index(["seed", "reference"])
+    # seed 1 has its lowest OOD loss at step 500, seed 2 at the peak; no ID selection was evaluated
+    assert cost["points"].to_dict() == pytest.approx(
+        {("1", "ood-selection"): 25.0, ("2", "ood-selection"): 0.0}
+    )
+
+
 def test_edits_stand_beside_their_controls(rows: pd.DataFrame, landmarks: pd.DataFrame) -> None:
     table = contrasts(rows, landmarks, RECIPES)
     ood = table[(table["split"] == "ood") & (table["fold"] == "test") & (table["seed"] == "1")]
@@ -282,7 +318,7 @@ def test_without_rl_and_surgery_the_tables_are_just_shorter(
     sft_only = rows[rows["stage"].isin(["base", "sft"])]
     landmarks = landmarks.assign(rl_end_start=pd.NA, rl_end_step=pd.NA, rl_end_algorithm=None)
     table = contrasts(sft_only, landmarks, RECIPES)
-    assert set(table["contrast"]) == {"peak_over_base", "forgot", "id_rise"}
+    assert set(table["contrast"]) == {"peak_over_base", "forgot", "id_rise", "over_loss_pick"}
     assert surgery_plane(table, RECIPES).empty
     assert sampled_pass_at_k(sft_only).empty
     assert feedback_attempts(sft_only).empty

@@ -8,34 +8,14 @@ seed and cluster by number set; pooled (`seed` = all), each seed counts with its
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Sequence
 
 import pandas as pd
 
 from derotate.evidence.statistics import clustered_mean, equivalence, paired
-from derotate.reporting.cells import (
-    POOLED,
-    Landmarks,
-    by_seed,
-    checkpoint_rows,
-    final_updates,
-    greedy,
-)
+from derotate.reporting.cells import POOLED, Landmarks, by_seed, greedy
+from derotate.reporting.compared import Contrast, compared
 from derotate.spectral.recipes import Recipe
-
-STAGE_CONTRASTS = (
-    ("peak_over_base", "max_ood", "base"),
-    ("forgot", "max_ood", "sft_end"),
-    ("id_rise", "sft_end", "base"),
-    ("rl_gain", "rl_end", "sft_end"),
-)
-"""Contrasts of the stage table: treatment minus reference. All are made on every suite; `id_rise`
-is meant on id train problems, the others on ood test problems."""
-
-ARMS = ("lora", "oracle")
-"""Arms beside SFT."""
 
 _KEYS = ["contrast", "direction", "treatment", "reference"]
 _SUITE = ["split", "fold"]
@@ -43,18 +23,6 @@ _COLUMNS = [
     "base_seed", "seed", *_KEYS, *_SUITE, "seeds", "n", "clusters", "points", "low", "high",
     "standard_error", "margin", "equivalence_p", "equivalent", "smallest_margin",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Contrast:
-    """One contrast in one seed: what it is called and the rows of both sides."""
-
-    contrast: str
-    direction: str
-    treatment: str
-    reference: str
-    treated: pd.DataFrame
-    referred: pd.DataFrame
 
 
 def contrasts(
@@ -65,10 +33,13 @@ def contrasts(
 ) -> pd.DataFrame:
     """All contrasts of the study on all suites that both sides answered, by seed and pooled.
 
+    What is compared with what is said in `derotate.reporting.compared`:
+
     - those of `STAGE_CONTRASTS`; `forgot` is max_ood - sft_end, positive where something was lost;
+    - `over_loss_pick`: max_ood minus the SFT step of lowest loss on a suite, named as reference;
     - `rl_over_start`: the last update of each RL run minus the SFT step that it started from;
     - `rl_over_more_sft`: minus SFT that went on for as many optimizer steps; `rl_over_shuffled`:
-      minus RL from the same start whose rewards were shuffled;
+      minus RL from the same start whose rewards were shuffled; `rl_over_peak`: minus max_ood;
     - `arm_over_sft_end`: the last step of an arm beside SFT minus the end of SFT;
     - `over_patient`, `over_donor`: each recipe minus patient and donor;
     - `over_rollback`, `over_equal_norm`, `over_equal_loss`, `over_random_rotation`,
@@ -93,12 +64,7 @@ def contrasts(
             reference=item.reference,
         )
         for landmark in by_seed(landmarks)
-        for item in chain(
-            _of_stages(answers, landmark),
-            _of_rl_runs(answers, landmark),
-            _of_arms(answers, landmark),
-            _of_surgery(answers, landmark, recipes),
-        )
+        for item in compared(answers, landmark, recipes)
         for difference in [_differences(item, landmark)]
     ]
     if not pairs:
@@ -126,31 +92,6 @@ def contrasts(
         .drop(columns="order")
         .reset_index(drop=True)
     )
-
-
-def controls_of(recipe: Recipe, recipes: Sequence[Recipe]) -> dict[str, str]:
-    """Names of the controls of an edit, by contrast; empty for a control.
-
-    Rollback must edit the same matrices; random edits and the wrong donor must also have the band;
-    interpolation is matched to the recipe by name.
-    """
-    if recipe.control:
-        return {}
-    found: dict[str, str] = {}
-    for other in recipes:
-        same_place = (other.layers, other.matrices) == (recipe.layers, recipe.matrices)
-        same_band = same_place and other.band == recipe.band
-        if other.part == "rollback" and other.donor == "landmark" and same_place:
-            found.setdefault("over_rollback", other.name)
-        elif other.part in ("random_rotation", "random_norm") and same_band:
-            found.setdefault(f"over_{other.part}", other.name)
-        elif other.donor == "base" and other.part == recipe.part and same_band:
-            if other.pairing == recipe.pairing:
-                found.setdefault("over_wrong_donor", other.name)
-        elif other.reference is not None and other.reference[1] == recipe.name:
-            kind = {"norm": "norm", "id_loss": "loss"}[other.reference[0]]
-            found.setdefault(f"over_equal_{kind}", other.name)
-    return found
 
 
 def surgery_plane(
@@ -220,7 +161,7 @@ def _as_reference(
     )
 
 
-def _differences(item: _Contrast, landmark: Landmarks) -> pd.DataFrame:
+def _differences(item: Contrast, landmark: Landmarks) -> pd.DataFrame:
     """Paired differences of one seed on the suites that both sides answered."""
     columns = [*_SUITE, "problem", "cluster", "correct"]
     shared = item.treated[_SUITE].drop_duplicates().merge(item.referred[_SUITE].drop_duplicates())
@@ -233,90 +174,3 @@ def _differences(item: _Contrast, landmark: Landmarks) -> pd.DataFrame:
         where = f"{item.treatment} against {item.reference}, seed {landmark.seed}"
         raise ValueError(f"{where}: {error}") from None
     return pairs.assign(base_seed=landmark.base_seed, seed=landmark.seed)
-
-
-def _of_stages(answers: pd.DataFrame, landmark: Landmarks) -> Iterator[_Contrast]:
-    names = landmark.checkpoints
-    for contrast, treatment, reference in STAGE_CONTRASTS:
-        if treatment in names and reference in names:
-            treated, referred = (
-                checkpoint_rows(answers, landmark.base_seed, landmark.seed, names[name])
-                for name in (treatment, reference)
-            )
-            if len(treated) and len(referred):
-                yield _Contrast(contrast, "", treatment, reference, treated, referred)
-
-
-def _of_rl_runs(answers: pd.DataFrame, landmark: Landmarks) -> Iterator[_Contrast]:
-    own = answers[(answers["base_seed"] == landmark.base_seed) & (answers["seed"] == landmark.seed)]
-    runs = final_updates(own[own["stage"] == "rl"])
-    for (algorithm, start), treated in runs.groupby(["algorithm", "start"]):
-        name = f"rl-{algorithm}-{start}"
-        more = int(start + treated["step"].iloc[0])
-        sft = own[own["stage"] == "sft"]
-        control = runs[(runs["algorithm"] == "shuffled") & (runs["start"] == start)]
-        references = [
-            ("rl_over_start", f"sft-{start}", sft[sft["step"] == start]),
-            # as many optimizer steps of SFT
-            ("rl_over_more_sft", f"sft-{more}", sft[sft["step"] == more]),
-            ("rl_over_shuffled", f"rl-shuffled-{start}", control),
-        ]
-        for contrast, reference, referred in references:
-            if len(referred) and reference != name:
-                yield _Contrast(contrast, "", name, reference, treated, referred)
-
-
-def _of_arms(answers: pd.DataFrame, landmark: Landmarks) -> Iterator[_Contrast]:
-    own = answers[(answers["base_seed"] == landmark.base_seed) & (answers["seed"] == landmark.seed)]
-    end = checkpoint_rows(
-        answers, landmark.base_seed, landmark.seed, landmark.checkpoints["sft_end"]
-    )
-    for arm in ARMS:
-        trained = own[own["stage"] == arm]
-        if len(trained) and len(end):
-            last = trained[trained["step"] == trained["step"].max()]
-            yield _Contrast("arm_over_sft_end", "", arm, "sft_end", last, end)
-
-
-def _of_surgery(
-    answers: pd.DataFrame, landmark: Landmarks, recipes: Sequence[Recipe]
-) -> Iterator[_Contrast]:
-    names = landmark.checkpoints
-    own = answers[(answers["base_seed"] == landmark.base_seed) & (answers["seed"] == landmark.seed)]
-    edited = own[own["stage"] == "surgery"]
-    for direction, donor, patient in (
-        ("forward", "max_ood", "sft_end"),
-        ("reverse", "sft_end", "rl_end"),
-    ):
-        if donor not in names or patient not in names:
-            continue
-        sides = {
-            name: checkpoint_rows(answers, landmark.base_seed, landmark.seed, names[landmarked])
-            for name, landmarked in (("donor", donor), ("patient", patient))
-        }
-        cell = edited[edited["direction"] == direction]
-        same = {name for name in cell["patient"].unique() if _same_run(name, names[patient])}
-        cell = cell[cell["patient"].isin(same)]
-        done = {
-            recipe.name: _of_recipe(cell, recipe, int(names[donor].removeprefix("sft-")))
-            for recipe in recipes
-        }
-        for recipe in recipes:
-            against = {f"over_{side}": (side, frame) for side, frame in sides.items()}
-            for contrast, control in controls_of(recipe, recipes).items():
-                against[contrast] = (control, done[control])
-            for contrast, (reference, referred) in against.items():
-                if len(done[recipe.name]) and len(referred):
-                    treated = done[recipe.name]
-                    yield _Contrast(contrast, direction, recipe.name, reference, treated, referred)
-
-
-def _of_recipe(cell: pd.DataFrame, recipe: Recipe, donor: int) -> pd.DataFrame:
-    """Rows of a recipe from the landmark's donor; the wrong donor has a step of its own."""
-    rows = cell[cell["recipe"] == recipe.name]
-    return rows if recipe.donor == "base" else rows[rows["donor"] == donor]
-
-
-def _same_run(name: str, other: str) -> bool:
-    """Whether two names are one checkpoint; RL results may leave out their last update."""
-    return name == other or (name.startswith("rl-") and other.startswith(f"{name}-"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from derotate.reporting import contrasts, logs, tables
+from derotate.reporting import compared, contrasts, logs, tables
 from derotate.reporting.files import aside, markdown, write
 from derotate.reporting.pages import page
 from derotate.spectral.recipes import Recipe
@@ -106,7 +106,7 @@ def write_tables(
 def _arms_by_step(rows: pd.DataFrame) -> pd.DataFrame:
     """Accuracy by step of the arms beside SFT (LoRA, the oracle), each with the base at step 0."""
     parts = []
-    for arm in contrasts.ARMS:
+    for arm in compared.ARMS:
         own = rows[rows["stage"].isin(["base", arm])]
         found = tables.accuracy_by_step(own.replace({"stage": {arm: "sft"}}))
         found = found.replace({"stage": {"sft": arm}})
