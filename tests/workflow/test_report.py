@@ -121,7 +121,7 @@ def test_every_item_has_a_caption_of_sentences(report: Path) -> None:
     start = re.search(r'<script id="results">\s*var results = ', text)
     assert start is not None
     results, _ = json.JSONDecoder().raw_decode(text[start.end() :])
-    assert {Path(path).suffix for path in results} == {".png", ".md"}
+    assert {Path(path).suffix for path in results} == {".png", ".html"}
     for path, item in results.items():
         caption = re.sub(r"<[^>]+>|\s+", " ", item["caption"])
         assert caption.count(". ") >= 2, path
