@@ -123,7 +123,9 @@ AFTER_GRPO = {
         ),
         pytest.param(LEARNING_RATE, AFTER_GRPO, id="a config key of RL: RL and what follows"),
         pytest.param(
-            RECIPE, {"surgery": 1, "tables": 1, "claims": 1, "figures": 1}, id="a recipe: it and the aggregates"
+            RECIPE,
+            {"surgery": 1, "tables": 1, "claims": 1, "figures": 1},
+            id="a recipe: it and the aggregates",
         ),
         pytest.param(
             SEGMENT,
