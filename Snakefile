@@ -60,6 +60,7 @@ include: "workflow/rules/rl.smk"
 include: "workflow/rules/spectra.smk"
 include: "workflow/rules/surgery.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/evidence.smk"
 
 
 rule all:
@@ -67,6 +68,7 @@ rule all:
     input:
         rules.tables.output,
         rules.figures.output,
+        rules.claims.output,
         rules.accuracy_by_step.output,
         rules.data_card.output,
 

@@ -62,6 +62,7 @@ AFTER_GRPO = {
     "spectra": 2,
     "surgery": 1,
     "tables": 1,
+    "claims": 1,
     "figures": 1,
 }
 
@@ -83,6 +84,7 @@ AFTER_GRPO = {
                 "spectra": 5,
                 "surgery": 3,
                 "tables": 1,
+                "claims": 1,
                 "figures": 1,
             },
             id="a helper that spectra and surgery import through others",
@@ -95,6 +97,7 @@ AFTER_GRPO = {
                 "landmarks": 1,
                 "accuracy_by_step": 1,
                 "tables": 1,
+                "claims": 1,
                 "figures": 1,
             },
             id="the evaluation: no training",
@@ -113,13 +116,16 @@ AFTER_GRPO = {
                 "grpo": 1,
                 "accuracy_by_step": 1,
                 "tables": 1,
+                "claims": 1,
                 "figures": 1,
             },
             id="the prompt: all but the problems, since the base is trained on it too",
         ),
         pytest.param(LEARNING_RATE, AFTER_GRPO, id="a config key of RL: RL and what follows"),
         pytest.param(
-            RECIPE, {"surgery": 1, "tables": 1, "figures": 1}, id="a recipe: it and the aggregates"
+            RECIPE,
+            {"surgery": 1, "tables": 1, "claims": 1, "figures": 1},
+            id="a recipe: it and the aggregates",
         ),
         pytest.param(
             SEGMENT,
@@ -130,6 +136,7 @@ AFTER_GRPO = {
                 "landmarks": 1,
                 "accuracy_by_step": 1,
                 "tables": 1,
+                "claims": 1,
                 "figures": 1,
             },
             id="a later segment: it resumes, nothing before it runs",
@@ -162,6 +169,7 @@ def test_another_torch_in_the_lock_file_reruns_what_computes_with_it(study: Path
         "grpo": 1,
         "accuracy_by_step": 1,
         "tables": 1,
+        "claims": 1,
         "figures": 1,
     }
 
@@ -181,6 +189,7 @@ def test_a_later_segment_that_does_not_win_touches_no_cell_of_the_landmark(study
         "landmarks": 1,
         "accuracy_by_step": 1,
         "tables": 1,
+        "claims": 1,
         "figures": 1,
     }
     assert dry_run(study) == {}
@@ -200,6 +209,7 @@ def test_a_later_segment_that_wins_makes_just_its_own_cells_in_the_same_run(stud
         "surgery": 2,  # forward; the reverse one does not know max_ood
         "accuracy_by_step": 1,
         "tables": 1,
+        "claims": 1,
         "figures": 1,
     }
     assert dry_run(study) == {}
@@ -215,6 +225,7 @@ def test_another_evaluation_reruns_the_surgery_behind_the_landmark_too(study: Pa
         "surgery": 3,
         "accuracy_by_step": 1,
         "tables": 1,
+        "claims": 1,
         "figures": 1,
     }
 
@@ -237,6 +248,7 @@ def test_another_prompt_reruns_all_but_the_problems(study: Path) -> None:
         "surgery": 3,
         "accuracy_by_step": 1,
         "tables": 1,
+        "claims": 1,
         "figures": 1,
     }
 
@@ -258,5 +270,6 @@ def test_another_torch_reruns_the_torch_rules_behind_the_landmark_too(study: Pat
         "surgery": 3,
         "accuracy_by_step": 1,
         "tables": 1,
+        "claims": 1,
         "figures": 1,
     }

@@ -39,7 +39,7 @@ def test_deleted_tables_and_figures_are_made_again_from_what_was_measured(study:
     before = tables(study)
     shutil.rmtree(study / f"{STUDY}/tables")
     shutil.rmtree(study / f"{STUDY}/figures")
-    assert run(study) == {"accuracy_by_step": 1, "tables": 1, "figures": 1}
+    assert run(study) == {"accuracy_by_step": 1, "tables": 1, "claims": 1, "figures": 1}
     assert tables(study) == before
 
 
@@ -54,6 +54,7 @@ def test_another_seed_moves_all_but_the_base_and_the_evaluated_problems(study: P
         "landmarks": 1,
         "accuracy_by_step": 1,
         "tables": 1,
+        "claims": 1,
         "figures": 1,
     }
 

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""Verdicts on the claims, from a study's tables alone: quick, and without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from derotate.evidence import claims, verdicts
+from derotate.evidence.checks import read_tables
+from derotate.reporting.files import markdown, write
+from derotate.reporting.pages import page
+
+CLAIMS = Path(claims.__file__).with_name("claims.yaml")
+"""The claims as they were stated before the reference run."""
+
+SHOWN = ["claim", "title", "primary", "verdict", "effect", "low", "high", "runs", "reason"]
+
+
+def write_verdicts(tables: Path, folder: Path) -> None:
+    """Judge every claim by the tables in a folder.
+
+    Args:
+        tables: folder with the CSV tables of a study, made by a run or cached.
+        folder: where `claims.csv` (one row a claim), `claim_parts.csv` and pages of them go.
+
+    Raises:
+        ValueError: a table cannot be true; one line with file, row and column.
+    """
+    stated, known = claims.load_claims(CLAIMS), read_tables(tables)
+    judged = verdicts.verdicts(stated, known)
+    write(judged, folder / "claims.csv")
+    write(verdicts.parts_table(stated, known), folder / "claim_parts.csv")
+    shown = judged[[column for column in SHOWN if column in judged]]
+    markdown(shown, folder / "claims.md", digits=2)
+    page(
+        "Claims",
+        [f"Stated in claims.yaml, digest {claims.claims_digest(CLAIMS)}.", shown],
+        folder / "claims.html",
+        digits=2,
+    )
