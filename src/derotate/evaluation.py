@@ -67,11 +67,8 @@ def respond(
         else {"do_sample": False}
     )
     torch.manual_seed(seed)
-    for batch in _batches(tokenizer, prompts, decoding.batch_size):
-        inputs = tokenizer([prompts[i] for i in batch], padding=True, return_tensors="pt").to(
-            model.device
-        )
-        inputs.pop("token_type_ids", None)
+    for batch, ids in _batches(tokenizer, prompts, decoding.batch_size):
+        inputs = tokenizer.pad({"input_ids": ids}, return_tensors="pt").to(model.device)
         with torch.inference_mode():
             tokens = model.generate(
                 **inputs,
@@ -92,8 +89,7 @@ def reference_losses(
 ) -> list[float]:
     """Mean negative log-likelihood (nats a token) of each reference answer and its end token."""
     losses = [0.0] * len(items)
-    for batch in _batches(tokenizer, [item.prompt for item in items], batch_size):
-        prompts = tokenizer([items[i].prompt for i in batch])["input_ids"]
+    for batch, prompts in _batches(tokenizer, [item.prompt for item in items], batch_size):
         answers = tokenizer([items[i].reference for i in batch], add_special_tokens=False)
         answers = [[*ids, tokenizer.eos_token_id] for ids in answers["input_ids"]]
         width = max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True))
@@ -207,9 +203,12 @@ def _row(item: Item, decoding: str, attempt: int, response: str, loss: float) ->
     )  # fmt: skip
 
 
-def _batches(tokenizer: Any, prompts: Sequence[str], size: int) -> Iterator[list[int]]:
-    """Indices in batches of similar prompt length, so that little is padded."""
-    lengths = [len(ids) for ids in tokenizer(list(prompts))["input_ids"]] if prompts else []
-    order = sorted(range(len(prompts)), key=lengths.__getitem__)
+def _batches(
+    tokenizer: Any, prompts: Sequence[str], size: int
+) -> Iterator[tuple[list[int], list[list[int]]]]:
+    """Indices and token ids in batches of similar prompt length, so that little is padded."""
+    ids = tokenizer(list(prompts))["input_ids"] if prompts else []
+    order = sorted(range(len(prompts)), key=lambda index: len(ids[index]))
     for start in range(0, len(order), size):
-        yield order[start : start + size]
+        batch = order[start : start + size]
+        yield batch, [ids[i] for i in batch]
