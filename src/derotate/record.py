@@ -13,7 +13,7 @@ import os
 import platform
 import subprocess
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import yaml
@@ -48,13 +48,21 @@ def write_environment(config: Config) -> Path:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        **{library: version(library) for library in LIBRARIES},
+        **{library: _version(library) for library in LIBRARIES},
         "commit": _commit(),
     }
     aside = path.with_name(f".{path.name}")
     aside.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     os.replace(aside, path)
     return path
+
+
+def _version(library: str) -> str | None:
+    """Version of a library; None where only the jobs' own environments have it."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
 
 
 def _processor() -> str | None:

@@ -14,6 +14,7 @@ from derotate.diagnostics import weights
 from derotate.spectral.angles import principal_angles, vector_angles
 from derotate.spectral.distance import relative_norm
 from derotate.spectral.matrices import matrix_kind
+from derotate.spectral.random_matrices import unrelated_chordal
 from derotate.spectral.svd import Factors
 
 COLUMNS = ("matrix", "layer", "kind", "against", "metric", "fraction", "index", "value")
@@ -79,7 +80,7 @@ def expected_rows(
         loss = weights.isotropic_residual(donor, norm, size)
         random.append(("residual", fraction, -1, loss))
         for side, length in zip(("left", "right"), shape, strict=True):
-            chordal = weights.unrelated_chordal_distance(length, size)
+            chordal = unrelated_chordal(size, length)
             unrelated += [
                 (f"{side}_chordal_distance", fraction, -1, chordal),
                 (f"{side}_projection_distance", fraction, -1, math.sqrt(2 * size) * chordal),

@@ -94,18 +94,10 @@ def isotropic_residual(donor: Factors, delta_norm: float, size: int) -> float:
 def chordal_distance(angles: Tensor) -> float:
     """Root mean square sine of principal angles [k] in radians, 0 to 1 (papers.md, section 3).
 
-    Unrelated subspaces are at `unrelated_chordal_distance`. A random change has no closed form:
-    it turns vectors by the gaps of the donor's spectrum, so that `norm_null` is measured.
+    Unrelated subspaces are at `random_matrices.unrelated_chordal`. A random change has no closed
+    form: it turns vectors by the gaps of the donor's spectrum, so that `norm_null` is measured.
     """
     return float(angles.to(torch.float64).sin().square().mean().sqrt())
-
-
-def unrelated_chordal_distance(length: int, size: int) -> float:
-    """Root of the expected square for two random subspaces of `size` in `length` dimensions.
-
-    sqrt(1 - k / n), the level that the released figures reach and keep (papers.md, section 0.1).
-    """
-    return math.sqrt(1 - size / length)
 
 
 def projection_distance(angles: Tensor) -> float:

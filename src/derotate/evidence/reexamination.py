@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from derotate.evidence.random_matrices import (
+from derotate.spectral.random_matrices import (
     edge,
     expected_value,
     share_below,

@@ -21,12 +21,12 @@ import torch
 from torch import Tensor
 
 from derotate import checkpoints
-from derotate.evidence.random_matrices import edge, share_below
 from derotate.evidence.reexamination import DEVIATION, PLACES, SHAPES, distance
 from derotate.reporting.files import write
 from derotate.spectral.angles import principal_angles
 from derotate.spectral.distance import marchenko_pastur_distance
 from derotate.spectral.matrices import DEFAULT_KINDS, matrix_kind
+from derotate.spectral.random_matrices import edge, share_below
 
 Row = dict[str, object]
 

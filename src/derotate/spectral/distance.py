@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor
 
+from derotate.spectral.random_matrices import marchenko_pastur_cdf
+
 
 def relative_norm(donor_weight: Tensor, patient_weight: Tensor) -> float:
     """Size of the change, ||W_t - W_b||_F / ||W_b||_F; NaN if the donor is zero."""
@@ -41,19 +43,9 @@ def marchenko_pastur_distance(values: Tensor, shape: tuple[int, int]) -> float:
     if not 0 < total < math.inf:
         raise ValueError(f"squared singular values sum to {total}, expected a finite positive sum")
     variance = total / (short * long)
-    law = _marchenko_pastur_cdf(squares / (long * variance), short / long)
+    law = torch.from_numpy(
+        marchenko_pastur_cdf((squares / (long * variance)).numpy(), short / long)
+    )
     steps = torch.arange(short + 1, dtype=torch.float64) / short
     above, below = (steps[1:] - law).abs().max(), (law - steps[:-1]).abs().max()
     return float(torch.maximum(above, below))
-
-
-def _marchenko_pastur_cdf(x: Tensor, ratio: float) -> Tensor:
-    """Distribution function for ratio c in (0, 1], mean 1.
-
-    With q = sqrt(c) and x = 1 + q^2 - 2 q cos(phi), phi in 0..pi over the support, the density
-    becomes 2 sin^2(phi) / (pi (1 + q^2 - 2 q cos(phi))), whose integral is elementary.
-    """
-    q = math.sqrt(ratio)
-    phi = ((1 + q**2 - x) / (2 * q)).clamp(-1.0, 1.0).acos()
-    turn = torch.atan2((1 + q) * (phi / 2).sin(), (1 - q) * (phi / 2).cos())
-    return (phi.sin() / q + (1 + q**2) / (2 * q**2) * phi - (1 - q**2) / q**2 * turn) / math.pi

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from torch import Tensor
 
@@ -53,13 +54,14 @@ def measure(
 
 
 def loss_difference(losses: Sequence[float], recorded: Sequence[float]) -> float:
-    """Largest difference of losses of a loaded model to those that its evaluation recorded.
+    """Largest difference of losses of a loaded model to those that its evaluation recorded; NaN if
+    one of them is.
 
     Args:
         losses: nats a token, one a problem.
         recorded: of the same problems.
     """
-    return max(abs(own - known) for own, known in zip(losses, recorded, strict=True))
+    return float(np.abs(np.subtract(losses, recorded)).max())
 
 
 def failures(checkpoint: str, table: pd.DataFrame, guards: Guards) -> list[str]:

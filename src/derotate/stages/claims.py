@@ -30,7 +30,7 @@ def write_verdicts(tables: Path, folder: Path) -> None:
     judged = verdicts.verdicts(stated, known)
     write(judged, folder / "claims.csv")
     write(verdicts.parts_table(stated, known), folder / "claim_parts.csv")
-    shown = judged[[column for column in SHOWN if column in judged]]
+    shown = judged[SHOWN]
     markdown(shown, folder / "claims.md", digits=2)
     page(
         "Claims",

@@ -174,7 +174,7 @@ def _reproduced(
         raise GuardError(f"{recorded}: rows of other problems; delete the file to evaluate again")
     losses = reference_losses(model, tokenizer, asked, CHECKED)
     difference = loss_difference(losses, rows["loss"].tolist())
-    if difference > guards.recorded_loss:
+    if not difference <= guards.recorded_loss:  # NaN is no match either
         line = (
             f"{recorded}: the loaded model's losses differ by {difference:.3g} nats from those "
             f"recorded here, expected at most {guards.recorded_loss:g}; check that the weights are "

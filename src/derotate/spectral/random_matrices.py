@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What matrices of independent entries look like, in closed form and without torch.
 
-What redraws a page needs these laws too, and must not import torch; the same distribution function
-serves the guards as tensors in `derotate.spectral.distance`, and a test holds the two together.
+The guards need these laws, and so does what redraws a page, which must not import torch.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from scipy.optimize import brentq
 def marchenko_pastur_cdf(x: ArrayLike, ratio: float) -> NDArray[np.float64]:
     """Distribution function of the law of ratio c in (0, 1] and mean 1, shape as `x`.
 
-    With q = sqrt(c) and x = 1 + q^2 - 2 q cos(phi) the density is elementary to integrate
-    (Marchenko and Pastur 1967).
+    With q = sqrt(c) and x = 1 + q^2 - 2 q cos(phi), phi in 0..pi over the support, the density
+    becomes 2 sin^2(phi) / (pi (1 + q^2 - 2 q cos(phi))), whose integral is elementary (Marchenko
+    and Pastur 1967).
     """
     q = math.sqrt(ratio)
     phi = np.arccos(np.clip((1 + q**2 - np.asarray(x, dtype=float)) / (2 * q), -1.0, 1.0))
