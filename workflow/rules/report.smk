@@ -41,7 +41,11 @@ ORIGIN = {
         "base": BASE_CODE,
         "sft": SFT_CODE,
         "evaluation": EVALUATION_CODE,
-        **RL_CODE,
+        # of what this study trains: an edit of PPO is no news to a study without it
+        **{
+            algorithm: RL_CODE["ppo" if algorithm == "ppo" else "grpo"]
+            for algorithm, _ in study.rl_starts(CONFIG)
+        },
         "factors": FACTORS_CODE,
         "spectra": SPECTRA_CODE,
         "surgery": SURGERY_CODE,
