@@ -17,10 +17,15 @@ from typing import Any
 import pandas as pd
 import torch
 
+from derotate.kv_cache import growing_cache
+
 COLUMNS = (
     "problem", "split", "fold", "cluster", "decoding", "attempt", "correct", "kind", "loss",
     "response",
 )  # fmt: skip
+LOSS_BATCH = 32
+"""Answers in one pass for their losses: of the tiny model, as many as stay in the processor's
+cache (a fifth less time than with 256). It does not change a loss."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ def respond(
                 **sampling,
                 max_new_tokens=decoding.max_new_tokens,
                 pad_token_id=tokenizer.pad_token_id,
+                past_key_values=growing_cache(model),
             )
         texts = tokenizer.batch_decode(
             tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
@@ -85,7 +91,7 @@ def respond(
 
 
 def reference_losses(
-    model: Any, tokenizer: Any, items: Sequence[Item], batch_size: int
+    model: Any, tokenizer: Any, items: Sequence[Item], batch_size: int = LOSS_BATCH
 ) -> list[float]:
     """Mean negative log-likelihood (nats a token) of each reference answer and its end token."""
     losses = [0.0] * len(items)
@@ -140,7 +146,7 @@ def evaluate(
         attempts: greedy attempts, each after the verifier's feedback on the one before.
         seed: of those samples.
     """
-    losses = reference_losses(model, tokenizer, items, greedy.batch_size)
+    losses = reference_losses(model, tokenizer, items)
     answers = respond(model, tokenizer, [item.prompt for item in items], greedy)
     rows = [
         _row(item, "greedy", 0, answer, loss)

@@ -133,7 +133,7 @@ def test_an_interpolation_matched_in_norm_has_the_norm(sides: tuple[Path, Path, 
     directions = Recipe(name="directions", part="directions", band=Band(fraction=0.2))
     matched = Recipe(name="equal", part="interpolate", match="norm:directions")
     amount = matched_amount(
-        model, tokenizer, known, matched, directions, items(TASK, "compact", problems), 8
+        model, tokenizer, known, matched, directions, items(TASK, "compact", problems)
     )
     assert operate(model, known, matched, amount) == pytest.approx(
         operate(model, known, directions)

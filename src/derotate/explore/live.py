@@ -81,7 +81,6 @@ def trials(pair: Pair, recipe: Recipe, *, style: str, with_donor: bool) -> Itera
              if (item.split, item.fold) in SUITES]  # fmt: skip
     operation = prepare(pair, recipe)
     distance = _distance(operation, edited_names(recipe, operation.patient))
-    batch_size = pair.config.evaluation.batch_size
 
     def asked(name: str, make: Callable[[], float], model: Any = model) -> Trial:
         start = time.monotonic()
@@ -94,7 +93,7 @@ def trials(pair: Pair, recipe: Recipe, *, style: str, with_donor: bool) -> Itera
     for name, control in controls_for(recipe):
         amount = None
         if control.reference:
-            amount = matched_amount(model, tokenizer, operation, control, recipe, known, batch_size)
+            amount = matched_amount(model, tokenizer, operation, control, recipe, known)
         yield asked(name, partial(operate, model, operation, control, amount))
     if with_donor:
         yield asked("donor", lambda: distance, checkpoints.load(pair.donor)[0])

@@ -82,7 +82,7 @@ def operate(model: Any, operation: Operation, recipe: Recipe, amount: float | No
 
 def matched_amount(
     model: Any, tokenizer: Any, operation: Operation, recipe: Recipe, matched: Recipe,
-    known: list[Item], batch_size: int,
+    known: list[Item],
 ) -> float | None:  # fmt: skip
     """The amount of an interpolation that equals another recipe in norm or in ID loss.
 
@@ -99,7 +99,7 @@ def matched_amount(
 
     def loss_of(edit: Recipe, amount: float | None) -> float:
         operate(model, operation, edit, amount)
-        losses = reference_losses(model, tokenizer, id_items, batch_size)
+        losses = reference_losses(model, tokenizer, id_items)
         return sum(losses) / len(losses)
 
     return interpolation_for_loss(lambda amount: loss_of(recipe, amount), loss_of(matched, None))
@@ -136,9 +136,7 @@ def evaluate_variant(
     reproduced = _reproduced(model, tokenizer, known, recorded, guards)
     amount = recipe.amount
     if matched is not None:
-        amount = matched_amount(
-            model, tokenizer, operation, recipe, matched, known, settings.batch_size
-        )
+        amount = matched_amount(model, tokenizer, operation, recipe, matched, known)
     impossible = matched is not None and amount is None
     # Where no interpolation has the loss asked for, the nearest end stands in and is marked.
     norm = operate(model, operation, recipe, 1.0 if impossible else amount)
@@ -172,7 +170,7 @@ def _reproduced(
     asked = known[: len(rows)]
     if [item.problem for item in asked] != rows["problem"].tolist():
         raise GuardError(f"{recorded}: rows of other problems; delete the file to evaluate again")
-    losses = reference_losses(model, tokenizer, asked, CHECKED)
+    losses = reference_losses(model, tokenizer, asked)
     difference = loss_difference(losses, rows["loss"].tolist())
     if not difference <= guards.recorded_loss:  # NaN is no match either
         line = (

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from derotate.kv_cache import growing_cache
+
 Judge = Callable[[int, str], tuple[float, bool, str]]
 """(index of the problem, response) -> reward, whether the episode is over, feedback."""
 
@@ -86,6 +88,7 @@ def _sample(
         max_new_tokens=max_new_tokens,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
+        past_key_values=growing_cache(model),
     )[:, ids.shape[1] :].tolist()
     pairs = []
     for context, kept, response in zip(ids, mask.bool(), generated, strict=True):

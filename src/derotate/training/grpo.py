@@ -30,6 +30,7 @@ from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from derotate.checkpoints import load
+from derotate.kv_cache import generating_with_room
 from derotate.scratch import scratch
 from derotate.training import rllog, rollout
 from derotate.training.supervised import SaveAtSteps
@@ -62,6 +63,10 @@ class MeasuringTrainer(GRPOTrainer):
         self.advantages.append(tuple(samples["advantages"].tolist()))
         self.measured.append([])
         return samples
+
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+        with generating_with_room(self.model):
+            return super()._generate_single_turn(*args, **kwargs)
 
     def _get_per_token_logps_and_entropies(
         self,
