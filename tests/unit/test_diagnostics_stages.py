@@ -175,8 +175,8 @@ def test_a_random_change_lies_where_the_closed_form_says(run: Run) -> None:
     shares = own.pivot(index="against", columns="fraction", values="value")
     gap = shares.loc["norm_null"] - shares.loc["random_change"]
     assert gap.abs().max() < 0.02
-    # these checkpoints are unrelated, so their change has no direction either
-    assert (shares.loc["patient"] - shares.loc["random_change"]).abs().max() < 0.1
+    # these checkpoints are unrelated, so half of the change takes the donor's own directions away
+    assert (shares.loc["patient"] < shares.loc["random_change"] - 0.05).all()
 
 
 def test_a_pair_that_is_one_checkpoint_is_left_out(run: Run) -> None:
