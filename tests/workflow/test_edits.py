@@ -3,8 +3,8 @@
 
 A case is one edit after a finished study (study.yaml here) and what Snakemake plans then. The study
 has two SFT segments of one checkpoint each (steps 4 and 8), GRPO from step 8, two forward recipes
-and a reverse one; max_ood is step 4. What lies behind landmarks that are remade cannot be
-planned: those edits are run too, and what was done is counted.
+and a reverse one, and diagnostics; max_ood is step 4. What lies behind landmarks that are remade
+cannot be planned: those edits are run too, and what was done is counted.
 """
 
 import re
@@ -54,13 +54,16 @@ LAST_WINS = Edit(
     "src/derotate/stages/landmarks.py", "(scores[step], -step)", "(scores[step], step)"
 )
 
-# What follows the RL run: its evaluation, its factors, its two pairs, the reverse surgery into it.
+# What follows the RL run: its evaluation, its factors, its two pairs, the reverse surgery into it,
+# the diagnostics of the run.
 AFTER_GRPO = {
     "grpo": 1,
     "evaluate": 1,
     "factors": 1,
     "spectra": 2,
     "surgery": 1,
+    "states": 1,
+    "weights": 1,
     "tables": 1,
     "claims": 1,
     "figures": 1,
@@ -83,11 +86,12 @@ AFTER_GRPO = {
             {
                 "spectra": 5,
                 "surgery": 3,
+                "weights": 1,
                 "tables": 1,
                 "claims": 1,
                 "figures": 1,
             },
-            id="a helper that spectra and surgery import through others",
+            id="a helper that spectra, surgery and diagnostics import through others",
         ),
         pytest.param(
             EVALUATION,
@@ -207,6 +211,8 @@ def test_a_later_segment_that_wins_makes_just_its_own_cells_in_the_same_run(stud
         "factors": 1,  # of step 12
         "spectra": 3,  # from the base, into sft_end, into rl_end
         "surgery": 2,  # forward; the reverse one does not know max_ood
+        "states": 1,
+        "weights": 1,
         "accuracy_by_step": 1,
         "tables": 1,
         "claims": 1,
@@ -246,6 +252,8 @@ def test_another_prompt_reruns_all_but_the_problems(study: Path) -> None:
         "factors": 3,
         "spectra": 5,
         "surgery": 3,
+        "states": 1,
+        "weights": 1,
         "accuracy_by_step": 1,
         "tables": 1,
         "claims": 1,
@@ -268,6 +276,8 @@ def test_another_torch_reruns_the_torch_rules_behind_the_landmark_too(study: Pat
         "factors": 3,
         "spectra": 5,
         "surgery": 3,
+        "states": 1,
+        "weights": 1,
         "accuracy_by_step": 1,
         "tables": 1,
         "claims": 1,

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from derotate.reporting import (
     figures,
+    figures_diagnostics,
     figures_losses,
     figures_spectra,
     figures_surgery,
@@ -20,7 +21,7 @@ from derotate.reporting import (
 from derotate.reporting.style import save
 
 ANGLE_FRACTION = 0.2
-"""The top share of singular vectors whose angles are drawn; that of the main recipe."""
+"""The top share of singular vectors that the figures show; that of the main recipe."""
 
 DRAWINGS: Mapping[str, tuple[tuple[str, ...], Callable[..., Figure]]] = MappingProxyType(
     {
@@ -29,6 +30,10 @@ DRAWINGS: Mapping[str, tuple[tuple[str, ...], Callable[..., Figure]]] = MappingP
         "errors_by_step": (("errors_by_step",), figures.errors_by_step),
         "stages": (("stages",), figures.stages),
         "surgery": (("surgery",), figures_surgery.surgery_plane),
+        "diagnostics": (
+            ("states", "weights"),
+            lambda *tables: figures_diagnostics.diagnostics(*tables, ANGLE_FRACTION),
+        ),
         "advantages": (("advantages", "rl_first_update"), figures_training.advantages),
         "rl_curves": (("rl_log",), figures_training.rl_curves),
         "singular_values": (("donor_to_patient",), figures_spectra.singular_values),
