@@ -19,7 +19,12 @@ PHASE_ORIGIN = {
     "base_seeds": list(CONFIG.base_seeds),
     "config": value_digest(CONFIG.model_dump(mode="json", include=PHASE_BLOCKS)),
     "lock": LOCK,
-    "code": {"base": BASE_CODE, "sft": SFT_CODE, "evaluation": EVALUATION_CODE, "phase": PHASE_CODE},
+    "code": {
+        "base": BASE_CODE,
+        "sft": SFT_CODE,
+        "evaluation": EVALUATION_CODE,
+        "phase": PHASE_CODE,
+    },
 }
 
 
@@ -38,9 +43,7 @@ use rule base as phase_base with:
     benchmark:
         "<base>/benchmarks/base/phase-{base_steps}.tsv"
     params:
-        settings=lambda wildcards: (
-            CONFIG.base.model_dump() | {"steps": int(wildcards.base_steps)}
-        ),
+        settings=lambda wildcards: (CONFIG.base.model_dump() | {"steps": int(wildcards.base_steps)}),
     message:
         "pretraining of base {wildcards.base_seed} for {wildcards.base_steps} steps"
 
@@ -77,8 +80,7 @@ use rule oracle as phase_sft with:
     params:
         steps=PHASE_STEPS,
         optimisation=lambda wildcards: (
-            CONFIG.sft.model_dump(exclude={"segments"})
-            | {"learning_rate": float(wildcards.rate)}
+            CONFIG.sft.model_dump(exclude={"segments"}) | {"learning_rate": float(wildcards.rate)}
         ),
     message:
         "SFT at rate {wildcards.rate} from {wildcards.base_steps} steps of pretraining (base {wildcards.base_seed}, seed {wildcards.seed})"
