@@ -64,6 +64,7 @@ include: "workflow/rules/surgery.smk"
 include: "workflow/rules/diagnostics.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/evidence.smk"
+include: "workflow/rules/phase.smk"
 
 
 rule all:
@@ -74,6 +75,7 @@ rule all:
         rules.claims.output,
         rules.accuracy_by_step.output,
         rules.data_card.output,
+        rules.phase_diagram.output if PHASE_EVALUATIONS else [],
 
 
 onstart:

@@ -24,6 +24,7 @@ from derotate.settings import (
     Landmarks,
     Lora,
     Oracle,
+    Phase,
     Rl,
     Seed,
     Sft,
@@ -33,6 +34,9 @@ from derotate.settings import (
 from derotate.spectral.matrices import EDITABLE
 from derotate.spectral.recipes import check_recipes
 from derotate.tasks import TASKS
+
+PHASE_SUITES = (("id", "train"), ("ood", "test"))
+"""What the phase diagram shows, as split and fold, besides the suite that chooses its peaks."""
 
 
 class ConfigError(ValueError):
@@ -63,6 +67,9 @@ class Config(Block):
     lora: Lora = Field(default_factory=Lora, description="SFT by LoRA, an arm beside SFT")
     oracle: Oracle = Field(
         default_factory=Oracle, description="SFT on ID and OOD problems, an arm beside SFT"
+    )
+    phase: Phase = Field(
+        default_factory=Phase, description="OOD lost by learning rate and strength of the base"
     )
     rl: Rl = Field(default_factory=Rl, description="reinforcement learning")
     landmarks: Landmarks = Field(default_factory=Landmarks, description="named checkpoints")
@@ -101,6 +108,9 @@ class Config(Block):
         suites = {(suite.split, suite.fold) for suite in self.evaluation.suites}
         _require(("ood", "selection") in suites, "evaluation.suites", "no ood selection",
                  "a suite of split ood and fold selection, since it chooses max_ood")  # fmt: skip
+        for pair in PHASE_SUITES if self.phase.steps else ():
+            _require(pair in suites, "evaluation.suites", f"no {' '.join(pair)}",
+                     "a suite of that split and fold, which the phase diagram shows")  # fmt: skip
         for pair in self.evaluation.sampled:
             _require(pair in suites, "evaluation.sampled", list(pair), "a suite")
         return self

@@ -134,6 +134,42 @@ class Oracle(Block):
     )
 
 
+class Phase(Block):
+    """When does forgetting happen? SFT at several learning rates from bases of several strengths.
+
+    Other settings are those of `base` and `sft`. Each pair of a base and a rate is one SFT run.
+    """
+
+    base_steps: tuple[Count, ...] = Field(
+        (),
+        description="pretraining steps, a base for each; that of base.steps is the study's own; "
+        "none: no phase diagram",
+    )
+    learning_rates: tuple[Rate, ...] = Field(
+        (), description="of SFT from each of them, constant after the warm-up (AdamW)"
+    )
+    steps: tuple[Count, ...] = Field(
+        (), description="SFT steps with a checkpoint to evaluate; each run ends at the last"
+    )
+
+    @model_validator(mode="after")
+    def _spans_a_grid(self) -> Phase:
+        lists = {name: getattr(self, name) for name in ("base_steps", "learning_rates", "steps")}
+        empty = [name for name, values in lists.items() if not values]
+        if empty and len(empty) < len(lists):
+            raise ValueError(
+                f"{empty[0]}: got no value, expected one or more, since other keys of this block "
+                "have values; fill it, or empty the others too"
+            )
+        for name, values in lists.items():
+            # as they are written in paths
+            if len({f"{value:g}" for value in values}) < len(values):
+                raise ValueError(f"{name}: a value occurs twice in {list(values)}; remove it")
+        if list(self.steps) != sorted(self.steps):
+            raise ValueError(f"steps: got {list(self.steps)}, expected them ascending; sort them")
+        return self
+
+
 class Grpo(Block):
     """Group-relative policy optimisation by trl."""
 

@@ -8,11 +8,14 @@ import shutil
 from itertools import pairwise
 from pathlib import Path
 
-from derotate import study
+from snakemake.exceptions import WorkflowError
+
+from derotate import phase, study
 from derotate.stages.landmarks import max_ood
 
 RUNS = study.runs(CONFIG)
 RECIPES = {recipe.name: recipe for recipe in CONFIG.surgery.recipes}
+PHASE_EVALUATIONS = phase.evaluations(CONFIG)
 
 
 def checkpoint_weights(wildcards):
@@ -120,6 +123,19 @@ def diagnostics_of(kind):
         ]
 
     return paths
+def phase_start(wildcards):
+    """The weights that an SFT run of the phase diagram starts from."""
+    return phase.base_weights(CONFIG, PATHS, int(wildcards.base_steps)).format(**wildcards)
+
+
+def phase_evaluations(wildcards):
+    """Evaluations of the phase diagram: of all its runs and of their bases."""
+    if not PHASE_EVALUATIONS:
+        raise WorkflowError(
+            "phase: got an empty grid, expected base_steps, learning_rates and steps; "
+            "give them in the config file, as config/phase.yaml does"
+        )
+    return list(PHASE_EVALUATIONS)
 
 
 def rl_end():

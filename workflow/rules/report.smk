@@ -36,7 +36,7 @@ ORIGIN = {
     "derotate": version("derotate"),
     "seeds": list(CONFIG.seeds),
     "base_seeds": list(CONFIG.base_seeds),
-    "config": value_digest(CONFIG.model_dump(mode="json", exclude={"budget"})),
+    "config": value_digest(CONFIG.model_dump(mode="json", exclude={"budget", "phase"})),
     "lock": LOCK,
     "code": {
         "base": BASE_CODE,
