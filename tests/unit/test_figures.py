@@ -284,10 +284,10 @@ def draw_all(
         "losses": lambda: figures_losses.losses(loss, tables.picks(loss, accuracy)),
         "errors_by_step": lambda: figures.errors_by_step(tables.errors_by_step(rows)),
         "stages": lambda: figures.stages(stage_table, theirs("their_stages")),
-        "surgery_plane": lambda: figures_surgery.surgery_plane(plane, theirs("their_surgery")),
-        "surgery_plane_reverse": lambda: figures_surgery.surgery_plane(
-            plane, theirs("their_surgery")[:0], "reverse"
+        "surgery_plane": lambda: figures_surgery.surgery_plane(
+            plane, published=theirs("their_surgery")
         ),
+        "surgery_plane_reverse": lambda: figures_surgery.surgery_plane(plane, "reverse"),
         "singular_values": lambda: figures_spectra.singular_values(spectra),
         "angles": lambda: figures_spectra.angles(spectra, 0.2),
         "advantages": lambda: figures_training.advantages(histograms, logs.rl_first_update(raw)),
@@ -373,6 +373,18 @@ def test_a_published_number_moves_what_is_drawn_from_it_and_nothing_else(
         assert (changed != text) == (source.stem == subject)
         (tmp_path / source.name).write_text(changed, encoding="utf-8")
     assert {name for name in THEIRS if not theirs(name).equals(theirs(name, tmp_path))} == moved
+
+
+def test_without_published_numbers_ours_stand_alone() -> None:
+    rows = study_rows((1,), 0.1, ("grpo",))
+    accuracy = tables.accuracy_by_step(rows)
+    stages = tables.stages(rows, study_landmarks((1,), "grpo"))
+    for alone, both in (
+        (figures.sft_and_rl(accuracy), figures.sft_and_rl(accuracy, theirs("their_accuracy"))),
+        (figures.stages(stages), figures.stages(stages, theirs("their_stages"))),
+    ):
+        assert "arXiv" not in words_of(alone)
+        assert len(alone.axes) < len(both.axes)
 
 
 def test_a_published_panel_has_a_scale_of_its_own() -> None:

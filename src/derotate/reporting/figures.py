@@ -59,18 +59,20 @@ def accuracy_by_step(accuracy: pd.DataFrame) -> Figure:
 
 
 @styled
-def sft_and_rl(accuracy: pd.DataFrame, published: pd.DataFrame) -> Figure:
+def sft_and_rl(accuracy: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
     """The papers' main figure: accuracy by SFT step, and after RL from each start.
 
     Args:
         accuracy: from `tables.accuracy_by_step`.
-        published: from `published.accuracy_by_step`, drawn below ours.
+        published: from `published.accuracy_by_step`, drawn below ours; None: ours alone.
     """
     bases = sorted(set(accuracy["base_seed"]))
-    figure, (*grid, theirs) = canvas(max(len(bases), 1) + 1, 2)
-    for axes, split in zip(theirs, ("ood", "id"), strict=True):
-        figures_published.accuracy(axes, published, split)
-    figures_published.name_origin(figure, published)
+    ours = max(len(bases), 1)
+    figure, grid = canvas(ours + (published is not None), 2)
+    if published is not None:
+        for axes, split in zip(grid[ours], _PUBLISHED_SPLITS, strict=True):
+            figures_published.accuracy(axes, published, split)
+        figures_published.name_origin(figure, published)
     for row, base_seed in zip(grid, bases, strict=False):
         own = accuracy[accuracy["base_seed"] == base_seed]
         _sft_panels(row, own, base_note(base_seed, bases))
@@ -100,7 +102,7 @@ def sft_and_rl(accuracy: pd.DataFrame, published: pd.DataFrame) -> Figure:
                 ha="right", color=colour("muted"), fontsize=7.5,
             )  # fmt: skip
     if not bases:
-        say_all(grid, "no evaluation yet")
+        say_all(grid[:ours], "no evaluation yet")
     return figure
 
 
@@ -128,12 +130,12 @@ def errors_by_step(errors: pd.DataFrame) -> Figure:
 
 
 @styled
-def stages(table: pd.DataFrame, published: pd.DataFrame) -> Figure:
+def stages(table: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
     """Accuracy of base, OOD peak, SFT end and RL end on every suite.
 
     Args:
         table: from `tables.stages`.
-        published: from `published.stages`, drawn below ours.
+        published: from `published.stages`, drawn below ours; None: ours alone.
     """
     wanted = [
         ("ood", "test"),
@@ -144,12 +146,14 @@ def stages(table: pd.DataFrame, published: pd.DataFrame) -> Figure:
     ]
     suites = [pair for pair in wanted if len(suite(table, *pair))]
     bases = sorted(set(table["base_seed"]))
-    columns = max(len(suites), len(_PUBLISHED_SPLITS) + 1)
-    figure, (*grid, theirs) = canvas(max(len(bases), 1) + 1, columns, row_height=2.3)
-    for axes in [axes for row in grid for axes in row[len(suites) :] if suites]:
+    ours = max(len(bases), 1)
+    both = published is not None
+    columns = max(len(suites), len(_PUBLISHED_SPLITS) + 1 if both else 1)
+    figure, grid = canvas(ours + both, columns, row_height=2.3)
+    for axes in [axes for row in grid[:ours] for axes in row[len(suites) :] if suites]:
         axes.set_axis_off()
     if not suites:
-        say_all(grid, "no landmark was evaluated")
+        say_all(grid[:ours], "no landmark was evaluated")
     for row, base_seed in zip(grid, bases, strict=False):
         for axes, (split, fold) in zip(row, suites, strict=False):
             own = suite(table[table["base_seed"] == base_seed], split, fold)
@@ -158,9 +162,10 @@ def stages(table: pd.DataFrame, published: pd.DataFrame) -> Figure:
                 f"{_SPLIT_NAMES[split]},\n{fold}{base_note(base_seed, bases)}", fontsize=7.5
             )
         row[0].set_ylabel("accuracy (%)")
-    figures_published.stages(theirs, published, _PUBLISHED_SPLITS)
+    if published is not None:
+        figures_published.stages(grid[ours], published, _PUBLISHED_SPLITS)
     no_rl = suites and "rl_end" not in set(table["landmark"])
-    also = "No RL result in this study." if no_rl else ""
+    also = "no RL result in this study" if no_rl else ""
     figures_published.name_origin(figure, published, also=also)
     return figure
 

@@ -43,16 +43,15 @@ _STAGE_ROLES: Final[Mapping[str, Role]] = MappingProxyType({"base": "base", "rl_
 _ABOVE_OR_BELOW: Final = MappingProxyType({None: -10, "white": 4})
 
 
-def name_origin(figure: Figure, *tables: pd.DataFrame, also: str = "") -> None:
-    """Say below the figure where the published numbers stand and how exactly they are known.
+def name_origin(figure: Figure, published: pd.DataFrame | None, also: str = "") -> None:
+    """Say below a figure where its published numbers stand and how exactly they are known.
 
     Args:
-        figure: of one or more of the panels below.
-        tables: that they were drawn from.
-        also: a sentence about our own panels, before it.
+        figure: with panels of this module.
+        published: the table that they were drawn from, if they were.
+        also: what is to be said of our own panels, in a line before.
     """
-    drawn = pd.concat(tables)
-    words = f"Published: {origin(drawn)}." if len(drawn) else ""
+    words = "" if published is None else f"Published: {origin(published)}"
     text = "\n".join(line for line in (also, words) if line)
     if text:
         figure.supxlabel(text, fontsize=7, color=colour("muted"))

@@ -24,21 +24,19 @@ _NAMES = {"donor": "donor", "rl_end": "RL end"}
 
 @styled
 def surgery_plane(
-    plane: pd.DataFrame, published: pd.DataFrame, direction: str = "forward"
+    plane: pd.DataFrame, direction: str = "forward", published: pd.DataFrame | None = None
 ) -> Figure:
     """Each recipe by ID accuracy lost and OOD accuracy gained, against the patient.
 
     Args:
         plane: from `contrasts.surgery_plane`.
-        published: from `published.surgery`, drawn below ours; empty: ours alone.
         direction: forward (OOD peak into SFT end) or reverse (SFT end into RL end).
+        published: from `published.surgery`, drawn below ours; None: ours alone.
     """
     own = plane[(plane["direction"] == direction) & (plane["seed"] == POOLED)]
     bases = sorted(set(own["base_seed"]))
-    models = sorted(set(published["model"]))
-    figure, panels = stacked(
-        [(1, 4.6)] * max(len(bases), 1) + [(len(models), 2.8)] * (len(models) > 0)
-    )
+    models = [] if published is None else sorted(set(published["model"]))
+    figure, panels = stacked([(1, 4.6)] * max(len(bases), 1) + [(len(models), 2.8)] * bool(models))
     if not bases:
         say(panels[0][0], f"no {direction} surgery in this study")
     for (axes,), base_seed in zip(panels, bases, strict=False):
@@ -53,9 +51,10 @@ def surgery_plane(
         patient = "SFT end" if direction == "forward" else "RL end"
         axes.set_title(f"Edits of the patient ({patient}){base_note(base_seed, bases)}")
         _label_plane(axes, marks)
-    for axes, model in zip(panels[-1], models, strict=False):
-        figures_published.surgery(axes, published, model)
-    figures_published.name_origin(figure, published)
+    if published is not None:
+        for axes, model in zip(panels[-1], models, strict=True):
+            figures_published.surgery(axes, published, model)
+        figures_published.name_origin(figure, published)
     return figure
 
 

@@ -33,7 +33,10 @@ DRAWINGS: Mapping[str, tuple[tuple[str, ...], Callable[..., Figure]]] = MappingP
         "losses": (("loss_by_step", "picks"), figures_losses.losses),
         "errors_by_step": (("errors_by_step",), figures.errors_by_step),
         "stages": (("stages", "their_stages"), figures.stages),
-        "surgery": (("surgery", "their_surgery"), figures_surgery.surgery_plane),
+        "surgery": (
+            ("surgery", "their_surgery"),
+            lambda plane, theirs: figures_surgery.surgery_plane(plane, published=theirs),
+        ),
         "advantages": (("advantages", "rl_first_update"), figures_training.advantages),
         "rl_curves": (("rl_log",), figures_training.rl_curves),
         "singular_values": (("donor_to_patient",), figures_spectra.singular_values),
