@@ -61,6 +61,7 @@ include: "workflow/rules/spectra.smk"
 include: "workflow/rules/surgery.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/evidence.smk"
+include: "workflow/rules/published.smk"
 
 
 rule all:
@@ -71,6 +72,7 @@ rule all:
         rules.claims.output,
         rules.accuracy_by_step.output,
         rules.data_card.output,
+        rules.reexamination.output,
 
 
 onstart:

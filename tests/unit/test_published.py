@@ -228,7 +228,8 @@ def test_the_panel_names_models_and_numbers_of_problems() -> None:
 
 def test_redrawing_imports_no_torch() -> None:
     code = (
-        "import sys, derotate.reporting.published, derotate.evidence.reexamination; "
+        "import sys, derotate.stages.figures, derotate.stages.reexamination; "
+        "import derotate.stages.calibration; "
         "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -77,7 +77,9 @@ AFTER_GRPO = {
             SCRIPT_COMMENT, AFTER_GRPO, id="a comment in a script: Snakemake sees its bytes"
         ),
         pytest.param(
-            STYLE, {"accuracy_by_step": 1, "figures": 1}, id="the style of figures: redrawn"
+            STYLE,
+            {"accuracy_by_step": 1, "figures": 1, "reexamination": 1},
+            id="the style of figures: redrawn",
         ),
         pytest.param(
             PUBLISHED, {"figures": 1}, id="a number of the papers: drawn beside ours, no table"
