@@ -211,7 +211,7 @@ def test_a_range_is_not_called_exact() -> None:
 
 def test_the_origin_of_a_table_has_each_paper_and_version_once() -> None:
     assert theirs.origin(stages()) == (
-        "arXiv 2508.16546, version unstated: exact; arXiv 2509.12235, repository: exact"
+        "arXiv 2509.12235, repository (exact); arXiv 2508.16546, version unstated (exact)"
     )
 
 

@@ -32,7 +32,7 @@ from derotate.reporting.drawing import (
     suite,
 )
 from derotate.reporting.figures_published import STAGE_NAMES
-from derotate.reporting.style import Role, canvas, colour, kind_colours, say, styled
+from derotate.reporting.style import Role, canvas, colour, kind_colours, say, stacked, styled
 
 _ID_FOLDS = (("train", "-", "learned by SFT"), ("test", "--", "held out"))
 _PUBLISHED_SPLITS = ("ood", "id")
@@ -147,15 +147,14 @@ def stages(table: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure
     suites = [pair for pair in wanted if len(suite(table, *pair))]
     bases = sorted(set(table["base_seed"]))
     ours = max(len(bases), 1)
-    both = published is not None
-    columns = max(len(suites), len(_PUBLISHED_SPLITS) + 1 if both else 1)
-    figure, grid = canvas(ours + both, columns, row_height=2.3)
-    for axes in [axes for row in grid[:ours] for axes in row[len(suites) :] if suites]:
-        axes.set_axis_off()
+    rows = [(max(len(suites), 1), 2.3)] * ours
+    if published is not None:
+        rows.append((len(_PUBLISHED_SPLITS) + 1, 2.3))
+    figure, grid = stacked(rows)
     if not suites:
         say_all(grid[:ours], "no landmark was evaluated")
     for row, base_seed in zip(grid, bases, strict=False):
-        for axes, (split, fold) in zip(row, suites, strict=False):
+        for axes, (split, fold) in zip(row, suites, strict=True):
             own = suite(table[table["base_seed"] == base_seed], split, fold)
             _stage_points(axes, own, "ood" if split.startswith("ood") else "id")
             axes.set_title(

@@ -24,6 +24,7 @@ from derotate.reporting.drawing import points, records
 from derotate.reporting.published import NAMES, PAPER, TASK, origin
 from derotate.reporting.style import Role, colour, say
 
+_TERMS: Final = "One run a model, five attempts; intervals are ours."
 STAGE_NAMES: Final = MappingProxyType(
     {"base": "base", "max_ood": "peak", "sft_end": "SFT\nend", "rl_end": "RL\nend"}
 )
@@ -39,8 +40,8 @@ _SPLITS: Final[Mapping[str, tuple[Role, str]]] = MappingProxyType(
 _BESIDE: Final = 22
 """SFT steps by which a value after RL is drawn to the right of its start."""
 _STAGE_ROLES: Final[Mapping[str, Role]] = MappingProxyType({"base": "base", "rl_end": "ppo"})
-# Where the number beside a stage goes, in points: one model's above its point, the other's below.
-_ABOVE_OR_BELOW: Final = MappingProxyType({None: -10, "white": 4})
+_APART: Final = 0.09
+"""By which the models stand to the left and right of a stage."""
 
 
 def name_origin(figure: Figure, published: pd.DataFrame | None, also: str = "") -> None:
@@ -51,7 +52,7 @@ def name_origin(figure: Figure, published: pd.DataFrame | None, also: str = "") 
         published: the table that they were drawn from, if they were.
         also: what is to be said of our own panels, in a line before.
     """
-    words = "" if published is None else f"Published: {origin(published)}"
+    words = "" if published is None else f"Published: {origin(published)}. {_TERMS}"
     text = "\n".join(line for line in (also, words) if line)
     if text:
         figure.supxlabel(text, fontsize=7, color=colour("muted"))
@@ -102,8 +103,8 @@ def stages(row: Sequence[Axes], table: pd.DataFrame, splits: Sequence[str]) -> N
     own = table[table["task"] == TASK]
     for axes, split in zip(row, splits, strict=False):
         _stage_panel(axes, own[own["split"] == split], _SPLITS[split][0])
-        axes.set_title(f"Published,\n{split.upper()} rule", fontsize=7.5)
-        axes.set_ylabel("accuracy (%)" if axes is row[0] else "")
+        axes.set_title(f"Published, {split.upper()} rule", fontsize=7.5)
+        axes.set_ylabel("accuracy (%)")
     for axes in row[len(splits) :]:
         axes.set_axis_off()
     if own.empty:
@@ -113,11 +114,7 @@ def stages(row: Sequence[Axes], table: pd.DataFrame, splits: Sequence[str]) -> N
     if second:
         name = f"as arXiv {', '.join(second)} has it"
         handles.append(Line2D([], [], color=colour("muted"), ls="", marker="x", ms=5, label=name))
-    legend = row[len(splits)].legend(
-        handles=handles, loc="upper left", title="one run each, five attempts", borderaxespad=0
-    )
-    legend.get_title().set_fontsize(7.5)
-    legend.set_in_layout(False)
+    row[len(splits)].legend(handles=handles, loc="center left", borderaxespad=0)
 
 
 def surgery(axes: Axes, table: pd.DataFrame, model: str) -> None:
@@ -220,25 +217,27 @@ def _stage_panel(axes: Axes, own: pd.DataFrame, role: Role) -> None:
         say(axes, "no published value")
         return
     placed = own.assign(step=own["landmark"].map(LANDMARKS.index)).sort_values("step")
-    for model, line in placed.groupby("model", sort=True):
+    best = placed[placed["paper"] == PAPER].groupby("landmark")["accuracy"].max()
+    for side, (model, line) in zip((-1, 1), placed.groupby("model", sort=True), strict=False):
         marker, face = _MARKERS[str(model)]
+        line = line.assign(step=line["step"] + side * _APART)
         first = line[line["paper"] == PAPER]
         axes.plot(first["step"], first["accuracy"], color=colour(role), lw=1.2)
         for row in records(first):
             shade = _STAGE_ROLES.get(row["landmark"], role)
             _points(axes, pd.DataFrame([row]), shade, marker, face)
-            end = row["low"] if face is None else row["high"]
+            above = row["accuracy"] == best[row["landmark"]]
             axes.annotate(
-                f"{row['accuracy']:.0f}", (row["step"], end), (0, _ABOVE_OR_BELOW[face]),
-                textcoords="offset points", fontsize=7.5, ha="center",
+                f"{row['accuracy']:.0f}", (row["step"], row["high"] if above else row["low"]),
+                (0, 2 if above else -9), textcoords="offset points", fontsize=7.5, ha="center",
                 path_effects=[withStroke(linewidth=2, foreground="white")],
             )  # fmt: skip
         later = line[line["paper"] != PAPER]
-        axes.plot(later["step"] + 0.22, later["accuracy"], "x", color=colour("muted"), ms=5)
+        axes.plot(later["step"] + 0.2, later["accuracy"], "x", color=colour("muted"), ms=5)
     axes.set_xticks(range(len(LANDMARKS)), [STAGE_NAMES[name] for name in LANDMARKS])
     axes.tick_params(axis="x", labelsize=7)
     axes.set_xlim(-0.5, len(LANDMARKS) - 0.5)
-    axes.set_ylim(0, 1.15 * own["high"].max())
+    axes.set_ylim(0, 1.12 * own["high"].max())
     axes.grid(False, axis="x")
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from derotate.evidence.reexamination import DEVIATION, SHAPES
 from derotate.evidence.trained_spectra import law, on_scale
-from derotate.reporting.style import canvas, colour, shades, styled
+from derotate.reporting.style import Role, canvas, colour, shades, styled
 from derotate.spectral.random_matrices import edge
 
 # k and v have one shape, so one law.
@@ -85,7 +85,7 @@ def _distances(axes: Axes, distances: pd.DataFrame, measured: pd.DataFrame) -> N
         own = (measured["source"] == source) & (measured["quantity"] == quantity)
         return measured[own]["value"]
 
-    rows = (
+    rows: tuple[tuple[str, pd.Series, Role], ...] = (
         ("random draws", of("random", "distance"), "null"),
         ("released", distances["distance"], "sft"),
         ("trained here", of("trained", "distance_at_places"), "id"),

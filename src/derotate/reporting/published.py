@@ -125,11 +125,13 @@ def origin(table: pd.DataFrame) -> str:
     Args:
         table: with the columns `ORIGIN`.
     """
-    known = table.assign(known=table["exact"].map(_KNOWN))
+    known = table.assign(known=table["exact"].map(_KNOWN), main=table["paper"] == PAPER)
+    first = known.sort_values("main", ascending=False, kind="stable")
+    groups = first.groupby(["paper", "version"], sort=False)
     return "; ".join(
-        f"arXiv {paper}, {'version ' if version == 'unstated' else ''}{version}: "
-        + " and ".join(sorted(set(own)))
-        for (paper, version), own in known.groupby(["paper", "version"])["known"]
+        f"arXiv {paper}, {'version ' if version == 'unstated' else ''}{version} "
+        f"({' and '.join(sorted(set(own)))})"
+        for (paper, version), own in groups["known"]
     )
 
 
