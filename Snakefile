@@ -65,6 +65,7 @@ include: "workflow/rules/diagnostics.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/evidence.smk"
 include: "workflow/rules/phase.smk"
+include: "workflow/rules/published.smk"
 
 
 rule all:
@@ -76,6 +77,7 @@ rule all:
         rules.accuracy_by_step.output,
         rules.data_card.output,
         rules.phase_diagram.output if PHASE_EVALUATIONS else [],
+        rules.reexamination.output,
 
 
 onstart:

@@ -35,6 +35,7 @@ DOCSTRING = Edit("src/derotate/evaluation.py", '"""Batched evaluation:', '"""Eva
 COMMENT = Edit("src/derotate/checkpoints.py", "\nimport os\n", "\n# a comment\nimport os\n")
 SCRIPT_COMMENT = Edit("workflow/scripts/rl.py", "\nfrom pathlib", "\n# a comment\nfrom pathlib")
 STYLE = Edit("src/derotate/reporting/style.py", "DPI: Final = 200", "DPI: Final = 100")
+PUBLISHED = Edit("results/published/stages.csv", ",68.38,%,234,yes,", ",68.80,%,234,yes,")
 ANGLES = Edit("src/derotate/spectral/angles.py", "sines.clamp(max=1.0)", "sines.clamp(max=0.5)")
 EVALUATION = Edit("src/derotate/evaluation.py", 'f"{seed} {part}"', 'f"{part} {seed}"')
 REWARD = Edit(f"{TASK}/rewards.py", "VERSION: Final = 1", "VERSION: Final = 2")
@@ -79,7 +80,12 @@ AFTER_GRPO = {
             SCRIPT_COMMENT, AFTER_GRPO, id="a comment in a script: Snakemake sees its bytes"
         ),
         pytest.param(
-            STYLE, {"accuracy_by_step": 1, "figures": 1}, id="the style of figures: redrawn"
+            STYLE,
+            {"accuracy_by_step": 1, "figures": 1, "reexamination": 1},
+            id="the style of figures: redrawn",
+        ),
+        pytest.param(
+            PUBLISHED, {"figures": 1}, id="a number of the papers: drawn beside ours, no table"
         ),
         pytest.param(
             ANGLES,

@@ -140,9 +140,13 @@ rule tables:
 
 
 rule figures:
-    """Every figure of the study but the first."""
+    """Every figure of the study but the first, the papers' numbers beside ours."""
     input:
         rules.tables.output.csv,
+        published=[
+            f"results/published/{subject}.csv"
+            for subject in ("accuracy_by_step", "stages", "surgery")
+        ],
     output:
         [
             report(
