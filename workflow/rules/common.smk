@@ -123,6 +123,8 @@ def diagnostics_of(kind):
         ]
 
     return paths
+
+
 def phase_start(wildcards):
     """The weights that an SFT run of the phase diagram starts from."""
     return phase.base_weights(CONFIG, PATHS, int(wildcards.base_steps)).format(**wildcards)
