@@ -72,12 +72,12 @@ def test_each_run_is_a_dot_at_each_place() -> None:
     states = states_table()
     figure = diagnostics(states, weights_table(), 0.2)
     own = states[states["metric"] == "cka"]["value"]
-    assert dots(panel(figure, "likeness to the peak")) == pytest.approx(sorted(own))
+    assert dots(panel(figure, "likeness of hidden states")) == pytest.approx(sorted(own))
     assert len(dots(panel(figure, "divergence from the base"))) == 3 * len(RUNS)
 
 
 def test_a_change_stands_beside_what_chance_gives() -> None:
-    axes = panel(diagnostics(states_table(), weights_table(), 0.2), "entries that stayed")
+    axes = panel(diagnostics(states_table(), weights_table(), 0.2), "weights left as they were")
     dotted = [line for line in axes.lines if line.get_linestyle() == ":"]
     heights = [float(line.get_ydata()[0]) for line in dotted]  # type: ignore[arg-type, index]
     assert heights == pytest.approx([value + 0.1 for value in PAIRS.values()])
