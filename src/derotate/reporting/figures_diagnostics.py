@@ -16,19 +16,22 @@ from matplotlib.lines import Line2D
 from derotate.reporting.drawing import say_all, suite
 from derotate.reporting.style import Role, canvas, colour, say, styled
 
+Places = Sequence[tuple[str, str, Role]]
+"""Value of a column, label and colour of each place of an axis."""
+
 _GAIN = "max_ood:sft_end:rl_end"
-_NEARNESS = (("max_ood:sft_end", "SFT end", "sft"), ("max_ood:rl_end", "RL end", "grpo"))
-_FROM_BASE = (
+_NEARNESS: Places = (("max_ood:sft_end", "SFT end", "sft"), ("max_ood:rl_end", "RL end", "grpo"))
+_FROM_BASE: Places = (
     ("base:max_ood", "peak", "sft"),
     ("base:sft_end", "SFT end", "sft"),
     ("base:rl_end", "RL end", "grpo"),
 )
-_CHANGES = (
+_CHANGES: Places = (
     ("base:sft_end", "base to\nSFT end", "sft"),
     ("max_ood:sft_end", "peak to\nSFT end", "sft"),
     ("sft_end:rl_end", "SFT end\nto RL end", "grpo"),
 )
-_WINS = (
+_WINS: Places = (
     ("win_rate.cosine", "hidden\nstates", "grpo"),
     ("win_rate.jensen_shannon_1", "next\ntoken", "grpo"),
 )
@@ -36,9 +39,6 @@ _NULL = "random_change"
 _MARKERS = ("o", "s", "^", "D", "v")
 _SPREAD = 0.24
 """Width over which the dots of a place are spread, so that they do not cover each other."""
-
-Places = Sequence[tuple[str, str, Role]]
-"""Value of a column, label and colour of each place of an axis."""
 
 
 @styled

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -32,7 +33,7 @@ DRAWINGS: Mapping[str, tuple[tuple[str, ...], Callable[..., Figure]]] = MappingP
         "surgery": (("surgery",), figures_surgery.surgery_plane),
         "diagnostics": (
             ("states", "weights"),
-            lambda *tables: figures_diagnostics.diagnostics(*tables, ANGLE_FRACTION),
+            partial(figures_diagnostics.diagnostics, fraction=ANGLE_FRACTION),
         ),
         "advantages": (("advantages", "rl_first_update"), figures_training.advantages),
         "rl_curves": (("rl_log",), figures_training.rl_curves),
