@@ -79,7 +79,7 @@ def released_spectra(sources: Sources) -> list[str]:
     ].rename(columns={"recipe": "stage", "random_high": "largest of random draws"})  # fmt: skip
     text = (
         "How far the singular values in the papers' figures lie from the Marchenko-Pastur law of a "
-        "random matrix (Kolmogorov distance, nothing fitted), beside random draws of that shape and "
-        "beside matrices of a model trained here."
+        "random matrix (Kolmogorov distance, nothing fitted), beside random draws of that shape "
+        "and beside matrices of a model trained here."
     )
     return [heading, reexamination.verdict(distances, checks), text, frame(shown)]

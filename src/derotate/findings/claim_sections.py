@@ -83,8 +83,8 @@ def by_verdict(sources: Sources) -> list[str]:
         "*null*: what the data had to speak against; *threshold*: what the effect had to reach; "
         "*n*: problems behind the effect, in sets that share their numbers; *detectable*: "
         f"distance from the null that such a test finds with a power of {POWER:.0%}, before other "
-        "claims are counted. Of a claim with several parts the table shows the one that decides: the first if "
-        "it holds, the refuted one if it does not, the one in the way if it is open.",
+        "claims are counted. Of a claim with several parts the table shows the one that decides: "
+        "the first if it holds, the refuted one if it does not, the one in the way if it is open.",
     ]
     for verdict in VERDICTS:
         own = sources.with_verdict(verdict)

@@ -137,7 +137,7 @@ def phase(sources: Sources) -> list[str]:
         return [heading, "Not known beyond the one setting above: phase.csv is missing."]
     return [
         heading,
-        "OOD accuracy lost over learning rates and strengths of the base.",
+        "OOD accuracy lost, by learning rate and strength of the base.",
         frame(found),
     ]
 

@@ -21,11 +21,11 @@ weights can do the same. Each of their claims is stated here as something that m
 
 The task is a card game: reach a target with the numbers of some cards. Fine-tuning sees one rule
 for what the picture cards count (**ID**, in distribution). The model is also asked under another
-rule, which fine-tuning never shows (**OOD**, out of distribution). Test problems are of numbers that
-fine-tuning has not seen. The **base** is the model before SFT; the **peak** is the SFT step of
+rule, which fine-tuning never shows (**OOD**, out of distribution). Test problems are of numbers
+that fine-tuning has not seen. The **base** is the model before SFT; the **peak** is the SFT step of
 highest OOD accuracy, chosen on problems that no accuracy below is measured on; the **end** is a
-step fixed beforehand. A **run** is one training with one seed on one base. Differences are in points
-of accuracy. Intervals are at {1 - LEVEL:.0%} (of tests of equivalence at {1 - 2 * LEVEL:.0%}) and
+step fixed beforehand. A **run** is one training with one seed on one base. Differences are in
+points of accuracy. Intervals are at {1 - LEVEL:.0%} (of tests of equivalence at {1 - 2 * LEVEL:.0%}) and
 take runs as the unit."""
 
 _NAMES = {
