@@ -27,9 +27,10 @@ DEMO = REFERENCE / "demo"
 TINY = REFERENCE / "tiny"
 CLAIMS = [claim.id for claim in load_claims()]
 CALIBRATION = pd.DataFrame(
-    {"test": ["difference", "difference"], "truth": ["0 points", "9 points"],
-     "counts": ["false positives", "power"], "studies": 400, "count": [11, 399],
-     "rate": [0.0275, 0.9975], "low": [0.0138, 0.986], "high": [0.0487, 1.0], "limit": [0.05, 0.8]}
+    {"test": "difference", "scenario": ["null true", "stated effect"],
+     "truth": ["0 points", "9 points"], "studies": 400, "rejections": [11, 399],
+     "rate": [0.0275, 0.9975], "low": [0.0138, 0.986], "high": [0.0487, 1.0],
+     "limit": [0.05, 0.8], "passed": True}
 )  # fmt: skip
 
 
@@ -127,10 +128,10 @@ def test_a_changed_number_changes_the_page_where_it_is_shown(
 
 def test_the_calibration_is_on_the_page_and_a_test_too_eager_is_called_so(files: Files) -> None:
     assert "Every test keeps its limit." in page(files)
-    edit(files.calibration, {"counts": "false positives"}, "count", 40)
-    edit(files.calibration, {"counts": "false positives"}, "low", 0.073)
+    edit(files.calibration, {"scenario": "null true"}, "passed", "False")
+    edit(files.calibration, {"scenario": "null true"}, "rate", 0.0711)
     text = page(files)
-    assert "Too eager: difference, 0 points: 40 of 400" in text and "0.073" in text
+    assert "Beyond its limit: difference (0 points)." in text and "0.071" in text
 
 
 @pytest.mark.parametrize(
@@ -156,6 +157,31 @@ def test_an_empty_folder_makes_a_page_that_knows_nothing(files: Files, tmp_path:
     assert "table landmarks.csv is missing" in text and "no.csv is missing" in text
     assert "0 are decided" in text and text.count("missing: claims.csv") >= len(CLAIMS)
     assert "not recorded" in reproducing(read(bare))
+
+
+def test_optional_tables_are_shown_where_they_are(files: Files) -> None:
+    bare = page(files)
+    assert "no states.csv and no weights.csv" in bare and "phase.csv is missing" in bare
+    (files.study / "states.csv").write_text(
+        "base_seed,seed,pair,split,fold,metric,value\n"
+        "1,101,max_ood:rl_end,ood,test,cka,0.4\n1,202,max_ood:rl_end,ood,test,cka,0.6\n"
+    )
+    (files.study / "weights.csv").write_text(
+        "base_seed,seed,pair,against,metric,fraction,value\n"
+        "1,101,sft_end:rl_end,patient,energy_off_principal,0.2,0.7\n"
+        "1,101,sft_end:rl_end,random_change,energy_off_principal,0.2,0.8\n"
+        "1,101,sft_end:rl_end,patient,energy_off_principal,0.05,0.9\n"
+    )
+    (files.study / "phase.csv").write_text(
+        "base_seed,seed,base_steps,learning_rate,base_ood,peak_step,peak_ood,end_id,end_lost,"
+        "end_lost_low,end_lost_high,matched_lost,matched_lost_low,matched_lost_high,learned\n"
+        "1,11,700,0.003,5,40,21,99,12.5,9.5,15.5,,,,True\n"
+    )
+    text = page(files)
+    assert "0.500 [0.400, 0.600]" in text
+    assert "0.700 [0.700, 0.700] | 0.800" in text and "0.900 [" not in text
+    assert "| 0.003" in text and "12.5 [9.5, 15.5]" in text
+    assert "phase.csv is missing" not in text
 
 
 def test_missing_cells_are_named_on_the_page(files: Files) -> None:

@@ -10,12 +10,14 @@ import pandas as pd
 from derotate.evidence.lookup import MissingCells, study_runs
 from derotate.findings.estimates import change, contrast, shown
 from derotate.findings.sources import Sources
-from derotate.findings.text import NOTHING, frame, number, sentence, table
+from derotate.findings.text import NOTHING, anchor, number, sentence, table
 from derotate.reporting.cells import POOLED
 
 _OOD: Final = {"split": "ood", "fold": "test"}
 DIRECTIONS: Final = "directions-top20"
 """The edit that the papers recommend."""
+WINDOW: Final = "C6"
+"""The claim that names where RL helps, as one contrast set beforehand."""
 _ALGORITHMS: Final = {"grpo": "GRPO", "ppo": "PPO", "shuffled": "shuffled rewards (control)"}
 _ARMS: Final = {
     "oracle": "SFT on problems of both rules in turn, an upper bound for supervision,",
@@ -57,7 +59,11 @@ def rl_by_start(sources: Sources) -> list[str]:
         "Starts are chosen by step, not by score. The first samples are those of the first update; "
         "a group without variance teaches nothing."
     )
-    return [heading, text, table(columns, found), *_arms(sources)]
+    asked = (
+        f"The question set beforehand: {sources.sentence(WINDOW)} "
+        f"([{WINDOW}](#{anchor(WINDOW)}): {sources.verdict(WINDOW)['verdict']})"
+    )
+    return [heading, asked, text, table(columns, found), *_arms(sources)]
 
 
 def _arms(sources: Sources) -> list[str]:
@@ -126,19 +132,6 @@ def rollback_in_disguise(sources: Sources) -> list[str]:
     return [
         f"The edit `{DIRECTIONS}` ends at a distance of {number(own.mean(), 2)} (mean of runs, "
         f"{number(own.min(), 2)} to {number(own.max(), 2)}) from a rollback."
-    ]
-
-
-def phase(sources: Sources) -> list[str]:
-    """When forgetting happens: OOD accuracy lost by learning rate and strength of the base."""
-    heading = "## When does forgetting happen?"
-    found = sources.tables.get("phase")
-    if found is None or found.empty:
-        return [heading, "Not known beyond the one setting above: phase.csv is missing."]
-    return [
-        heading,
-        "OOD accuracy lost, by learning rate and strength of the base.",
-        frame(found),
     ]
 
 

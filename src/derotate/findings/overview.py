@@ -25,8 +25,8 @@ rule, which fine-tuning never shows (**OOD**, out of distribution). Test problem
 that fine-tuning has not seen. The **base** is the model before SFT; the **peak** is the SFT step of
 highest OOD accuracy, chosen on problems that no accuracy below is measured on; the **end** is a
 step fixed beforehand. A **run** is one training with one seed on one base. Differences are in
-points of accuracy. Intervals are at {1 - LEVEL:.0%} (of tests of equivalence at {1 - 2 * LEVEL:.0%})
-and take runs as the unit."""
+points of accuracy. Intervals are at {1 - LEVEL:.0%} and of tests of equivalence at
+{1 - 2 * LEVEL:.0%}; they take runs as the unit."""
 
 _NAMES = {
     "supported": "hold",

@@ -7,11 +7,13 @@ import os
 from pathlib import Path
 from typing import Final
 
-from derotate.evidence import calibration
+import pandas as pd
+
 from derotate.evidence.lookup import MissingCells, study_runs
 from derotate.findings.beside_papers import released_spectra, stages
 from derotate.findings.claim_sections import by_verdict, decisions
-from derotate.findings.healing import edits, phase, rl_by_start, rollback_in_disguise
+from derotate.findings.explanations import diagnostics, phase
+from derotate.findings.healing import edits, rl_by_start, rollback_in_disguise
 from derotate.findings.overview import opening, short_answer
 from derotate.findings.sources import Sources
 from derotate.findings.text import counted, details, frame, link, listed, sentence, table
@@ -31,6 +33,7 @@ def findings(sources: Sources) -> str:
         *by_verdict(sources),
         *rl_by_start(sources),
         *edits(sources),
+        *diagnostics(sources),
         *phase(sources),
         *stages(sources),
         *released_spectra(sources),
@@ -75,11 +78,21 @@ def tests(sources: Sources) -> list[str]:
         "where nothing is there it may rarely say so, where something is there it must mostly find "
         "it. Bounds are exact."
     )
-    said = []
-    if set(calibration.COLUMNS) <= set(found.columns):
-        wrong = calibration.breaches(found)
-        said = [sentence("; ".join(wrong)) if wrong else "Every test keeps its limit."]
-    return [heading, " ".join([text, *said]), frame(found)]
+    return [heading, " ".join([text, *_passed(found)]), frame(found)]
+
+
+def _passed(found: pd.DataFrame) -> list[str]:
+    """Whether each test keeps its limit, if the table says so."""
+    if "passed" not in found.columns:
+        return []
+    failed = found[found["passed"].astype(str) != "True"]
+    if failed.empty:
+        return ["Every test keeps its limit."]
+    names = [
+        f"{row.get('test', 'a test')} ({row.get('truth', 'unnamed')})"
+        for _, row in failed.iterrows()
+    ]
+    return [f"Beyond its limit: {listed(names)}."]
 
 
 def limits(sources: Sources) -> list[str]:

@@ -32,12 +32,18 @@ RULES: Final[Mapping[str, TableRule]] = MappingProxyType(
         "claim_parts": TableRule(("claim", "part"), shares=_P),
         "budget": TableRule(("stage",)),
         "surgery": TableRule(("base_seed", "seed", "direction", "recipe")),
-        "phase": TableRule(("base_seed", "seed", "base_steps", "learning_rate")),
+        "phase": TableRule(
+            ("base_seed", "seed", "base_steps", "learning_rate"),
+            percent=("base_ood", "peak_ood", "end_ood", "end_id", "matched_ood", "matched_id"),
+            points=("gained", "end_lost", "matched_lost"),
+        ),
+        "weights": TableRule(("base_seed", "seed", "pair", "against", "metric", "fraction")),
     }
 )
 """Tables of a study that pages show beside those that claims are judged by."""
 CALIBRATION: Final = TableRule(
-    ("test", "truth", "scenario", "counts"), shares=("rate", "low", "high", "limit")
+    ("test", "scenario", "truth", "bases", "runs", "n", "clusters"),
+    shares=("rate", "low", "high", "limit"),
 )
 
 
