@@ -17,6 +17,7 @@ from derotate.findings.text import (
     interval,
     number,
     p_value,
+    percent,
     sentence,
     table,
     whole,
@@ -54,25 +55,25 @@ def decisions(sources: Sources) -> list[str]:
 def decision(sources: Sources, row: pd.Series) -> str:
     """Whether a claim is decided, else the runs needed and why they were not made."""
     if row["verdict"] in ("supported", "contradicted"):
-        return "decided"
-    if row["verdict"] == "not testable" or pd.isna(row["effect"]):
-        return sentence(f"{row['verdict']}: {row['reason']}")
-    if pd.isna(row["runs_needed"]):
-        return sentence(f"undecided: {row['reason']}")
+        return "Decided."
+    if pd.isna(row["effect"]) and str(row["reason"]).startswith("missing"):
+        return "Not decided: cells are missing, named below."
+    if pd.isna(row["effect"]) or pd.isna(row["runs_needed"]):
+        return f"Not decided: {row['reason']}."
     needed, have = int(row["runs_needed"]), int(row["runs"])
-    return f"undecided: about {needed} runs needed, {have} made; {_cost(sources, needed, have)}"
+    return f"Not decided: about {needed} runs needed, {have} made; {_cost(sources, needed, have)}."
 
 
 def _cost(sources: Sources, needed: int, have: int) -> str:
     budget = sources.tables.get("budget")
     if needed <= have:
-        return "more than that were made, but the other claims count too"
+        return "by itself it would be, but the other claims count too"
     if budget is None or not (budget["stage"] == "all").any():
-        return "out of reach in the time there was; what a run took is not recorded"
+        return "more would have taken too long here (what a run took is not recorded)"
     minutes = float(budget.loc[budget["stage"] == "all", "took_minutes"].iloc[0]) / have
     return (
-        f"out of reach in the time there was: a run took {number(minutes)} minutes of jobs, so "
-        f"that many take {number(minutes * needed / 60)} hours"
+        f"a run took {number(minutes)} minutes of jobs, so that many would have taken "
+        f"{number(minutes * needed / 60)} hours here"
     )
 
 
@@ -82,9 +83,10 @@ def by_verdict(sources: Sources) -> list[str]:
         "## Every claim",
         "*null*: what the data had to speak against; *threshold*: what the effect had to reach; "
         "*n*: problems behind the effect, in sets that share their numbers; *detectable*: "
-        f"distance from the null that such a test finds with a power of {POWER:.0%}, before other "
-        "claims are counted. Of a claim with several parts the table shows the one that decides: "
-        "the first if it holds, the refuted one if it does not, the one in the way if it is open.",
+        f"distance from the null that such a test finds with a power of {percent(POWER)}, before "
+        "other claims are counted. Of a claim with several parts the table shows the one that "
+        "decides: the first if it holds, the refuted one if it does not, the one in the way if it "
+        "is open.",
     ]
     for verdict in VERDICTS:
         own = sources.with_verdict(verdict)

@@ -82,22 +82,22 @@ def shown(
     return (found if sign > 0 else found.reversed).shown
 
 
-def change(found: Estimate, up: str, down: str, either: str = "changed by") -> str:
+def change(found: Estimate, up: str, down: str, either: str) -> str:
     """A change in words that go no further than its interval.
 
     Args:
-        found: the change.
-        up: what is said of one above 0 beyond doubt, e.g. `gave back`.
-        down: of one below 0, e.g. `took another`; its size is then printed.
-        either: of one that may be 0.
+        found: the change; its size and interval stand where the words have `{}`.
+        up: what is said of one above 0 beyond doubt, e.g. `gave back {}`.
+        down: of one below 0, e.g. `took another {}`; its size is then printed.
+        either: of one that may be 0, e.g. `changed by {}`.
     """
     if found.low > 0:
-        return f"{up} {found.shown} points"
+        return up.format(f"{found.shown} points")
     if found.high < 0:
-        return f"{down} {found.reversed.shown} points"
+        return down.format(f"{found.reversed.shown} points")
     doubt = (
-        "with one run a base, so its spread is not known"
+        "one run a base, so its spread is not known"
         if isnan(found.low)
-        else "which cannot be told from no change"
+        else "cannot be told from no change"
     )
-    return f"{either} {found.shown} points, {doubt}"
+    return either.format(f"{found.shown} points") + f" ({doubt})"

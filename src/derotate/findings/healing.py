@@ -10,7 +10,7 @@ import pandas as pd
 from derotate.evidence.lookup import MissingCells, study_runs
 from derotate.findings.estimates import change, contrast, shown
 from derotate.findings.sources import Sources
-from derotate.findings.text import NOTHING, anchor, number, sentence, table
+from derotate.findings.text import NOTHING, number, sentence, table
 from derotate.reporting.cells import POOLED
 
 _OOD: Final = {"split": "ood", "fold": "test"}
@@ -59,10 +59,7 @@ def rl_by_start(sources: Sources) -> list[str]:
         "Starts are chosen by step, not by score. The first samples are those of the first update; "
         "a group without variance teaches nothing."
     )
-    asked = (
-        f"The question set beforehand: {sources.sentence(WINDOW)} "
-        f"([{WINDOW}](#{anchor(WINDOW)}): {sources.verdict(WINDOW)['verdict']})"
-    )
+    asked = f"The question set beforehand: {sources.cited(WINDOW)}"
     return [heading, asked, text, table(columns, found), *_arms(sources)]
 
 
@@ -73,8 +70,8 @@ def _arms(sources: Sources) -> list[str]:
             found = contrast(sources.tables, "arm_over_sft_end", treatment=arm)
         except MissingCells:
             continue
-        ends = change(found, "ends above plain SFT by", "ends below plain SFT by", "differs by")
-        said.append(sentence(f"{name} {ends} in OOD accuracy"))
+        ends = change(found, "{} above", "{} below", "{} from")
+        said.append(sentence(f"{name} ends {ends} the end of plain SFT in OOD accuracy"))
     return [" ".join(said)] if said else []
 
 
@@ -104,8 +101,8 @@ def edits(sources: Sources) -> list[str]:
         "the peak itself, a full rollback",
         shown(sources.tables, "forgot"),
         shown(sources.tables, "forgot", "id", "train", sign=-1),
-        number(1, 2),
-        number(0, 2),
+        NOTHING,
+        NOTHING,
     ]
     columns = [
         "edit of the end of SFT", "OOD gained", "ID lost (learned problems)", "size of the edit",
@@ -113,9 +110,8 @@ def edits(sources: Sources) -> list[str]:
     ]  # fmt: skip
     text = (
         "Points gained and lost against the unedited end of SFT, intervals over runs. Sizes are "
-        "Frobenius norms, as shares of the distance between the end and the peak: an edit at "
-        f"distance {number(0, 0)} from a rollback is one in disguise, and the unedited end has "
-        f"{number(1, 0)}."
+        "Frobenius norms, as shares of the distance between the end and the peak; so the unedited "
+        "end itself lies at a distance of one from a rollback, and a rollback in disguise at none."
     )
     return [heading, text, table(columns, [peak, *found]), *rollback_in_disguise(sources)]
 
@@ -129,9 +125,18 @@ def rollback_in_disguise(sources: Sources) -> list[str]:
     own = own[own["recipe"] == DIRECTIONS]["from_rollback_over_donor_distance"].dropna()
     if own.empty:
         return []
+    side = (
+        "nearer to it than"
+        if own.max() < 1
+        else "no nearer than"
+        if own.min() >= 1
+        else "as far as"
+    )
+    beside = shown(sources.tables, "over_rollback", direction="forward", treatment=DIRECTIONS)
     return [
         f"The edit `{DIRECTIONS}` ends at a distance of {number(own.mean(), 2)} (mean of runs, "
-        f"{number(own.min(), 2)} to {number(own.max(), 2)}) from a rollback."
+        f"{number(own.min(), 2)} to {number(own.max(), 2)}) from a rollback, {side} the unedited "
+        f"end; in OOD accuracy it is {beside} points from a rollback of the same matrices."
     ]
 
 

@@ -11,7 +11,7 @@ from derotate.evidence.between import LEVEL, POWER
 from derotate.evidence.lookup import MissingCells, study_runs
 from derotate.findings.estimates import Estimate, change, contrast
 from derotate.findings.sources import VERDICTS, Sources
-from derotate.findings.text import anchor, counted, listed, number, table, whole
+from derotate.findings.text import anchor, counted, listed, number, percent, table, whole
 from derotate.reporting.cells import POOLED
 
 INTRODUCTION = f"""\
@@ -25,8 +25,8 @@ rule, which fine-tuning never shows (**OOD**, out of distribution). Test problem
 that fine-tuning has not seen. The **base** is the model before SFT; the **peak** is the SFT step of
 highest OOD accuracy, chosen on problems that no accuracy below is measured on; the **end** is a
 step fixed beforehand. A **run** is one training with one seed on one base. Differences are in
-points of accuracy. Intervals are at {1 - LEVEL:.0%} and of tests of equivalence at
-{1 - 2 * LEVEL:.0%}; they take runs as the unit."""
+points of accuracy. Intervals are at {percent(1 - LEVEL)} and of tests of equivalence at
+{percent(1 - 2 * LEVEL)}; they take runs as the unit."""
 
 _NAMES = {
     "supported": "hold",
@@ -99,54 +99,59 @@ def _paragraph(
     except MissingCells as error:
         numbers = [f"Not measured here, for want of {error}."]
     known = [name for name in claims if name in set(sources.verdicts["claim"])]
-    said = [
-        f"{sources.sentence(name)} ([{name}](#{anchor(name)}): {sources.verdict(name)['verdict']})"
-        for name in known
-    ]
+    said = [sources.cited(name) for name in known]
     return f"**{title}** {' '.join([*numbers, *said])}"
 
 
 def _forgets(sources: Sources) -> list[str]:
-    rise = change(contrast(sources.tables, "peak_over_base"), "rose by", "fell by")
-    fall = change(contrast(sources.tables, "forgot").reversed, "rose by another", "fell by")
+    words = ("rose by {}", "fell by {}", "changed by {}")
+    rise = change(contrast(sources.tables, "peak_over_base"), *words)
+    fall = change(contrast(sources.tables, "forgot").reversed, *words)
     text = [f"From the base to the peak OOD accuracy {rise}; from there to the end it {fall}."]
     learned = _or_none(sources, "id_rise", split="id", fold="train")
     if learned is not None:
-        rose = change(learned, "rose by", "fell by")
-        text.append(f"Meanwhile accuracy on the problems of SFT {rose}.")
+        rose = change(learned, *words)
+        text.append(f"Over all of SFT, accuracy on the problems that it learned {rose}.")
     return text
 
 
 def _gives_back(sources: Sources) -> list[str]:
-    gain = contrast(sources.tables, "rl_gain")
-    gave = change(gain, "gave back", "took another", "changed it by")
-    text = [f"Of OOD accuracy, RL from the end of SFT {gave}."]
+    gain = change(
+        contrast(sources.tables, "rl_gain"),
+        "gave back {} of OOD accuracy",
+        "took another {} of OOD accuracy",
+        "changed OOD accuracy by {}",
+    )
+    text = [f"RL from the end of SFT {gain}."]
     own = _or_none(sources, "rl_gain", split="id", fold="rl")
     if own is not None:
-        text.append(f"On the problems that RL itself was given it {change(own, 'won', 'lost')}.")
+        learned = change(own, "rose by {}", "fell by {}", "changed by {}")
+        text.append(f"Accuracy on the problems that RL itself was given {learned}.")
     return text
 
 
 def _surgery(sources: Sources) -> list[str]:
-    said = [
+    directions, values = (
         change(
             contrast(sources.tables, "over_patient", direction="forward", treatment=recipe),
-            "gives back", "takes another", "changes it by",
+            "gives back {} of OOD accuracy",
+            "takes another {} of OOD accuracy",
+            "changes OOD accuracy by {}",
         )
         for recipe in ("directions-top20", "values-top20")
-    ]  # fmt: skip
+    )
     text = [
-        "Of OOD accuracy, putting the leading singular directions of the peak into the end of SFT "
-        f"{said[0]}; putting the singular values there {said[1]}."
+        "Putting the leading singular directions of the peak into the end of SFT "
+        f"{directions}; putting the leading singular values there {values}."
     ]
     edit = {"direction": "forward", "treatment": "directions-top20"}
     beside = _or_none(sources, "over_rollback", **edit)
     if beside is not None:
-        more = change(beside, "gives more, by", "gives less, by", "differs by")
-        text.append(f"Beside rolling the same matrices back, the directions edit {more}.")
+        more = change(beside, "gives {} more", "gives {} less", "differs by {}")
+        text.append(f"Beside rolling the same matrices back, the edit of directions {more}.")
     cost = _or_none(sources, "over_patient", split="id", fold="train", **edit)
     if cost is not None:
-        lost = change(cost.reversed, "costs", "wins", "changes them by")
+        lost = change(cost.reversed, "costs {}", "wins {}", "costs {}")
         text.append(f"On the problems that SFT learned it {lost}.")
     return text
 
@@ -168,7 +173,7 @@ def how_sure(sources: Sources) -> str:
     smallest = pd.to_numeric(in_points["mde"], errors="coerce").dropna()
     detectable = (
         f" Their tests in points would find effects of {number(smallest.min())} to "
-        f"{number(smallest.max())} with a power of {POWER:.0%}."
+        f"{number(smallest.max())} with a power of {percent(POWER)}."
         if len(smallest)
         else ""
     )

@@ -116,8 +116,8 @@ def limits(sources: Sources) -> list[str]:
         "held out is held out of fine-tuning.",
         "No run on a GPU was made, and none at the papers' size.",
         " ".join(
-            ["An edit by directions may be a rollback in disguise; that it restores says little, "
-             "how it does beside its controls says more.", *rollback_in_disguise(sources)]
+            ["What an edit restores counts only beside its controls: it may be a rollback in "
+             "disguise.", *rollback_in_disguise(sources)]
         ),
     ]  # fmt: skip
     return ["## Limits", "\n".join(f"- {item}" for item in items)]

@@ -12,14 +12,12 @@ import pandas as pd
 from derotate.evidence import published
 from derotate.findings.page import MADE
 from derotate.findings.sources import Sources
-from derotate.findings.text import NOTHING, anchor, interval, link, number, sentence, table
+from derotate.findings.text import NOTHING, anchor, interval, link, number, table
 from derotate.reporting import published as theirs
 
 _RUN: Final = ".venv/bin/derotate run -- --profile local --cores {cores}"
 _UNRECORDED: Final = "not recorded"
 _ONE_DIGIT: Final = ("points", "percent", "degrees")
-_QUOTED: Final = 2
-"""Published values shown of a claim; where there are more, the files are named."""
 
 
 def reproducing(sources: Sources) -> str:
@@ -73,7 +71,8 @@ def _how(sources: Sources) -> list[str]:
     rows = [
         ("the pages, tables and figures again, from the committed tables", "`make figures`",
          "under a minute, nothing is trained"),
-        ("the study anew, all claims at once", f"`{command(sources)}`", _time(took, wall)),
+        ('<a id="study"></a>the study anew, all claims at once', f"`{command(sources)}`",
+         _time(took, wall)),
         ("a new run beside the reference", "`make compare`", "seconds"),
     ]  # fmt: skip
     started = sources.environment.get("started")
@@ -143,7 +142,7 @@ def _row(sources: Sources, row: pd.Series) -> list[str]:
     if row["verdict"] == "not testable" and pd.isna(row["effect"]) and _waits(sources, row):
         return [name, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, _without(row), NOTHING]
     took, _ = minutes(sources)
-    time = took if took == _UNRECORDED else f"{took} minutes of jobs, all claims"
+    time = took if took == _UNRECORDED else f"{took} minutes of jobs"
     machine = hardware(sources)
     where = _UNRECORDED if machine == _UNRECORDED else machine.split(",", 1)[0]
     config = Path("config", f"{sources.study}.yaml")
@@ -151,7 +150,7 @@ def _row(sources: Sources, row: pd.Series) -> list[str]:
     return [
         name,
         link(str(config), config, page),
-        f"`--configfile {config.as_posix()}`, as above",
+        "[the study](#study)",
         time if time == where else f"{time}; {where}",
         table_of,
         f"claim = {row['claim']}",
@@ -168,8 +167,10 @@ def _waits(sources: Sources, row: pd.Series) -> bool:
 
 
 def _without(row: pd.Series) -> str:
-    reason = "" if pd.isna(row["reason"]) else f": {row['reason']}"
-    return sentence(f"{row['verdict']}{reason}")
+    """Why there is no value; findings.md names the cells that are missing."""
+    reason = "" if pd.isna(row["reason"]) else str(row["reason"])
+    why = "cells are missing, named there" if reason.startswith("missing") else reason
+    return f"{row['verdict']}: {why or 'no reason was given'}"
 
 
 def _reference(row: pd.Series) -> str:
@@ -197,20 +198,14 @@ def _papers(sources: Sources) -> list[str]:
     rows = []
     for claim in sources.claims:
         quoted = theirs.quotes(numbers, claim.id)
-        few = [
-            f"{row['what']}: {row['value']} ({row['known']}; {row['where']})"
-            for row in quoted.head(_QUOTED).to_dict("records")
-        ]
-        more = len(quoted) - len(few)
-        files = ", ".join(
+        files = [
             link(f"{subject}.csv", sources.files.published / f"{subject}.csv", sources.files.page)
             for subject in dict.fromkeys(quoted["subject"])
-        )
-        rest = f"; and {more} more in {files}" if more else ""
-        rows.append((claim.id, "; ".join(few) + rest if few else "no number is known"))
+        ]
+        rows.append((claim.id, claim.source, len(quoted), ", ".join(files) or NOTHING))
     return [
         "## What the papers print",
         "Their numbers are of other models, other problems and one run each: they stand here for "
         "comparison, not as targets.",
-        table(["claim", "published values"], rows),
+        table(["claim", "source", "published values", "where"], rows),
     ]

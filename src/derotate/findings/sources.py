@@ -22,6 +22,7 @@ from derotate.evidence.checks import TableRule, read_table, read_tables
 from derotate.evidence.claims import Claim
 from derotate.evidence.lookup import Tables
 from derotate.evidence.verdicts import COLUMNS, PART_COLUMNS, Verdict
+from derotate.findings.text import anchor
 from derotate.findings.wording import Deviations, Wording, load_deviations, load_wording
 
 VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
@@ -119,6 +120,11 @@ class Sources:
     def sentence(self, claim: str) -> str:
         """What is said of a claim: the sentence of its verdict and no other."""
         return self.wording.claims[claim].of(self.verdict(claim)["verdict"])
+
+    def cited(self, claim: str) -> str:
+        """That sentence with a link to the claim."""
+        said = self.sentence(claim).removesuffix(".")
+        return f"{said} ([{claim}](#{anchor(claim)}): {self.verdict(claim)['verdict']})."
 
     def with_verdict(self, verdict: Verdict) -> pd.DataFrame:
         """The claims with a verdict, the primary ones first."""

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from math import inf, isinf, isnan
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 
@@ -14,16 +15,20 @@ from derotate.reporting.files import cell
 
 NOTHING = "–"
 """A cell without a value."""
+_ROUNDING: Final = 1e-6
+"""Below this a number is what sums of six digits leave, and reads as 0."""
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    """A number with `digits` after the point; more where it would read as 0."""
+    """A number with `digits` after the point; what would read as 0 keeps one significant digit."""
     if value is None or pd.isna(value):
         return NOTHING
     if isinf(value):
         return "unbounded"
-    shown = cell(float(value), digits)
-    return shown.removeprefix("-") if float(shown) == 0 else shown
+    size = abs(value)
+    if size < _ROUNDING:
+        return f"{0:.{digits}f}"
+    return f"{value:.1g}" if size < 0.5 * 10**-digits else f"{value:.{digits}f}"
 
 
 def interval(low: float, high: float, digits: int = 1) -> str:
@@ -48,12 +53,13 @@ def whole(value: float | None) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; cells are text already, bars in them are escaped."""
-    frame = pd.DataFrame(
-        [[str(value).replace("|", "\\|").replace("\n", " ") for value in row] for row in rows],
-        columns=list(columns),
-    )
-    return str(frame.to_markdown(index=False, disable_numparse=True))
+    """A Markdown table. Not padded, so that a changed cell changes one line of the page."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(map(_escaped, line))} |" for line in lines)
+
+
+def _escaped(value: object) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")
 
 
 def frame(values: pd.DataFrame, digits: int = 3) -> str:
@@ -86,6 +92,11 @@ def sentence(text: str) -> str:
     if not text:
         return ""
     return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def percent(share: float) -> str:
+    """A share as percent."""
+    return f"{100 * share:.3g} %"
 
 
 def counted(count: int, noun: str) -> str:
