@@ -112,7 +112,7 @@ def _item(sources: Sources, row: pd.Series) -> str:
 
 
 def _reason(row: pd.Series) -> str:
-    return sentence("" if pd.isna(row["reason"]) else str(row["reason"])) or "No reason was given."
+    return sentence(str(row["reason"])) or "No reason was given."
 
 
 def _numbers(row: pd.Series) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isclose
 from typing import Final
 
 import pandas as pd
@@ -89,7 +88,7 @@ def _rows(sources: Sources, measure: _Measure) -> list[list[str]]:
     for column, value in measure.where.items():
         own = own[own[column] == value]
     if "fraction" in own.columns:
-        own = own[[_same(value, measure.fraction) for value in own["fraction"]]]
+        own = own[_is(own["fraction"], measure.fraction)]
     rows = []
     for pair, name in measure.pairs.items():
         of_pair = own[own["pair"] == pair]
@@ -103,8 +102,8 @@ def _rows(sources: Sources, measure: _Measure) -> list[list[str]]:
     return rows
 
 
-def _same(value: float, wanted: float | None) -> bool:
-    return pd.isna(value) if wanted is None else isclose(value, wanted, abs_tol=1e-9)
+def _is(fractions: pd.Series, wanted: float | None) -> pd.Series:
+    return fractions.isna() if wanted is None else (fractions - wanted).abs() < 1e-9
 
 
 def phase(sources: Sources) -> list[str]:

@@ -195,7 +195,7 @@ def _edits_of_end(sources: Sources) -> pd.DataFrame:
     if found is None or "from_rollback_over_donor_distance" not in found:
         raise MissingCells(["surgery_edits.csv"])
     ends = {f"into-sft-{int(end)}" for end in study_runs(sources.tables)["sft_end"]}
-    return found[[str(name).endswith(tuple(ends)) for name in found["operation"]]]
+    return found[found["operation"].astype(str).str.endswith(tuple(ends))]
 
 
 def _roles(sources: Sources) -> dict[str, str]:

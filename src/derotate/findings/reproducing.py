@@ -84,7 +84,7 @@ def _how(sources: Sources) -> list[str]:
     return [
         "A study is one config file and one command. It may be stopped and goes on with the same "
         f"command. The reference study is {link(str(config), config, page)}; its tables lie in "
-        f"{link(sources.files.study.as_posix(), sources.files.study, page)}, what it found in "
+        f"{link('this folder', sources.files.study, page)}, what it found in "
         f"{link('findings.md', page.with_name('findings.md'), page)}.",
         table(["to make", "command", "time"], rows),
         f"Hardware of the reference study: {hardware(sources)}.{when}{code}",
@@ -168,7 +168,7 @@ def _waits(sources: Sources, row: pd.Series) -> bool:
 
 def _without(row: pd.Series) -> str:
     """Why there is no value; findings.md names the cells that are missing."""
-    reason = "" if pd.isna(row["reason"]) else str(row["reason"])
+    reason = str(row["reason"])
     why = "cells are missing, named there" if reason.startswith("missing") else reason
     return f"{row['verdict']}: {why or 'no reason was given'}"
 

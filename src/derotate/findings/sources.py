@@ -42,6 +42,7 @@ RULES: Final[Mapping[str, TableRule]] = MappingProxyType(
     }
 )
 """Tables of a study that pages show beside those that claims are judged by."""
+_TEXTS: Final = ("part", "test", "unit", "adjustment", "reason")
 CALIBRATION: Final = TableRule(
     ("test", "scenario", "truth", "bases", "runs", "n", "clusters"),
     shares=("rate", "low", "high", "limit"),
@@ -182,7 +183,8 @@ def _verdicts(claims: tuple[Claim, ...], found: pd.DataFrame | None, path: Path)
          "primary": claim.primary}
         for claim in claims
     ]  # fmt: skip
-    return pd.DataFrame(judged, columns=COLUMNS)
+    whole = pd.DataFrame(judged, columns=COLUMNS)
+    return whole.assign(**{name: whole[name].astype(object).fillna("") for name in _TEXTS})
 
 
 def _wording(claims: tuple[Claim, ...], files: Files) -> Wording:
