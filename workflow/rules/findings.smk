@@ -5,16 +5,19 @@ the papers. Makes the page on what holds and the page on how to make it again: t
 both are quick to redo where nothing was trained.
 """
 
+from derotate.provenance import value_digest
+
 REFERENCE = Path("results/reference/tiny")
 CALIBRATION = Path("results/reference/calibration/calibration.csv")
 JUDGED = [str(REFERENCE / name) for name in ("claims.csv", "claim_parts.csv")]
 FINDINGS_SOURCES = {
     "judged": JUDGED,
     "tables": sorted({str(path) for path in REFERENCE.glob("*.*")} - set(JUDGED)),
-    "calibration": [str(path) for path in [CALIBRATION] if path.is_file()],
     "reexamination": "results/reference/reexamination/measured.csv",
     "published": sorted(str(path) for path in Path("results/published").glob("*.csv")),
 }
+# By content and not as an input, which would rerun the calibration (minutes) after an edit of it.
+CALIBRATED_AS = value_digest(CALIBRATION.read_text() if CALIBRATION.is_file() else "")
 FINDINGS_CODE = code_digest("derotate.stages.findings")
 
 
@@ -38,6 +41,7 @@ rule findings:
     params:
         study=str(REFERENCE),
         calibration=str(CALIBRATION),
+        calibrated_as=CALIBRATED_AS,
         code=FINDINGS_CODE,
     message:
         "the findings page, docs/findings.md"
@@ -64,6 +68,7 @@ rule reproducing:
     params:
         study=str(REFERENCE),
         calibration=str(CALIBRATION),
+        calibrated_as=CALIBRATED_AS,
         code=FINDINGS_CODE,
     message:
         "the page on reproducing, docs/reproducing.md"

@@ -14,6 +14,7 @@ from derotate.reporting import published as theirs
 from derotate.reporting.cells import POOLED
 
 _LANDMARKS: Final = {
+    "base": "the base",
     "max_ood": "the peak of SFT",
     "sft_end": "the end of SFT",
     "rl_end": "after RL",
@@ -24,8 +25,11 @@ _SUITES: Final = (("ood", "test"), ("id", "train"))
 
 def stages(sources: Sources) -> list[str]:
     """Accuracy at the landmarks, ours by base and theirs by model, in percent."""
-    found = theirs.stages(published.load(sources.files.published, "stages"))
-    found = found[(found["paper"] == theirs.PAPER) & (found["task"] == "general_points")]
+    folder = sources.files.published
+    found = theirs.stages(
+        published.load(folder, "stages"), published.load(folder, "accuracy_by_step")
+    )
+    found = found[(found["paper"] == theirs.PAPER) & (found["task"] == theirs.TASK)]
     models = list(dict.fromkeys(found["model"]))
     own = sources.tables.get("stages", pd.DataFrame(columns=["base_seed", "seed", "n"]))
     own = own[own["seed"] == POOLED]

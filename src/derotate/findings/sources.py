@@ -24,6 +24,7 @@ from derotate.evidence.lookup import Tables
 from derotate.evidence.verdicts import COLUMNS, PART_COLUMNS, Verdict
 from derotate.findings.text import anchor
 from derotate.findings.wording import Deviations, Wording, load_deviations, load_wording
+from derotate.reporting import phase
 
 VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
 _P: Final = ("p", "p_adjusted", "p_for", "p_against")
@@ -33,11 +34,7 @@ RULES: Final[Mapping[str, TableRule]] = MappingProxyType(
         "claim_parts": TableRule(("claim", "part"), shares=_P),
         "budget": TableRule(("stage",)),
         "surgery": TableRule(("base_seed", "seed", "direction", "recipe")),
-        "phase": TableRule(
-            ("base_seed", "seed", "base_steps", "learning_rate"),
-            percent=("base_ood", "peak_ood", "end_ood", "end_id", "matched_ood", "matched_id"),
-            points=("gained", "end_lost", "matched_lost"),
-        ),
+        "phase": phase.RULE,
         "weights": TableRule(("base_seed", "seed", "pair", "against", "metric", "fraction")),
     }
 )

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import wraps
+from math import lcm
 from typing import Final, Literal, ParamSpec
 
 import matplotlib as mpl
@@ -118,6 +119,23 @@ def canvas(
     FigureCanvasAgg(figure)  # measures text
     grid = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
     return figure, [list(row) for row in grid]
+
+
+def stacked(rows: Sequence[tuple[int, float]]) -> tuple[Figure, list[list[Axes]]]:
+    """A figure as `canvas` makes it, whose rows differ: panels and height in inches of each."""
+    figure = Figure(figsize=(PAGE, sum(height for _, height in rows)), layout="constrained")
+    FigureCanvasAgg(figure)  # measures text
+    columns = lcm(*(panels for panels, _ in rows))
+    grid = figure.add_gridspec(len(rows), columns, height_ratios=[height for _, height in rows])
+    return figure, [
+        [
+            figure.add_subplot(
+                grid[row, place * columns // panels : (place + 1) * columns // panels]
+            )
+            for place in range(panels)
+        ]
+        for row, (panels, _) in enumerate(rows)
+    ]
 
 
 def say(axes: Axes, text: str) -> None:
