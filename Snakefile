@@ -66,6 +66,7 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/evidence.smk"
 include: "workflow/rules/phase.smk"
 include: "workflow/rules/published.smk"
+include: "workflow/rules/findings.smk"
 
 
 rule all:
