@@ -65,21 +65,21 @@ def panel(figure: Figure, title: str) -> Axes:
 def dots(axes: Axes) -> list[float]:
     """Heights of the dots of a panel, sorted."""
     marked = (line for line in axes.lines if line.get_marker() not in ("None", None, ""))
-    return sorted(float(line.get_ydata()[0]) for line in marked)  # type: ignore[arg-type, index]
+    return sorted(float(line.get_ydata()[0]) for line in marked)
 
 
 def test_each_run_is_a_dot_at_each_place() -> None:
     states = states_table()
     figure = diagnostics(states, weights_table(), 0.2)
     own = states[states["metric"] == "cka"]["value"]
-    assert dots(panel(figure, "likeness to the peak")) == pytest.approx(sorted(own))
+    assert dots(panel(figure, "likeness of hidden states")) == pytest.approx(sorted(own))
     assert len(dots(panel(figure, "divergence from the base"))) == 3 * len(RUNS)
 
 
 def test_a_change_stands_beside_what_chance_gives() -> None:
-    axes = panel(diagnostics(states_table(), weights_table(), 0.2), "entries that stayed")
+    axes = panel(diagnostics(states_table(), weights_table(), 0.2), "weights left as they were")
     dotted = [line for line in axes.lines if line.get_linestyle() == ":"]
-    heights = [float(line.get_ydata()[0]) for line in dotted]  # type: ignore[arg-type, index]
+    heights = [float(line.get_ydata()[0]) for line in dotted]
     assert heights == pytest.approx([value + 0.1 for value in PAIRS.values()])
 
 

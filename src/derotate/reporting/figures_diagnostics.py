@@ -16,19 +16,22 @@ from matplotlib.lines import Line2D
 from derotate.reporting.drawing import say_all, suite
 from derotate.reporting.style import Role, canvas, colour, say, styled
 
+Places = Sequence[tuple[str, str, Role]]
+"""Value of a column, label and colour of each place of an axis."""
+
 _GAIN = "max_ood:sft_end:rl_end"
-_NEARNESS = (("max_ood:sft_end", "SFT end", "sft"), ("max_ood:rl_end", "RL end", "grpo"))
-_FROM_BASE = (
+_NEARNESS: Places = (("max_ood:sft_end", "SFT end", "sft"), ("max_ood:rl_end", "RL end", "grpo"))
+_FROM_BASE: Places = (
     ("base:max_ood", "peak", "sft"),
     ("base:sft_end", "SFT end", "sft"),
     ("base:rl_end", "RL end", "grpo"),
 )
-_CHANGES = (
+_CHANGES: Places = (
     ("base:sft_end", "base to\nSFT end", "sft"),
     ("max_ood:sft_end", "peak to\nSFT end", "sft"),
     ("sft_end:rl_end", "SFT end\nto RL end", "grpo"),
 )
-_WINS = (
+_WINS: Places = (
     ("win_rate.cosine", "hidden\nstates", "grpo"),
     ("win_rate.jensen_shannon_1", "next\ntoken", "grpo"),
 )
@@ -36,9 +39,6 @@ _NULL = "random_change"
 _MARKERS = ("o", "s", "^", "D", "v")
 _SPREAD = 0.24
 """Width over which the dots of a place are spread, so that they do not cover each other."""
-
-Places = Sequence[tuple[str, str, Role]]
-"""Value of a column, label and colour of each place of an axis."""
 
 
 @styled
@@ -56,11 +56,14 @@ def diagnostics(states: pd.DataFrame, weights: pd.DataFrame, fraction: float) ->
         return figure
     (cka, tokens, wins), (divergence, sparsity, energy) = grid
     ood, learned = (suite(states, split, "test") for split in ("ood", "id"))
-    _panel(cka, _metric(ood, "cka"), _NEARNESS, "likeness to the peak", "linear CKA")
     _panel(
-        tokens, _metric(ood, "jensen_shannon_1"), _NEARNESS, "next token, from the peak",
+        cka, _metric(ood, "cka"), _NEARNESS, "likeness of hidden states", "linear CKA with the peak"
+    )
+    _panel(
+        tokens, _metric(ood, "jensen_shannon_1"), _NEARNESS, "distance of the next token",
         "Jensen-Shannon (nats)",
     )  # fmt: skip
+    tokens.set_ylim(0, None)
     of_rl = ood[ood["pair"] == _GAIN]
     _panel(wins, of_rl, _WINS, "RL nearer to the peak", "share of number sets", "metric")
     wins.axhline(0.5, color=colour("control"), lw=1, ls="--")
@@ -71,11 +74,11 @@ def diagnostics(states: pd.DataFrame, weights: pd.DataFrame, fraction: float) ->
     )  # fmt: skip
     divergence.set_ylim(0, None)
     whole = weights["fraction"].isna()
-    _changes(sparsity, weights[whole], "update_sparsity", "entries that stayed")
+    _changes(sparsity, weights[whole], "update_sparsity", "weights left as they were")
     principal = (weights["fraction"] - fraction).abs() < 1e-9
     _changes(energy, weights[principal], "energy_off_principal",
              f"change off the top {100 * fraction:g} %")  # fmt: skip
-    figure.legend(handles=_handles(states, weights), loc="outside lower center", ncols=4)
+    figure.legend(handles=_handles(states, weights), loc="outside lower center", ncols=3)
     return figure
 
 

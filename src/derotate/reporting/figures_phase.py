@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
 
 from derotate.reporting.drawing import records, say_all
 from derotate.reporting.phase import LEARNED, MATCHED
@@ -35,11 +38,11 @@ def phase(table: pd.DataFrame) -> Figure:
     end = int(cells["end_step"].max())
     most = max(1.0, cells["end_lost"].max(), cells["matched_lost"].max())
     _heat_map(panels[0], cells, "end_lost", "ood", most)
-    panels[0].set_title(f"OOD lost by step {end}")
+    panels[0].set_title(f"Lost by step {end}")
     _heat_map(panels[1], cells, "matched_lost", "ood", most)
-    panels[1].set_title(f"… when ID reaches {MATCHED:g} %")
+    panels[1].set_title(f"Lost when ID reaches {MATCHED:g} %")
     _heat_map(panels[2], cells, "gained", "ppo", max(1.0, cells["gained"].max()))
-    panels[2].set_title("OOD gained, base to peak")
+    panels[2].set_title("Gained, base to peak")
     panels[0].set_ylabel("pretraining steps of the base\n(and its OOD accuracy)")
     hatched = Patch(facecolor="white", edgecolor=colour("muted"), hatch=_HATCH)
     hatched.set_label(f"ID accuracy stays under {LEARNED:g} %")
@@ -74,19 +77,21 @@ def _heat_map(axes: Axes, cells: pd.DataFrame, value: str, role: Role, most: flo
         table.pivot(index="base_steps", columns="learning_rate", values=name)[::-1]
         for table, name in ((cells, value), (texts, "text"))
     )
+    halo = withStroke(linewidth=1.5, foreground="white")
+    readable: dict[str, Any] = {"color": "black", "path_effects": [halo]}
     sns.heatmap(
-        values, ax=axes, annot=texts, fmt="", annot_kws={"fontsize": 7}, vmin=0, vmax=most,
-        cbar=False, linewidths=1, cmap=sns.light_palette(colour(role), as_cmap=True),
+        values, ax=axes, annot=texts, fmt="", annot_kws={"fontsize": 7, **readable}, vmin=0,
+        vmax=most, cbar=False, linewidths=1, cmap=sns.light_palette(colour(role), as_cmap=True),
     )  # fmt: skip
     for row in records(cells):
         place = (list(values.columns).index(row["learning_rate"]),
                  list(values.index).index(row["base_steps"]))  # fmt: skip
         if not row["learned"]:
             axes.add_patch(Rectangle(place, 1, 1, fill=False, hatch=_HATCH, lw=0,
-                                     edgecolor=colour("muted"), alpha=0.6))  # fmt: skip
+                                     edgecolor=colour("muted"), alpha=0.4))  # fmt: skip
         if pd.isna(row[value]):
             axes.text(place[0] + 0.5, place[1] + 0.5, "never", ha="center", va="center",
-                      fontsize=7, color=colour("muted"))  # fmt: skip
+                      fontsize=7, **readable)  # fmt: skip
     own = cells.groupby("base_steps")["base_ood"].mean()[values.index]
     axes.set(xlabel="learning rate of SFT", ylabel="")
     axes.set_xticklabels([f"{rate:g}" for rate in values.columns], rotation=0)

@@ -24,7 +24,7 @@ from derotate.reporting.drawing import points, records
 from derotate.reporting.published import NAMES, PAPER, TASK, origin
 from derotate.reporting.style import Role, colour, say
 
-_TERMS: Final = "One run a model, five attempts; intervals are ours."
+_TERMS: Final = "One run a model, five attempts a problem"
 STAGE_NAMES: Final = MappingProxyType(
     {"base": "base", "max_ood": "peak", "sft_end": "SFT\nend", "rl_end": "RL\nend"}
 )
@@ -52,8 +52,11 @@ def name_origin(figure: Figure, published: pd.DataFrame | None, also: str = "") 
         published: the table that they were drawn from, if they were.
         also: what is to be said of our own panels, in a line before.
     """
-    words = "" if published is None else f"Published: {origin(published)}. {_TERMS}"
-    text = "\n".join(line for line in (also, words) if line)
+    lines = [also] if also else []
+    if published is not None:
+        intervals = "; Wilson intervals by us" if "low" in published else ""
+        lines += [f"Published: {origin(published)}.", f"{_TERMS}{intervals}."]
+    text = "\n".join(lines)
     if text:
         figure.supxlabel(text, fontsize=7, color=colour("muted"))
 

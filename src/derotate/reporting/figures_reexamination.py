@@ -60,7 +60,7 @@ def _released(axes: Axes, readings: pd.DataFrame) -> None:
 
 def _trained(axes: Axes, readings: pd.DataFrame, trained: pd.DataFrame) -> None:
     scaled = on_scale(trained)
-    kinds = list(dict.fromkeys(scaled["matrix"]))
+    kinds = [kind for kind in _MARKERS if kind in set(scaled["matrix"])]
     for kind, shade in zip(kinds, shades("id", len(kinds)), strict=True):
         for number, (_, own) in enumerate(scaled[scaled["matrix"] == kind].groupby("layer")):
             name = f"trained here, {kind}" if number == 0 else None
@@ -86,14 +86,14 @@ def _distances(axes: Axes, distances: pd.DataFrame, measured: pd.DataFrame) -> N
         return measured[own]["value"]
 
     rows: tuple[tuple[str, pd.Series, Role], ...] = (
-        ("random draws", of("random", "distance"), "null"),
+        ("random\ndraws", of("random", "distance"), "null"),
         ("released", distances["distance"], "sft"),
-        ("trained here", of("trained", "distance_at_places"), "id"),
+        ("trained\nhere", of("trained", "distance_at_places"), "id"),
     )
     for place, (_, values, role) in enumerate(rows):
         # Evenly spread across the row, so that equal values can be told apart.
         across = place + 0.24 * np.linspace(-1, 1, len(values))
         axes.plot(values, across, "o", color=colour(role), ms=3, alpha=0.7)
     axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
-    axes.set(title="Distance", xlabel="Kolmogorov distance from the law", xscale="log")
+    axes.set(title="Kolmogorov distance", xlabel="distance from the law", xscale="log")
     axes.set_ylim(len(rows) - 0.5, -0.5)

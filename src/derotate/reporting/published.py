@@ -126,13 +126,16 @@ def origin(table: pd.DataFrame) -> str:
         table: with the columns `ORIGIN`.
     """
     known = table.assign(known=table["exact"].map(_KNOWN), main=table["paper"] == PAPER)
+    known["version"] = known["version"].replace("unstated", "version unstated")
     first = known.sort_values("main", ascending=False, kind="stable")
-    groups = first.groupby(["paper", "version"], sort=False)
-    return "; ".join(
-        f"arXiv {paper}, {'version ' if version == 'unstated' else ''}{version} "
-        f"({' and '.join(sorted(set(own)))})"
-        for (paper, version), own in groups["known"]
-    )
+    papers = []
+    for paper, own in first.groupby("paper", sort=False):
+        versions = [
+            f"{version} ({' and '.join(sorted(set(how)))})"
+            for version, how in own.groupby("version")["known"]
+        ]
+        papers.append(f"arXiv {paper}, {', '.join(versions)}")
+    return "; ".join(papers)
 
 
 def quotes(published: pd.DataFrame, claim: str) -> pd.DataFrame:

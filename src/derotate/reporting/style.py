@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import wraps
-from math import lcm
 from typing import Final, Literal, ParamSpec
 
 import matplotlib as mpl
@@ -123,18 +122,13 @@ def canvas(
 
 def stacked(rows: Sequence[tuple[int, float]]) -> tuple[Figure, list[list[Axes]]]:
     """A figure as `canvas` makes it, whose rows differ: panels and height in inches of each."""
-    figure = Figure(figsize=(PAGE, sum(height for _, height in rows)), layout="constrained")
+    heights = [height for _, height in rows]
+    figure = Figure(figsize=(PAGE, sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)  # measures text
-    columns = lcm(*(panels for panels, _ in rows))
-    grid = figure.add_gridspec(len(rows), columns, height_ratios=[height for _, height in rows])
+    strips = figure.subfigures(len(rows), 1, squeeze=False, height_ratios=heights)
     return figure, [
-        [
-            figure.add_subplot(
-                grid[row, place * columns // panels : (place + 1) * columns // panels]
-            )
-            for place in range(panels)
-        ]
-        for row, (panels, _) in enumerate(rows)
+        list(strip.subplots(1, panels, squeeze=False)[0])
+        for strip, (panels, _) in zip(strips[:, 0], rows, strict=True)
     ]
 
 

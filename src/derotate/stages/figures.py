@@ -7,6 +7,7 @@ Where the papers print numbers of the same kind, these are drawn beside ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -40,7 +41,7 @@ DRAWINGS: Mapping[str, tuple[tuple[str, ...], Callable[..., Figure]]] = MappingP
         ),
         "diagnostics": (
             ("states", "weights"),
-            lambda *tables: figures_diagnostics.diagnostics(*tables, ANGLE_FRACTION),
+            partial(figures_diagnostics.diagnostics, fraction=ANGLE_FRACTION),
         ),
         "advantages": (("advantages", "rl_first_update"), figures_training.advantages),
         "rl_curves": (("rl_log",), figures_training.rl_curves),
