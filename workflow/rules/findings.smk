@@ -39,7 +39,6 @@ rule findings:
         mem_mb=1000,
         runtime=10,
     params:
-        study=str(REFERENCE),
         calibration=str(CALIBRATION),
         calibrated_as=CALIBRATED_AS,
         code=FINDINGS_CODE,
@@ -66,7 +65,6 @@ rule reproducing:
         mem_mb=1000,
         runtime=10,
     params:
-        study=str(REFERENCE),
         calibration=str(CALIBRATION),
         calibrated_as=CALIBRATED_AS,
         code=FINDINGS_CODE,
