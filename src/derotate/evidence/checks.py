@@ -52,7 +52,7 @@ def rules() -> dict[str, TableRule]:
         "rl_first_update": TableRule(
             (*_RUN, "algorithm", "start"), percent=("correct_share", "zero_variance_share")
         ),
-        "spectra": TableRule((*_RUN, "pair", "kind", "against", "metric", "fraction", "index")),
+        "spectra": TableRule((*_RUN, "pair", "kind", "against", "metric", "fraction", "band")),
         "surgery_edits": TableRule((*_RUN, "operation", "recipe")),
         "states": TableRule((*_RUN, "pair", *_SUITE, "metric")),
     }

@@ -31,9 +31,9 @@ DRAWINGS: Mapping[str, tuple[tuple[str, ...], Callable[..., Figure]]] = MappingP
         "surgery": (("surgery",), figures_surgery.surgery_plane),
         "advantages": (("advantages", "rl_first_update"), figures_training.advantages),
         "rl_curves": (("rl_log",), figures_training.rl_curves),
-        "singular_values": (("donor_to_patient",), figures_spectra.singular_values),
+        "singular_values": (("spectra_by_index",), figures_spectra.singular_values),
         "angles": (
-            ("donor_to_patient",),
+            ("spectra_by_index",),
             lambda spectra: figures_spectra.angles(spectra, ANGLE_FRACTION),
         ),
     }
@@ -49,16 +49,7 @@ def draw_accuracy_by_step(table: Path, stem: Path) -> None:
 def draw_figures(tables: Path, folder: Path) -> None:
     """Draw every figure from the tables of a folder, as PNG and PDF."""
     for name, (sources, draw) in DRAWINGS.items():
-        save(draw(*(_table(tables, source) for source in sources)), folder / name)
-
-
-def _table(tables: Path, name: str) -> pd.DataFrame:
-    if name != "donor_to_patient":
-        return _read(tables / f"{name}.csv")
-    spectra, landmarks = _read(tables / "spectra.csv"), _read(tables / "landmarks.csv")
-    own = spectra.merge(landmarks[["base_seed", "seed", "max_ood", "sft_end"]])
-    pair = "sft-" + own["max_ood"].astype(str) + "-to-sft-" + own["sft_end"].astype(str)
-    return own[own["pair"] == pair]
+        save(draw(*(_read(tables / f"{source}.csv") for source in sources)), folder / name)
 
 
 def _read(path: Path) -> pd.DataFrame:
