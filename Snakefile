@@ -61,6 +61,7 @@ include: "workflow/rules/spectra.smk"
 include: "workflow/rules/surgery.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/evidence.smk"
+include: "workflow/rules/reference.smk"
 
 
 rule all:

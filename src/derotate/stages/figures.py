@@ -17,6 +17,7 @@ from derotate.reporting import (
     figures_surgery,
     figures_training,
 )
+from derotate.reporting.pictures import save_small
 from derotate.reporting.style import save
 
 ANGLE_FRACTION = 0.2
@@ -50,6 +51,12 @@ def draw_figures(tables: Path, folder: Path) -> None:
     """Draw every figure from the tables of a folder, as PNG and PDF."""
     for name, (sources, draw) in DRAWINGS.items():
         save(draw(*(_read(tables / f"{source}.csv") for source in sources)), folder / name)
+
+
+def draw_picture(name: str, tables: Path, out: Path) -> None:
+    """Draw one figure of `DRAWINGS` from the tables of a folder, as a small PNG."""
+    sources, draw = DRAWINGS[name]
+    save_small(draw(*(_read(tables / f"{source}.csv") for source in sources)), out)
 
 
 def _read(path: Path) -> pd.DataFrame:
