@@ -92,6 +92,11 @@ figures: setup  ## redraw all pages of the reference study from its tables (unde
 compare: setup  ## set a run's tables beside the reference (NEW=results/tiny/tables)
 	@$(BIN)/derotate compare $(NEW)
 
+.PHONY: calibration
+calibration: setup  ## try the claims' tests on simulated studies again, if their code changed (10 minutes)
+	@$(RUN) calibration
+	@cat results/reference/calibration/calibration.csv
+
 .PHONY: test
 test: setup  ## run the tests that are not slow (under 10 minutes)
 	@$(BIN)/python -m pytest -q -m "not slow" $(TESTS)

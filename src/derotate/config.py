@@ -18,11 +18,13 @@ from derotate.settings import (
     Base,
     Block,
     Budget,
+    Diagnostics,
     Evaluation,
     Guards,
     Landmarks,
     Lora,
     Oracle,
+    Phase,
     Rl,
     Seed,
     Sft,
@@ -32,6 +34,9 @@ from derotate.settings import (
 from derotate.spectral.matrices import EDITABLE
 from derotate.spectral.recipes import check_recipes
 from derotate.tasks import TASKS
+
+PHASE_SUITES = (("id", "train"), ("ood", "test"))
+"""What the phase diagram shows, as split and fold, besides the suite that chooses its peaks."""
 
 
 class ConfigError(ValueError):
@@ -63,9 +68,15 @@ class Config(Block):
     oracle: Oracle = Field(
         default_factory=Oracle, description="SFT on ID and OOD problems, an arm beside SFT"
     )
+    phase: Phase = Field(
+        default_factory=Phase, description="OOD lost by learning rate and strength of the base"
+    )
     rl: Rl = Field(default_factory=Rl, description="reinforcement learning")
     landmarks: Landmarks = Field(default_factory=Landmarks, description="named checkpoints")
     surgery: Surgery = Field(default_factory=Surgery, description="edits of weights")
+    diagnostics: Diagnostics = Field(
+        default_factory=Diagnostics, description="hidden states and changes of weights"
+    )
     evaluation: Evaluation = Field(default_factory=Evaluation, description="scoring")
     guards: Guards = Field(default_factory=Guards, description="checks before spectra")
     budget: Budget = Field(default_factory=Budget, description="minutes by stage")
@@ -97,6 +108,9 @@ class Config(Block):
         suites = {(suite.split, suite.fold) for suite in self.evaluation.suites}
         _require(("ood", "selection") in suites, "evaluation.suites", "no ood selection",
                  "a suite of split ood and fold selection, since it chooses max_ood")  # fmt: skip
+        for pair in PHASE_SUITES if self.phase.steps else ():
+            _require(pair in suites, "evaluation.suites", f"no {' '.join(pair)}",
+                     "a suite of that split and fold, which the phase diagram shows")  # fmt: skip
         for pair in self.evaluation.sampled:
             _require(pair in suites, "evaluation.sampled", list(pair), "a suite")
         return self

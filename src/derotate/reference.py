@@ -1,36 +1,48 @@
 # SPDX-License-Identifier: MIT
 """Which files the pages of the reference study are made from, for the rules that make them.
 
-Imports what draws and judges only when it is asked: the workflow reads this each time it plans.
+What draws and judges is imported only when it is asked: the workflow reads this as often as it
+plans.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 TABLES: Final = "results/reference/tiny"
 """Where the tables of the reference study are committed, and what is derived from them."""
+PAPERS: Final = "results/published"
+REEXAMINATION: Final = "results/reference/reexamination"
 PICTURES: Final = "docs/figures"
 
 
-def judged_tables(folder: str) -> list[str]:
+def judged_tables() -> list[str]:
     """The tables that claims are read from; those that are not there leave claims undecided."""
     from derotate.evidence.checks import rules
 
-    paths = [f"{folder}/{name}.csv" for name in rules()]
+    paths = [f"{TABLES}/{name}.csv" for name in rules()]
     return [path for path in paths if Path(path).is_file()]
 
 
-def drawn_tables(folder: str, figure: str) -> list[str]:
-    """The tables that a figure is drawn from."""
-    from derotate.stages.figures import DRAWINGS
+def figures(own: Iterable[str]) -> list[str]:
+    """A study's own figures and those beside it that can be drawn.
 
-    return [f"{folder}/{name}.csv" for name in DRAWINGS[figure][0]]
+    The released spectra are of no study; the phase diagram has a table if it was made.
+    """
+    phase = ["phase"] if Path(TABLES, "phase.csv").is_file() else []
+    return [*own, "reexamination", *phase]
 
 
-def pictures(folder: str) -> list[str]:
-    """The files of all figures."""
-    from derotate.stages.figures import DRAWINGS
+def drawn_tables(own: Iterable[str]) -> list[str]:
+    """The tables that a study's figures, and those beside it, are drawn from."""
+    from derotate.stages.pictures import Roots, sources
 
-    return [f"{folder}/{figure}.png" for figure in DRAWINGS]
+    roots = Roots(Path(TABLES), Path(PAPERS), Path(REEXAMINATION))
+    return sorted({str(path) for figure in figures(own) for path in sources(figure, roots)})
+
+
+def pictures(own: Iterable[str]) -> list[str]:
+    """The files of a study's figures, and of those beside it."""
+    return [f"{PICTURES}/{figure}.png" for figure in figures(own)]

@@ -22,6 +22,7 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Split = Literal["id", "ood", "id_faces", "ood_plain"]
 Fold = Literal["train", "rl", "selection", "test"]
+LEAST_PROMPTS = 3
 
 
 class Block(BaseModel):
@@ -131,6 +132,42 @@ class Oracle(Block):
     steps: tuple[Count, ...] = Field(
         (), description="steps at which it leaves a checkpoint; none: no such arm"
     )
+
+
+class Phase(Block):
+    """When does forgetting happen? SFT at several learning rates from bases of several strengths.
+
+    Other settings are those of `base` and `sft`. Each pair of a base and a rate is one SFT run.
+    """
+
+    base_steps: tuple[Count, ...] = Field(
+        (),
+        description="pretraining steps, a base for each; that of base.steps is the study's own; "
+        "none: no phase diagram",
+    )
+    learning_rates: tuple[Rate, ...] = Field(
+        (), description="of SFT from each of them, constant after the warm-up (AdamW)"
+    )
+    steps: tuple[Count, ...] = Field(
+        (), description="SFT steps with a checkpoint to evaluate; each run ends at the last"
+    )
+
+    @model_validator(mode="after")
+    def _spans_a_grid(self) -> Phase:
+        lists = {name: getattr(self, name) for name in ("base_steps", "learning_rates", "steps")}
+        empty = [name for name, values in lists.items() if not values]
+        if empty and len(empty) < len(lists):
+            raise ValueError(
+                f"{empty[0]}: got no value, expected one or more, since other keys of this block "
+                "have values; fill it, or empty the others too"
+            )
+        for name, values in lists.items():
+            # as they are written in paths
+            if len({f"{value:g}" for value in values}) < len(values):
+                raise ValueError(f"{name}: a value occurs twice in {list(values)}; remove it")
+        if list(self.steps) != sorted(self.steps):
+            raise ValueError(f"steps: got {list(self.steps)}, expected them ascending; sort them")
+        return self
 
 
 class Grpo(Block):
@@ -286,6 +323,26 @@ class Surgery(Block):
     threads: Count = Field(1, description="torch threads")
 
 
+class Diagnostics(Block):
+    """Hidden states and changes of weights at the landmarks; none in a study without RL."""
+
+    prompts: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="prompts of each suite of the test fold whose hidden states are compared "
+        "(0: no diagnostics, of weights neither; else at least 3)",
+    )
+    threads: Count = Field(1, description="torch threads")
+
+    @model_validator(mode="after")
+    def _enough_to_leave_one_out(self) -> Diagnostics:
+        if 0 < self.prompts < LEAST_PROMPTS:
+            raise ValueError(
+                f"prompts: got {self.prompts}, expected 0 or at least {LEAST_PROMPTS}; intervals "
+                "leave some out in turn"
+            )
+        return self
+
+
 class Guards(Block):
     """What a checkpoint must satisfy before its spectrum is used."""
 
@@ -312,5 +369,5 @@ class Budget(Block):
     sft: Annotated[float, Field(gt=0)] = Field(3.0, description="SFT segments")
     rl: Annotated[float, Field(gt=0)] = Field(4.0, description="RL runs")
     evaluation: Annotated[float, Field(gt=0)] = Field(9.0, description="all evaluations")
-    surgery: Annotated[float, Field(gt=0)] = Field(1.0, description="factors and spectra")
+    surgery: Annotated[float, Field(gt=0)] = Field(1.0, description="factors, spectra, diagnostics")
     rest: Annotated[float, Field(gt=0)] = Field(1.0, description="data, tables, figures")

@@ -69,12 +69,12 @@ def snakemake(
     )  # fmt: skip
 
 
-def dry_run(folder: Path, *arguments: str) -> dict[str, int]:
+def dry_run(folder: Path, *arguments: str, config: str = COUNTED) -> dict[str, int]:
     """Jobs by rule that Snakemake plans; empty if nothing is to be done.
 
     What lies behind landmarks that are yet to be remade cannot be planned and is not in it.
     """
-    done = snakemake(folder, "--dry-run", *arguments)
+    done = snakemake(folder, "--dry-run", *arguments, config=config)
     assert done.returncode == 0, done.stdout
     if "Nothing to be done" in done.stdout:
         return {}

@@ -8,11 +8,14 @@ import shutil
 from itertools import pairwise
 from pathlib import Path
 
-from derotate import study
+from snakemake.exceptions import WorkflowError
+
+from derotate import phase, study
 from derotate.stages.landmarks import max_ood
 
 RUNS = study.runs(CONFIG)
 RECIPES = {recipe.name: recipe for recipe in CONFIG.surgery.recipes}
+PHASE_EVALUATIONS = phase.evaluations(CONFIG)
 
 
 def checkpoint_weights(wildcards):
@@ -41,6 +44,17 @@ def operated(kind):
     def paths(wildcards):
         path = getattr(PATHS, kind)
         labels = (donor_of(wildcards), wildcards.patient)
+        return [path(label).format(**wildcards) for label in labels]
+
+    return paths
+
+
+def compared(kind):
+    """An input function: `kind` of the base and of the three checkpoints that are diagnosed."""
+
+    def paths(wildcards):
+        path = getattr(PATHS, kind)
+        labels = ("base", wildcards.peak, wildcards.patient, wildcards.healed)
         return [path(label).format(**wildcards) for label in labels]
 
     return paths
@@ -96,6 +110,34 @@ def spectral_tables(wildcards):
         for run in RUNS
         for labels in study.spectral_pairs(CONFIG, chosen(run))
     ]
+
+
+def diagnostics_of(kind):
+    """An input function: the diagnostics of a kind of all runs."""
+
+    def paths(wildcards):
+        return [
+            paths_of(run, "diagnostics", kind, *labels)
+            for run in RUNS
+            for labels in study.diagnosed(CONFIG, chosen(run))
+        ]
+
+    return paths
+
+
+def phase_start(wildcards):
+    """The weights that an SFT run of the phase diagram starts from."""
+    return phase.base_weights(CONFIG, PATHS, int(wildcards.base_steps)).format(**wildcards)
+
+
+def phase_evaluations(wildcards):
+    """Evaluations of the phase diagram: of all its runs and of their bases."""
+    if not PHASE_EVALUATIONS:
+        raise WorkflowError(
+            "phase: got an empty grid, expected base_steps, learning_rates and steps; "
+            "give them in the config file, as config/phase.yaml does"
+        )
+    return list(PHASE_EVALUATIONS)
 
 
 def rl_end():

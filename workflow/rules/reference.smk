@@ -1,8 +1,9 @@
 """The reference study's pages.
 
 Needs the tables of the reference study, which are committed. Makes what is derived from them: the
-verdicts on the claims and every figure. Nothing is trained, and torch is not needed. In a fresh
-clone dates say nothing: the first `make figures` redraws everything, later ones what has changed.
+verdicts on the claims and every figure; `reference` asks for the pages of findings.smk too. Nothing
+is trained, and torch is not needed. In a fresh clone dates say nothing: the first `make figures`
+redraws everything, later ones what has changed.
 """
 
 from derotate import reference
@@ -11,7 +12,7 @@ from derotate import reference
 rule reference_claims:
     """Judge every claim of the papers by the reference's tables."""
     input:
-        lambda wildcards: reference.judged_tables(reference.TABLES),
+        lambda wildcards: reference.judged_tables(),
     output:
         claims=f"{reference.TABLES}/claims.csv",
         parts=f"{reference.TABLES}/claim_parts.csv",
@@ -33,18 +34,20 @@ rule reference_claims:
         "../scripts/reference_claims.py"
 
 
-rule reference_picture:
-    """Draw one figure from the reference's tables."""
+rule reference_pictures:
+    """Draw every figure from the reference's tables.
+
+    One job, since each would spend most of its time on imports; the same tables give the same
+    bytes, so a changed number changes the figures that it is in and no others.
+    """
     input:
-        lambda wildcards: reference.drawn_tables(reference.TABLES, wildcards.figure),
+        lambda wildcards: reference.drawn_tables(CAPTIONS),
     output:
-        f"{reference.PICTURES}/{{figure}}.png",
+        reference.pictures(CAPTIONS),
     log:
-        "logs/reference/{figure}.log",
+        "logs/reference/pictures.log",
     benchmark:
-        "logs/reference/{figure}.tsv"
-    wildcard_constraints:
-        figure="[a-z_]+",
+        "logs/reference/pictures.tsv"
     localrule: True
     conda:
         "../../envs/figures.yaml"
@@ -52,15 +55,18 @@ rule reference_picture:
         mem_mb=1000,
         runtime=10,
     params:
-        code=FIGURES_CODE,
+        roots=[reference.TABLES, reference.PAPERS, reference.REEXAMINATION],
+        code=code_digest("derotate.stages.pictures"),
     message:
-        "{output}"
+        "every figure, from the reference's tables"
     script:
-        "../scripts/reference_picture.py"
+        "../scripts/reference_pictures.py"
 
 
 rule reference:
     """All pages of the reference study."""
     input:
         rules.reference_claims.output,
-        lambda wildcards: reference.pictures(reference.PICTURES),
+        rules.reference_pictures.output,
+        rules.findings.output,
+        rules.reproducing.output,

@@ -1,7 +1,7 @@
 """Tables and figures.
 
-Needs evaluations, RL logs and spectra. Makes tables as CSV (and Markdown), figures as PNG and PDF.
-Aggregates alone ask for the landmarks; figures are drawn from tables, so they are quick to redo.
+Needs evaluations, RL logs, spectra and diagnostics. Makes tables as CSV (and Markdown), figures as
+PNG and PDF. Aggregates alone ask for the landmarks; figures are drawn from tables, so they are quick to redo.
 """
 
 from importlib.metadata import version
@@ -11,8 +11,8 @@ from derotate.provenance import value_digest
 FIGURES_CODE = code_digest("derotate.stages.figures")
 TABLES_CODE = code_digest("derotate.stages.tables")
 TABLES = "accuracy_by_step arms_by_step loss_by_step errors_by_step picks stages contrasts surgery".split()
-TABLES += "surgery_edits pass_at_k rl_log rl_first_update advantages spectra spectra_by_index".split()
-TABLES += ["landmarks"]
+TABLES += "surgery_edits pass_at_k rl_log rl_first_update advantages spectra".split()
+TABLES += "spectra_by_index states weights landmarks".split()
 SHOWN = {
     "stages": "Forgetting and healing",
     "picks": "Forgetting and healing",
@@ -28,6 +28,7 @@ CAPTIONS = {
     "surgery": ("Surgery", "ID lost and OOD gained"),
     "singular_values": ("Spectra", "singular values, donor to patient"),
     "angles": ("Spectra", "principal angles beside their nulls"),
+    "diagnostics": ("Diagnostics", "hidden states and changes of weights at the landmarks"),
     "advantages": ("Reinforcement learning", "advantages by start"),
     "rl_curves": ("Reinforcement learning", "reward, entropy and KL by update"),
 }
@@ -36,7 +37,7 @@ ORIGIN = {
     "derotate": version("derotate"),
     "seeds": list(CONFIG.seeds),
     "base_seeds": list(CONFIG.base_seeds),
-    "config": value_digest(CONFIG.model_dump(mode="json", exclude={"budget"})),
+    "config": value_digest(CONFIG.model_dump(mode="json", exclude={"budget", "phase"})),
     "lock": LOCK,
     "code": {
         "base": BASE_CODE,
@@ -50,6 +51,8 @@ ORIGIN = {
         "factors": FACTORS_CODE,
         "spectra": SPECTRA_CODE,
         "surgery": SURGERY_CODE,
+        "states": STATES_CODE,
+        "weights": WEIGHTS_CODE,
         "tables": TABLES_CODE,
     },
 }
@@ -101,6 +104,8 @@ rule tables:
             for algorithm, start in study.rl_starts(CONFIG)
         ],
         spectra=spectral_tables,
+        states=diagnostics_of("states"),
+        weights=diagnostics_of("weights"),
     output:
         csv=expand("<study>/tables/{table}.csv", table=TABLES),
         origin="<study>/tables/origin.json",
@@ -136,9 +141,13 @@ rule tables:
 
 
 rule figures:
-    """Every figure of the study but the first."""
+    """Every figure of the study but the first, the papers' numbers beside ours."""
     input:
         rules.tables.output.csv,
+        published=[
+            f"results/published/{subject}.csv"
+            for subject in ("accuracy_by_step", "stages", "surgery")
+        ],
     output:
         [
             report(

@@ -21,6 +21,8 @@ from derotate.study import cell_of
 INTEGERS = ("seed", "start", "step", "donor")
 SHOWN = ("stages", "surgery", "contrasts", "picks", "rl_first_update")
 """Tables that also come as Markdown, to be read as they are."""
+STATE_KEYS = ["base_seed", "seed", "pair", "split", "fold", "metric"]
+WEIGHT_KEYS = ["base_seed", "seed", "pair", "against", "metric", "fraction"]
 
 _RUN = re.compile(r".*/base-(\d+)/seed-(\d+)/")
 
@@ -62,6 +64,8 @@ def write_tables(
     landmarks: pd.DataFrame,
     rl_logs: Sequence[Path],
     spectra: Sequence[Path],
+    states: Sequence[Path],
+    weights: Sequence[Path],
     facts: Sequence[Path],
     recipes: Sequence[Recipe],
     origin: Mapping[str, Any],
@@ -93,6 +97,8 @@ def write_tables(
         "advantages": logs.advantages_by_start(advantages) if len(advantages) else advantages,
         "spectra": banded_spectra(spectra),
         "spectra_by_index": spectra_by_index(spectra, landmarks),
+        "states": states_table(states),
+        "weights": weights_table(weights),
         "landmarks": landmarks,
     }
     for name, table in made.items():
@@ -181,3 +187,22 @@ def spectra_by_index(files: Sequence[Path], landmarks: pd.DataFrame) -> pd.DataF
 def pair_of(path: Path) -> pd.DataFrame:
     """The long spectral table of a pair of checkpoints, with its run and name."""
     return pd.read_parquet(path).assign(**_run_of(path), pair=path.stem.removeprefix("from-"))
+
+
+def states_table(files: Sequence[Path]) -> pd.DataFrame:
+    """Nearness of the landmarks' hidden states and next tokens, and divergence from the base."""
+    columns = [*STATE_KEYS, "value", "low", "high", "n", "p"]
+    parts = [pd.read_parquet(path).assign(**_run_of(path)) for path in files]
+    return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def weights_table(files: Sequence[Path]) -> pd.DataFrame:
+    """Changes of weights between landmarks: mean and range over matrices; nulls of these alone."""
+    parts = [pd.read_parquet(path).assign(**_run_of(path)) for path in files]
+    if not parts:
+        return pd.DataFrame(columns=[*WEIGHT_KEYS, "value", "low", "high"])
+    rows = pd.concat(parts)
+    measured = set(rows[rows["against"] == "patient"]["metric"])
+    rows = rows[rows["metric"].isin(measured) & (rows["index"] == -1)]
+    grouped = rows.groupby(WEIGHT_KEYS, dropna=False)["value"]
+    return grouped.agg(value="mean", low="min", high="max").reset_index()

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""Table and figure of the phase diagram, from the evaluations of its runs. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from derotate.evidence.checks import check_table
+from derotate.reporting import figures_phase
+from derotate.reporting.files import aside, write
+from derotate.reporting.phase import COLUMNS, RULE, phase
+from derotate.reporting.style import save
+
+
+def write_phase(
+    evaluations: Mapping[Path, Mapping[str, Any]], origin: Mapping[str, Any], out: Path
+) -> None:
+    """The table of the phase diagram, and beside it `<stem>_origin.json`: what it was made from.
+
+    Args:
+        evaluations: file -> its cell (see `derotate.phase.evaluations`).
+        origin: config, seeds and digests.
+        out: the table, as CSV.
+    """
+    parts = [pd.read_parquet(path).assign(**cell) for path, cell in evaluations.items()]
+    rows = pd.concat([part.astype({"seed": "Int64", "learning_rate": float}) for part in parts])
+    write(phase(rows), out)
+    with aside(out.with_name(f"{out.stem}_origin.json")) as part:
+        part.write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+
+
+def draw_phase(table: Path, stem: Path) -> None:
+    """The phase diagram from its table as PNG and PDF; raises as `drawn`."""
+    save(drawn(table), stem)
+
+
+def drawn(table: Path) -> Figure:
+    """The phase diagram from its table, made by a run or cached.
+
+    Raises:
+        ValueError: a column is missing, a run occurs twice or a value is out of its range; one line
+            with file, row and column.
+    """
+    runs = pd.read_csv(table)
+    missing = [name for name in COLUMNS if name not in runs.columns]
+    if missing:
+        raise ValueError(
+            f"{table}: no column {', '.join(missing)}, expected those that `derotate run -- "
+            "phase_diagram` writes; make it again"
+        )
+    check_table(runs, RULE, str(table))
+    return figures_phase.phase(runs)
