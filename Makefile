@@ -79,6 +79,11 @@ report: setup  ## write the self-contained report of the demo to results/demo/re
 explore: setup  ## look before you train: a page about a trained pair (under a minute)
 	@$(BIN)/derotate explore
 
+.PHONY: calibration
+calibration: setup  ## try the claims' tests on simulated studies again, if their code changed (10 minutes)
+	@$(RUN) calibration
+	@cat results/reference/calibration/calibration.csv
+
 .PHONY: test
 test: setup  ## run the tests that are not slow (under 10 minutes)
 	@$(BIN)/python -m pytest -q -m "not slow" $(TESTS)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The study: what SFT forgets, what RL gives back, what surgery on singular vectors can do.
 
-data -> base -> sft -> evaluate -> landmarks -> rl -> evaluate -> factors -> spectra, surgery ->
-tables, figures. Start with `make demo`, or `snakemake --cores 2`; config/README.md lists the keys.
+data -> base -> sft -> evaluate -> landmarks -> rl -> evaluate -> factors -> spectra, surgery,
+diagnostics -> tables, figures. Start with `make demo`, or `snakemake --cores 2`; config/README.md lists the keys.
 """
 
 from snakemake.utils import min_version
@@ -36,6 +36,8 @@ wildcard_constraints:
     label=LABEL,
     donor=LABEL,
     patient=LABEL,
+    peak=LABEL,
+    healed=LABEL,
     start=r"\d+",
     step=r"\d+",
     after=r"\d+",
@@ -59,9 +61,12 @@ include: "workflow/rules/landmarks.smk"
 include: "workflow/rules/rl.smk"
 include: "workflow/rules/spectra.smk"
 include: "workflow/rules/surgery.smk"
+include: "workflow/rules/diagnostics.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/evidence.smk"
 include: "workflow/rules/phase.smk"
+include: "workflow/rules/published.smk"
+include: "workflow/rules/findings.smk"
 
 
 rule all:
@@ -73,6 +78,7 @@ rule all:
         rules.accuracy_by_step.output,
         rules.data_card.output,
         rules.phase_diagram.output if PHASE_EVALUATIONS else [],
+        rules.reexamination.output,
 
 
 onstart:

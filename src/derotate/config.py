@@ -18,6 +18,7 @@ from derotate.settings import (
     Base,
     Block,
     Budget,
+    Diagnostics,
     Evaluation,
     Guards,
     Landmarks,
@@ -73,6 +74,9 @@ class Config(Block):
     rl: Rl = Field(default_factory=Rl, description="reinforcement learning")
     landmarks: Landmarks = Field(default_factory=Landmarks, description="named checkpoints")
     surgery: Surgery = Field(default_factory=Surgery, description="edits of weights")
+    diagnostics: Diagnostics = Field(
+        default_factory=Diagnostics, description="hidden states and changes of weights"
+    )
     evaluation: Evaluation = Field(default_factory=Evaluation, description="scoring")
     guards: Guards = Field(default_factory=Guards, description="checks before spectra")
     budget: Budget = Field(default_factory=Budget, description="minutes by stage")

@@ -23,6 +23,9 @@ BLOCK = 32
 class GrowingLayer(DynamicLayer):
     """Keys and values of a layer, each (batch, heads, tokens, head size), as views of a buffer."""
 
+    keys: Tensor
+    values: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self._buffers: tuple[Tensor, Tensor] | None = None

@@ -22,6 +22,7 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Split = Literal["id", "ood", "id_faces", "ood_plain"]
 Fold = Literal["train", "rl", "selection", "test"]
+LEAST_PROMPTS = 3
 
 
 class Block(BaseModel):
@@ -322,6 +323,26 @@ class Surgery(Block):
     threads: Count = Field(1, description="torch threads")
 
 
+class Diagnostics(Block):
+    """Hidden states and changes of weights at the landmarks; none in a study without RL."""
+
+    prompts: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="prompts of each suite of the test fold whose hidden states are compared "
+        "(0: no diagnostics, of weights neither; else at least 3)",
+    )
+    threads: Count = Field(1, description="torch threads")
+
+    @model_validator(mode="after")
+    def _enough_to_leave_one_out(self) -> Diagnostics:
+        if 0 < self.prompts < LEAST_PROMPTS:
+            raise ValueError(
+                f"prompts: got {self.prompts}, expected 0 or at least {LEAST_PROMPTS}; intervals "
+                "leave some out in turn"
+            )
+        return self
+
+
 class Guards(Block):
     """What a checkpoint must satisfy before its spectrum is used."""
 
@@ -348,5 +369,5 @@ class Budget(Block):
     sft: Annotated[float, Field(gt=0)] = Field(3.0, description="SFT segments")
     rl: Annotated[float, Field(gt=0)] = Field(4.0, description="RL runs")
     evaluation: Annotated[float, Field(gt=0)] = Field(9.0, description="all evaluations")
-    surgery: Annotated[float, Field(gt=0)] = Field(1.0, description="factors and spectra")
+    surgery: Annotated[float, Field(gt=0)] = Field(1.0, description="factors, spectra, diagnostics")
     rest: Annotated[float, Field(gt=0)] = Field(1.0, description="data, tables, figures")

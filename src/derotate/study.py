@@ -86,6 +86,10 @@ class Paths:
         """The spectral table of a pair."""
         return f"{self.run}/spectra/from-{donor}-to-{patient}.parquet"
 
+    def diagnostics(self, kind: str, peak: str, patient: str, healed: str) -> str:
+        """The diagnostics of a kind, states or weights, of three checkpoints and the base."""
+        return f"{self.run}/diagnostics/{kind}-from-{peak}-to-{patient}-to-{healed}.parquet"
+
 
 def runs(config: Config) -> list[Run]:
     """All runs: every base seed with every seed."""
@@ -158,6 +162,14 @@ def spectral_pairs(config: Config, max_ood: int) -> list[tuple[str, str]]:
     if "rl_end" in labels:
         pairs += [(labels["max_ood"], labels["rl_end"]), (labels["sft_end"], labels["rl_end"])]
     return list(dict.fromkeys((a, b) for a, b in pairs if a != b))
+
+
+def diagnosed(config: Config, max_ood: int) -> list[tuple[str, str, str]]:
+    """Peak, end of SFT and end of RL of a run, to be diagnosed; none without diagnostics or RL."""
+    labels = stage_labels(config, max_ood)
+    if not config.diagnostics.prompts or "rl_end" not in labels:
+        return []
+    return [(labels["max_ood"], labels["sft_end"], labels["rl_end"])]
 
 
 def cell(label: str) -> dict[str, Any]:

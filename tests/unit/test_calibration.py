@@ -3,19 +3,33 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
 from derotate.evidence.between import RunMean
-from derotate.evidence.calibration import COLUMNS, STUDIES, breaches, calibrate, design
+from derotate.evidence.calibration import (
+    COLUMNS,
+    EFFECT,
+    STUDIES,
+    breaches,
+    calibrate,
+    design,
+)
 from derotate.evidence.effects import Effects
 from derotate.evidence.lookup import Tables
 from derotate.evidence.parts import combine
 from derotate.evidence.simulation import Design, Effect, simulate
+from derotate.provenance import value_digest
+from derotate.stages.calibration import ORIGIN, write_calibration
 
 MUTANT_STUDIES = 120
+COMMITTED = Path(__file__).parents[2] / "results" / "reference" / "calibration"
 
 
 def seeds_ignored(found: Effects) -> RunMean:
@@ -47,7 +61,7 @@ def studies() -> list[Tables]:
 def test_the_tests_are_rarely_wrong_and_find_the_stated_effects(studies: list[Tables]) -> None:
     table = calibrate(studies, design())
     assert list(table.columns) == COLUMNS
-    assert set(table["studies"]) == {STUDIES}
+    assert set(table["studies"]) == {STUDIES} and set(table["runs"]) == {6}
     assert breaches(table) == []
 
 
@@ -82,3 +96,41 @@ def test_simulated_studies_have_the_true_effect_and_shape() -> None:
     for contrast, points in (("forgot", 9.0), ("rl_over_start", 2.0)):
         error = np.std(means[contrast], ddof=1) / np.sqrt(6)
         assert abs(np.mean(means[contrast]) - points) < 4 * error
+
+
+def test_a_table_has_a_row_for_each_test_and_shape_and_names_the_shape(tmp_path: Path) -> None:
+    shapes = [{"bases": 2, "seeds": seeds, "clusters": 30, "per_cluster": 2} for seeds in (2, 3)]
+    (tmp_path / "made-with-before.json").write_text("{}")
+    origin = tmp_path / "made-with-now.json"
+    write_calibration(shapes, 2, 0, {"code": "now"}, tmp_path / "calibration.csv", origin)
+    table = pd.read_csv(tmp_path / "calibration.csv")
+    assert list(table.columns) == COLUMNS
+    assert not table.duplicated(["test", "scenario", "runs"]).any()
+    assert set(table.groupby("runs").size()) == {len(table) // 2}
+    assert set(table["runs"]) == {4, 6} and set(table["n"]) == {60}
+    assert set(table["clusters"]) == {30} and set(table["studies"]) == {2}
+    assert list(tmp_path.glob(ORIGIN)) == [origin]
+
+
+def test_the_committed_calibration_is_whole_and_passed() -> None:
+    table = pd.read_csv(COMMITTED / "calibration.csv")
+    assert list(table.columns) == COLUMNS
+    assert breaches(table) == []
+    assert table["studies"].min() >= 400
+    assert {(row["bases"], row["runs"]) for row in table.to_dict("records")} == {(2, 6), (2, 10)}
+    # 478 number sets, each dealt twice: the OOD test problems of the demo and of the tiny study
+    assert set(table["clusters"]) == {478} and set(table["n"]) == {956}
+    for row in table.to_dict("records"):
+        found = stats.binomtest(row["rejections"], row["studies"])
+        bounds = found.proportion_ci(0.95, method="exact")
+        assert (row["low"], row["high"]) == pytest.approx((bounds.low, bounds.high), abs=1e-5)
+        assert row["passed"] == (
+            row["low"] >= row["limit"] if row["scenario"] == EFFECT else row["low"] <= row["limit"]
+        )
+
+
+def test_the_committed_calibration_says_what_it_was_made_with() -> None:
+    (origin,) = COMMITTED.glob(ORIGIN)
+    made_with = json.loads(origin.read_text(encoding="utf-8"))
+    assert origin.name == ORIGIN.replace("*", value_digest(made_with))
+    assert {"code", "shapes", "studies", "seed"} == set(made_with)

@@ -27,6 +27,7 @@ def test_the_defaults_are_a_valid_study() -> None:
         ({"model": {"heads": 5}}, ("heads", "hidden_size", "change one")),
         ({"seeds": [-1]}, ("seeds.0", "-1", "greater than or equal to 0")),
         ({"task": "chess"}, ("task", "'chess'", "general_points")),
+        ({"diagnostics": {"prompts": 2}}, ("diagnostics", "got 2", "0 or at least 3")),
         ({"lora": {"matrices": ["z"]}}, ("lora.matrices", "z", "kinds out of")),
     ],
 )

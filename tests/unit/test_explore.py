@@ -75,6 +75,7 @@ def finished(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
             evaluations=[Path(paths.evaluation(label)) for label in labels],
             landmarks=read_landmarks([landmarks], ("grpo", 8, 2)),
             rl_logs=[], spectra=[Path(paths.spectra(donor, patient))], facts=[],
+            states=[], weights=[],
             recipes=config.surgery.recipes, origin={}, folder=Path(paths.study) / "tables",
         )  # fmt: skip
         record.write(config)

@@ -12,6 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 from scipy import stats
 
+from derotate.evidence.published import load
 from derotate.reporting import (
     figures,
     figures_losses,
@@ -25,7 +26,9 @@ from derotate.reporting import (
 )
 from derotate.reporting.contrasts import contrasts, surgery_plane
 from derotate.spectral.recipes import Band, Recipe
+from derotate.stages.figures import THEIRS
 
+PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 STEPS = (20, 50, 100, 150, 200, 300, 400, 500)
 # accuracy in percent at base and STEPS; seeds 1 to 3 of docs on the tiny regime
 OOD = {
@@ -254,6 +257,12 @@ def spectra_table() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def theirs(name: str, papers: Path = PUBLISHED) -> pd.DataFrame:
+    """A table of the papers' numbers, as the workflow makes it."""
+    subjects, arrange = THEIRS[name]
+    return arrange(*(load(papers, subject) for subject in subjects))
+
+
 @cache
 def draw_all(
     seeds: tuple[int, ...], scale: float, algorithms: tuple[str, ...]
@@ -271,11 +280,13 @@ def draw_all(
     spectra = spectra_table()
     return {
         "accuracy_by_step": lambda: figures.accuracy_by_step(accuracy),
-        "sft_and_rl": lambda: figures.sft_and_rl(accuracy),
+        "sft_and_rl": lambda: figures.sft_and_rl(accuracy, theirs("their_accuracy")),
         "losses": lambda: figures_losses.losses(loss, tables.picks(loss, accuracy)),
         "errors_by_step": lambda: figures.errors_by_step(tables.errors_by_step(rows)),
-        "stages": lambda: figures.stages(stage_table),
-        "surgery_plane": lambda: figures_surgery.surgery_plane(plane),
+        "stages": lambda: figures.stages(stage_table, theirs("their_stages")),
+        "surgery_plane": lambda: figures_surgery.surgery_plane(
+            plane, published=theirs("their_surgery")
+        ),
         "surgery_plane_reverse": lambda: figures_surgery.surgery_plane(plane, "reverse"),
         "singular_values": lambda: figures_spectra.singular_values(spectra),
         "angles": lambda: figures_spectra.angles(spectra, 0.2),
@@ -333,9 +344,55 @@ def test_a_study_without_rl_says_so(name: str) -> None:
 
 def test_figures_of_nothing_are_drawn() -> None:
     nothing = tables.accuracy_by_step(study_rows((1,), 0.1, ())[:0])
-    assert "no evaluation yet" in words_of(figures.sft_and_rl(nothing))
+    assert "no evaluation yet" in words_of(figures.sft_and_rl(nothing, theirs("their_accuracy")))
     assert "no spectra" in words_of(figures_spectra.singular_values(spectra_table()[:0]))
     assert "top 50 %" in words_of(figures_spectra.angles(spectra_table(), 0.5))
+
+
+@pytest.mark.parametrize("name", ["sft_and_rl", "stages", "surgery_plane"])
+def test_a_figure_with_published_numbers_says_where_they_stand(name: str) -> None:
+    words = words_of(draw_all(*STUDIES["one seed"])[name]())
+    assert "arXiv 2509.12235, repository (exact)" in words
+    assert ("v3 (about" in words) == (name == "surgery_plane")  # what only others have read
+
+
+@pytest.mark.parametrize(
+    ("subject", "old", "new", "moved"),
+    [
+        ("stages", ",17.09,%,234,yes,", ",17.52,%,234,yes,", set(THEIRS)),
+        ("accuracy_by_step", ",13.7,%,234,yes,", ",14.1,%,234,yes,", {"their_accuracy"}),
+        ("surgery", ",9.23,%,234,no,", ",9.24,%,234,no,", {"their_surgery"}),
+    ],
+)
+def test_a_published_number_moves_what_is_drawn_from_it_and_nothing_else(
+    tmp_path: Path, subject: str, old: str, new: str, moved: set[str]
+) -> None:
+    for source in PUBLISHED.glob("*.csv"):
+        text = source.read_text(encoding="utf-8")
+        changed = text.replace(old, new, 1) if source.stem == subject else text
+        assert (changed != text) == (source.stem == subject)
+        (tmp_path / source.name).write_text(changed, encoding="utf-8")
+    assert {name for name in THEIRS if not theirs(name).equals(theirs(name, tmp_path))} == moved
+
+
+def test_without_published_numbers_ours_stand_alone() -> None:
+    rows = study_rows((1,), 0.1, ("grpo",))
+    accuracy = tables.accuracy_by_step(rows)
+    stages = tables.stages(rows, study_landmarks((1,), "grpo"))
+    for alone, both in (
+        (figures.sft_and_rl(accuracy), figures.sft_and_rl(accuracy, theirs("their_accuracy"))),
+        (figures.stages(stages), figures.stages(stages, theirs("their_stages"))),
+    ):
+        assert "arXiv" not in words_of(alone)
+        assert len(alone.axes) < len(both.axes)
+
+
+def test_a_published_panel_has_a_scale_of_its_own() -> None:
+    accuracy = tables.accuracy_by_step(study_rows((1,), 0.1, ("grpo",)))
+    figure = figures.sft_and_rl(accuracy, theirs("their_accuracy"))
+    ours, published = figure.axes[0], figure.axes[2]
+    assert published.get_title(loc="left") == "Published, out of distribution"
+    assert ours.get_xlim()[1] < 600 < 1600 < published.get_xlim()[1]
 
 
 def accuracy_of(steps: list[tuple[int, str, float]]) -> pd.DataFrame:

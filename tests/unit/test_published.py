@@ -11,6 +11,7 @@ from matplotlib.text import Text
 
 from derotate.evidence import published
 from derotate.evidence.published import PublishedError, nearest_count
+from derotate.reporting import figures_published as drawn
 from derotate.reporting import published as theirs
 from derotate.reporting import style
 
@@ -164,8 +165,17 @@ def test_without_a_sweep_the_landmarks_stand_at_their_steps() -> None:
     assert found["id", "rl", 800] == 40.60
 
 
+def stages() -> pd.DataFrame:
+    return theirs.stages(published.load(FILES, "stages"), published.load(FILES, "accuracy_by_step"))
+
+
+def test_the_base_is_step_zero_of_the_curve() -> None:
+    base = stages()[lambda table: table["landmark"] == "base"]
+    assert [(row["split"], row["accuracy"]) for row in base.to_dict("records")] == [("ood", 0.0)]
+
+
 def test_the_two_papers_differ_where_they_differ() -> None:
-    table = theirs.stages(published.load(FILES, "stages"))
+    table = stages()
     ends = table[(table["landmark"] == "sft_end") & (table["split"] == "ood")]
     ends = ends[ends["model"].str.startswith("Llama") & (ends["task"] == "general_points")]
     assert dict(zip(ends["paper"], ends["accuracy"], strict=True)) == {
@@ -174,28 +184,52 @@ def test_the_two_papers_differ_where_they_differ() -> None:
     }
 
 
-def test_losses_and_restored_values_are_single_readings() -> None:
+def test_losses_are_single_readings() -> None:
     losses = theirs.losses(published.load(FILES, "losses"))
     log = losses[(losses["split"] == "ood") & (losses["place"] == "released SFT log")]
     assert log.set_index("step")["loss"].idxmin() == 30
-    restored = theirs.restored_values(published.load(FILES, "surgery"))
-    assert not restored.duplicated(["model", "split", "size"]).any()
+
+
+def test_edits_stand_beside_the_landmarks_of_their_model() -> None:
+    table = theirs.surgery(published.load(FILES, "surgery"), published.load(FILES, "stages"))
+    assert not table.duplicated(["paper", "model", "mark", "size"]).any()
+    llama = table[table["model"].str.startswith("Llama")].set_index(["paper", "mark"])
+    end = llama.loc[("2509.12235", "sft_end")]
+    assert (end["id"], end["ood_low"], end["ood_high"]) == (68.38, 6.92, 6.92)
+    assert llama.loc[("2508.16546", "sft_end"), "ood_low"] == 8.97
+    directions = llama.loc[("2509.12235", "directions")]
+    assert (directions["id"], directions["ood_low"], directions["ood_high"]) == (20, 15, 17)
+    values = table[table["mark"] == "values"]
+    assert set(values.groupby("model").size()) == {10, 11} and values["size"].notna().all()
+
+
+def test_a_range_is_not_called_exact() -> None:
+    table = theirs.surgery(published.load(FILES, "surgery"), published.load(FILES, "stages"))
+    ranges = table[table["ood_low"] < table["ood_high"]]
+    assert len(ranges) and set(ranges["exact"]) == {"about"}
+
+
+def test_the_origin_of_a_table_has_each_paper_and_version_once() -> None:
+    assert theirs.origin(stages()) == (
+        "arXiv 2509.12235, repository (exact); arXiv 2508.16546, version unstated (exact)"
+    )
 
 
 def test_the_panel_names_models_and_numbers_of_problems() -> None:
-    figure = theirs.published_accuracy(curves())
-    words = " ".join(text.get_text() for text in figure.findobj(Text))
-    for part in ("LLaMA 11B, n = 234", "Qwen 7B, n = 234", "after RL", "one run each"):
-        assert part in words
     with style.look():
-        _, ((axes,),) = style.canvas()
-        theirs.theirs(axes, curves()[:0], "ood")
-    assert any("no published value" in text.get_text() for text in axes.texts)
+        figure, ((left, right),) = style.canvas(1, 2)
+        drawn.accuracy(left, curves(), "ood")
+        drawn.accuracy(right, curves()[:0], "ood")
+    words = " ".join(text.get_text() for text in figure.findobj(Text))
+    for part in ("LLaMA 11B, n = 234", "Qwen 7B, n = 234", "after RL"):
+        assert part in words
+    assert any("no published value" in text.get_text() for text in right.texts)
 
 
 def test_redrawing_imports_no_torch() -> None:
     code = (
-        "import sys, derotate.reporting.published, derotate.evidence.reexamination; "
+        "import sys, derotate.stages.figures, derotate.stages.reexamination; "
+        "import derotate.stages.calibration; "
         "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,12 +10,15 @@ import torch
 
 from derotate.evidence import published
 from derotate.evidence import reexamination as again
+from derotate.evidence import trained_spectra as trained
 from derotate.evidence.reexamination_reference import measure_draws, measure_unrelated_changes
 from derotate.spectral import random_matrices as laws
 from derotate.spectral.distance import marchenko_pastur_distance
+from derotate.stages.reexamination import TABLES, write_reexamination
 
 RESULTS = Path(__file__).parents[2] / "results"
-MEASURED = RESULTS / "reference" / "reexamination" / "measured.csv"
+REFERENCE = RESULTS / "reference" / "reexamination"
+MEASURED = REFERENCE / "measured.csv"
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +143,64 @@ def test_tables_of_another_form_are_refused(tmp_path: Path, spectra: pd.DataFram
     nothing = again.load_measured(MEASURED)[:0]
     with pytest.raises(ValueError, match="no distance_at_places of trained weights measured"):
         again.spectrum_distances(spectra, nothing)
+
+
+def gaussian(deviation: float, shape: tuple[int, int] = (96, 96)) -> pd.DataFrame:
+    """Spectra of random weights in the form of the trained ones."""
+    weight = np.random.default_rng(0).normal(scale=deviation, size=shape)
+    values = np.linalg.svd(weight, compute_uv=False)
+    return pd.DataFrame(
+        [("q", 0, *shape, index, value) for index, value in enumerate(values)],
+        columns=trained.COLUMNS,
+    )
+
+
+@pytest.mark.parametrize("deviation", [0.02, 3.0])
+def test_on_the_common_scale_random_weights_of_any_size_are_one_curve(deviation: float) -> None:
+    scaled = trained.on_scale(gaussian(deviation))
+    law = trained.law((4096, 4096), 0.02)
+    top = laws.edge((4096, 4096), 0.02)
+    expected = np.interp(scaled["place"], law["place"], law["value"] / top)
+    assert np.abs(scaled["value"] - expected).max() < 0.03
+
+
+def test_the_trained_spectra_that_are_drawn_leave_that_curve() -> None:
+    table = trained.load_trained(REFERENCE / "trained_spectra.csv")
+    assert set(table["matrix"]) == {"q", "k", "v"}
+    scaled = trained.on_scale(table)
+    law = trained.law((4096, 4096), 0.02)
+    top = laws.edge((4096, 4096), 0.02)
+    for _, own in scaled.groupby(["matrix", "layer"]):
+        expected = np.interp(own["place"], law["place"], law["value"] / top)
+        assert np.abs(own["value"] - expected).max() > 0.1
+
+
+def test_a_spectrum_that_lacks_values_is_refused(tmp_path: Path) -> None:
+    gaussian(1.0)[:-1].to_csv(tmp_path / "trained_spectra.csv", index=False)
+    with pytest.raises(
+        ValueError, match=r"trained_spectra\.csv, rows of q 0: 95 values, expected 96"
+    ):
+        trained.load_trained(tmp_path / "trained_spectra.csv")
+    gaussian(1.0).drop(columns="out").to_csv(tmp_path / "trained_spectra.csv", index=False)
+    with pytest.raises(ValueError, match="no column out"):
+        trained.load_trained(tmp_path / "trained_spectra.csv")
+
+
+def test_tables_page_and_figure_say_the_same_and_are_the_same_each_time(
+    tmp_path: Path, spectra: pd.DataFrame, measured: pd.DataFrame
+) -> None:
+    for copy in ("a", "b"):
+        folder = tmp_path / copy
+        write_reexamination(RESULTS / "published", REFERENCE, folder, folder)
+    names = {path.name for path in (tmp_path / "a").iterdir()}
+    assert names == {
+        *(f"{table}.csv" for table in TABLES),
+        *(f"reexamination.{form}" for form in ("html", "png", "pdf")),
+    }
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    distances, checks = (pd.read_csv(tmp_path / "a" / f"{table}.csv") for table in TABLES)
+    assert again.verdict(distances, checks) == again.verdict(
+        again.spectrum_distances(spectra, measured), again.geometry(spectra, measured)
+    )
+    assert again.CONSISTENT in (tmp_path / "a" / "reexamination.html").read_text()

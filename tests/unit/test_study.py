@@ -78,6 +78,13 @@ def test_spectral_pairs_are_between_different_checkpoints() -> None:
     assert all(a != b for a, b in pairs) and len(set(pairs)) == len(pairs)
 
 
+def test_a_run_is_diagnosed_only_where_it_is_asked_and_has_an_end_of_rl() -> None:
+    assert study.diagnosed(CONFIG, 60) == []
+    asked = {"diagnostics": {"prompts": 20}}
+    assert study.diagnosed(load(asked), 60) == [("sft-60", "sft-600", "rl-grpo-600-30")]
+    assert study.diagnosed(load({**asked, "rl": {"runs": []}}), 60) == []
+
+
 def test_a_matched_recipe_carries_the_recipe_it_is_matched_to() -> None:
     known = study.recipe_named(CONFIG, "interpolate-equal-norm")
     assert known["matched"]["name"] == "directions-top20"

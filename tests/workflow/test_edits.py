@@ -3,8 +3,8 @@
 
 A case is one edit after a finished study (study.yaml here) and what Snakemake plans then. The study
 has two SFT segments of one checkpoint each (steps 4 and 8), GRPO from step 8, two forward recipes
-and a reverse one; max_ood is step 4. What lies behind landmarks that are remade cannot be
-planned: those edits are run too, and what was done is counted.
+and a reverse one, and diagnostics; max_ood is step 4. What lies behind landmarks that are remade
+cannot be planned: those edits are run too, and what was done is counted.
 """
 
 import re
@@ -35,6 +35,7 @@ DOCSTRING = Edit("src/derotate/evaluation.py", '"""Batched evaluation:', '"""Eva
 COMMENT = Edit("src/derotate/checkpoints.py", "\nimport os\n", "\n# a comment\nimport os\n")
 SCRIPT_COMMENT = Edit("workflow/scripts/rl.py", "\nfrom pathlib", "\n# a comment\nfrom pathlib")
 STYLE = Edit("src/derotate/reporting/style.py", "DPI: Final = 200", "DPI: Final = 100")
+PUBLISHED = Edit("results/published/stages.csv", ",68.38,%,234,yes,", ",68.80,%,234,yes,")
 ANGLES = Edit("src/derotate/spectral/angles.py", "sines.clamp(max=1.0)", "sines.clamp(max=0.5)")
 EVALUATION = Edit("src/derotate/evaluation.py", 'f"{seed} {part}"', 'f"{part} {seed}"')
 REWARD = Edit(f"{TASK}/rewards.py", "VERSION: Final = 1", "VERSION: Final = 2")
@@ -54,13 +55,16 @@ LAST_WINS = Edit(
     "src/derotate/stages/landmarks.py", "(scores[step], -step)", "(scores[step], step)"
 )
 
-# What follows the RL run: its evaluation, its factors, its two pairs, the reverse surgery into it.
+# What follows the RL run: its evaluation, its factors, its two pairs, the reverse surgery into it,
+# the diagnostics of the run.
 AFTER_GRPO = {
     "grpo": 1,
     "evaluate": 1,
     "factors": 1,
     "spectra": 2,
     "surgery": 1,
+    "states": 1,
+    "weights": 1,
     "tables": 1,
     "claims": 1,
     "figures": 1,
@@ -76,18 +80,24 @@ AFTER_GRPO = {
             SCRIPT_COMMENT, AFTER_GRPO, id="a comment in a script: Snakemake sees its bytes"
         ),
         pytest.param(
-            STYLE, {"accuracy_by_step": 1, "figures": 1}, id="the style of figures: redrawn"
+            STYLE,
+            {"accuracy_by_step": 1, "figures": 1, "reexamination": 1},
+            id="the style of figures: redrawn",
+        ),
+        pytest.param(
+            PUBLISHED, {"figures": 1}, id="a number of the papers: drawn beside ours, no table"
         ),
         pytest.param(
             ANGLES,
             {
                 "spectra": 5,
                 "surgery": 3,
+                "weights": 1,
                 "tables": 1,
                 "claims": 1,
                 "figures": 1,
             },
-            id="a helper that spectra and surgery import through others",
+            id="a helper that spectra, surgery and diagnostics import through others",
         ),
         pytest.param(
             EVALUATION,
@@ -207,6 +217,8 @@ def test_a_later_segment_that_wins_makes_just_its_own_cells_in_the_same_run(stud
         "factors": 1,  # of step 12
         "spectra": 3,  # from the base, into sft_end, into rl_end
         "surgery": 2,  # forward; the reverse one does not know max_ood
+        "states": 1,
+        "weights": 1,
         "accuracy_by_step": 1,
         "tables": 1,
         "claims": 1,
@@ -246,6 +258,8 @@ def test_another_prompt_reruns_all_but_the_problems(study: Path) -> None:
         "factors": 3,
         "spectra": 5,
         "surgery": 3,
+        "states": 1,
+        "weights": 1,
         "accuracy_by_step": 1,
         "tables": 1,
         "claims": 1,
@@ -268,6 +282,8 @@ def test_another_torch_reruns_the_torch_rules_behind_the_landmark_too(study: Pat
         "factors": 3,
         "spectra": 5,
         "surgery": 3,
+        "states": 1,
+        "weights": 1,
         "accuracy_by_step": 1,
         "tables": 1,
         "claims": 1,

@@ -49,6 +49,17 @@ def operated(kind):
     return paths
 
 
+def compared(kind):
+    """An input function: `kind` of the base and of the three checkpoints that are diagnosed."""
+
+    def paths(wildcards):
+        path = getattr(PATHS, kind)
+        labels = ("base", wildcards.peak, wildcards.patient, wildcards.healed)
+        return [path(label).format(**wildcards) for label in labels]
+
+    return paths
+
+
 def chosen(run):
     """The step of max_ood of a run; Snakemake makes the landmarks first where they are missing."""
     made = checkpoints.landmarks.get(base_seed=run.base_seed, seed=run.seed)
@@ -99,6 +110,19 @@ def spectral_tables(wildcards):
         for run in RUNS
         for labels in study.spectral_pairs(CONFIG, chosen(run))
     ]
+
+
+def diagnostics_of(kind):
+    """An input function: the diagnostics of a kind of all runs."""
+
+    def paths(wildcards):
+        return [
+            paths_of(run, "diagnostics", kind, *labels)
+            for run in RUNS
+            for labels in study.diagnosed(CONFIG, chosen(run))
+        ]
+
+    return paths
 
 
 def phase_start(wildcards):

@@ -1,7 +1,7 @@
 """Tables and figures.
 
-Needs evaluations, RL logs and spectra. Makes tables as CSV (and Markdown), figures as PNG and PDF.
-Aggregates alone ask for the landmarks; figures are drawn from tables, so they are quick to redo.
+Needs evaluations, RL logs, spectra and diagnostics. Makes tables as CSV (and Markdown), figures as
+PNG and PDF. Aggregates alone ask for the landmarks; figures are drawn from tables, so they are quick to redo.
 """
 
 from importlib.metadata import version
@@ -11,7 +11,7 @@ from derotate.provenance import value_digest
 FIGURES_CODE = code_digest("derotate.stages.figures")
 TABLES_CODE = code_digest("derotate.stages.tables")
 TABLES = "accuracy_by_step arms_by_step loss_by_step errors_by_step picks stages contrasts surgery".split()
-TABLES += "surgery_edits pass_at_k rl_log rl_first_update advantages spectra landmarks".split()
+TABLES += "surgery_edits pass_at_k rl_log rl_first_update advantages spectra states weights landmarks".split()
 SHOWN = {
     "stages": "Forgetting and healing",
     "picks": "Forgetting and healing",
@@ -27,6 +27,7 @@ CAPTIONS = {
     "surgery": ("Surgery", "ID lost and OOD gained"),
     "singular_values": ("Spectra", "singular values, donor to patient"),
     "angles": ("Spectra", "principal angles beside their nulls"),
+    "diagnostics": ("Diagnostics", "hidden states and changes of weights at the landmarks"),
     "advantages": ("Reinforcement learning", "advantages by start"),
     "rl_curves": ("Reinforcement learning", "reward, entropy and KL by update"),
 }
@@ -49,6 +50,8 @@ ORIGIN = {
         "factors": FACTORS_CODE,
         "spectra": SPECTRA_CODE,
         "surgery": SURGERY_CODE,
+        "states": STATES_CODE,
+        "weights": WEIGHTS_CODE,
         "tables": TABLES_CODE,
     },
 }
@@ -100,6 +103,8 @@ rule tables:
             for algorithm, start in study.rl_starts(CONFIG)
         ],
         spectra=spectral_tables,
+        states=diagnostics_of("states"),
+        weights=diagnostics_of("weights"),
     output:
         csv=expand("<study>/tables/{table}.csv", table=TABLES),
         origin="<study>/tables/origin.json",
@@ -135,9 +140,13 @@ rule tables:
 
 
 rule figures:
-    """Every figure of the study but the first."""
+    """Every figure of the study but the first, the papers' numbers beside ours."""
     input:
         rules.tables.output.csv,
+        published=[
+            f"results/published/{subject}.csv"
+            for subject in ("accuracy_by_step", "stages", "surgery")
+        ],
     output:
         [
             report(

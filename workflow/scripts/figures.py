@@ -9,4 +9,8 @@ runtime.start(snakemake.log[0])
 
 from derotate.stages.figures import draw_figures
 
-draw_figures(Path(snakemake.input[0]).parent, Path(snakemake.output[0]).parent)
+draw_figures(
+    tables=Path(snakemake.input[0]).parent,
+    papers=Path(snakemake.input.published[0]).parent,
+    folder=Path(snakemake.output[0]).parent,
+)

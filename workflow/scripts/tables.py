@@ -21,6 +21,8 @@ write_tables(
     landmarks=read_landmarks(paths("landmarks"), snakemake.params.rl_end),
     rl_logs=paths("rl_logs"),
     spectra=paths("spectra"),
+    states=paths("states"),
+    weights=paths("weights"),
     facts=paths("facts"),
     recipes=[Recipe(**recipe) for recipe in snakemake.params.recipes],
     origin=snakemake.params.origin,

@@ -24,7 +24,12 @@ STUDIES = 400
 MOST_FALSE = 0.05
 LEAST_POWER = 0.8
 
-COLUMNS = ["test", "truth", "counts", "studies", "count", "rate", "low", "high", "limit"]
+COLUMNS = [
+    "test", "scenario", "truth", "studies", "rejections", "rate", "low", "high", "limit", "passed",
+    "bases", "runs", "n", "clusters",
+]  # fmt: skip
+NULL, EFFECT = "null true", "stated effect"
+"""Scenarios: what is asked is false, so a rejection is a false positive; or it is true (power)."""
 
 _NOTHING, _MARGIN, _LARGE, _HALF, _CHANCE = 3, 4, 5, 6, 7
 """Starts of RL, by what RL does there: nothing in any run, the margin, a large gain, half of what
@@ -73,11 +78,20 @@ def design(bases: int = 2, seeds: int = 3, clusters: int = 478, per_cluster: int
 
 
 def calibration_table(
-    of: Design | None = None, studies: int = STUDIES, seed: int = 0
+    designs: Sequence[Design], studies: int = STUDIES, seed: int = 0
 ) -> pd.DataFrame:
-    """The calibration as the findings page shows it; see `calibrate`."""
-    of = of or design()
-    return calibrate(list(simulate(of, studies, seed)), of)
+    """The calibration as the findings page shows it, one shape of study after the other.
+
+    Args:
+        designs: of the studies that are simulated.
+        studies: of each design.
+        seed: of the simulation; each design starts from it.
+
+    Returns:
+        As `calibrate`.
+    """
+    tables = [calibrate(list(simulate(of, studies, seed)), of) for of in designs]
+    return pd.concat(tables, ignore_index=True)
 
 
 def calibrate(tables: Sequence[Tables], of: Design, combine: Combine = combine) -> pd.DataFrame:
@@ -89,8 +103,10 @@ def calibrate(tables: Sequence[Tables], of: Design, combine: Combine = combine) 
         combine: how runs are combined.
 
     Returns:
-        Columns test, truth, counts (false positives or power), studies, count, rate, low, high
-        (exact 95 % bounds, Clopper and Pearson 1934) and limit; shares from 0 to 1.
+        Columns `COLUMNS`: kind of test; scenario (`NULL` or `EFFECT`) and the truth in words;
+        studies, rejections, their rate with exact 95 % bounds (Clopper and Pearson 1934) and its
+        limit, shares from 0 to 1; whether the test passed (see `breaches`); and the shape of the
+        data: bases, runs, problems n and clusters of a run.
     """
     blind = with_shares(tables, of, slope=0, noise=3, seed=1)
     informed = with_shares(tables, of, slope=4, noise=3, seed=2)
@@ -103,10 +119,16 @@ def calibrate(tables: Sequence[Tables], of: Design, combine: Combine = combine) 
         wanted = ("supported",) if trial.power else _false(trial.claim)
         count = sum(verdict in wanted for verdict in found)
         bounds = stats.binomtest(count, len(found)).proportion_ci(0.95, method="exact")
-        counts, limit = ("power", LEAST_POWER) if trial.power else ("false positives", MOST_FALSE)
+        low, high = float(bounds.low), float(bounds.high)
+        scenario, limit, passed = (
+            (EFFECT, LEAST_POWER, low >= LEAST_POWER)
+            if trial.power
+            else (NULL, MOST_FALSE, low <= MOST_FALSE)
+        )
         rows.append(
-            (trial.test, trial.truth, counts, len(found), count, count / len(found),
-             float(bounds.low), float(bounds.high), limit)
+            (trial.test, scenario, trial.truth, len(found), count, count / len(found), low, high,
+             limit, passed, of.bases, of.bases * of.seeds, of.clusters * of.per_cluster,
+             of.clusters)
         )  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -118,12 +140,15 @@ def breaches(table: pd.DataFrame) -> list[str]:
     unless those of its power lie above 80 %.
     """
     found = []
-    for row in table.itertuples():
-        shown = f"{row.test}, {row.truth}: {row.count} of {row.studies}"
-        if row.counts == "power" and row.low < row.limit:
-            found.append(f"too timid: {shown}, expected at least {row.limit:.0%} beyond doubt")
-        if row.counts != "power" and row.low > row.limit:
-            found.append(f"too eager: {shown}, expected at most {row.limit:.0%}")
+    for row in table[~table["passed"].astype(bool)].to_dict("records"):
+        shown = (
+            f"{row['test']}, {row['truth']}, {row['runs']} runs: {row['rejections']} of "
+            f"{row['studies']}"
+        )
+        if row["scenario"] == EFFECT:
+            found.append(f"too timid: {shown}, expected at least {row['limit']:.0%} beyond doubt")
+        else:
+            found.append(f"too eager: {shown}, expected at most {row['limit']:.0%}")
     return found
 
 

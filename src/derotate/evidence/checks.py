@@ -71,9 +71,19 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     for name, rule in rules().items():
         path = folder / f"{name}.csv"
         if path.is_file():
-            tables[name] = _read(path, rule)
-            check_table(tables[name], rule, str(path))
+            tables[name] = read_table(path, rule)
     return tables
+
+
+def read_table(path: Path, rule: TableRule) -> pd.DataFrame:
+    """One table, checked; see `read_tables`.
+
+    Raises:
+        ValueError: see `check_table`; also a file that is not a table.
+    """
+    table = _read(path, rule)
+    check_table(table, rule, str(path))
+    return table
 
 
 def check_table(table: pd.DataFrame, rule: TableRule, where: str) -> None:

@@ -2,11 +2,11 @@
 """What random draws and a trained model give, measured once for the re-examination.
 
 Random: gaussian matrices in the shapes of the released LLaMA figures. Trained: the pair in
-`results/reference/pair` (0.8 M parameters; start, end and RL of SFT). The table is committed, so
-that pages are redrawn without torch. It is made again, in about half a minute of one core, by
+`results/reference/pair` (0.8 M parameters; start, end and RL of SFT). The tables are committed, so
+that pages are redrawn without torch. They are made again, in about half a minute of one core, by
 
     OMP_NUM_THREADS=1 python -m derotate.evidence.reexamination_reference \
-        results/reference/pair results/reference/reexamination/measured.csv
+        results/reference/pair results/reference/reexamination
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ from torch import Tensor
 
 from derotate import checkpoints
 from derotate.evidence.reexamination import DEVIATION, PLACES, SHAPES, distance
+from derotate.evidence.trained_spectra import COLUMNS
 from derotate.reporting.files import write
 from derotate.spectral.angles import principal_angles
 from derotate.spectral.distance import marchenko_pastur_distance
 from derotate.spectral.matrices import DEFAULT_KINDS, matrix_kind
 from derotate.spectral.random_matrices import edge, share_below
+
+_DRAWN = ("q", "k", "v")
+"""Kinds whose spectra the released figures show."""
 
 Row = dict[str, object]
 
@@ -103,6 +107,23 @@ def measure_trained(pair: Path) -> Iterator[Row]:
         yield from _change_angles("trained", matrix, layer, start, end, after)
 
 
+def trained_spectra(pair: Path) -> pd.DataFrame:
+    """Singular values of q, k and v at the end of SFT, in the columns of `trained_spectra`.
+
+    Args:
+        pair: as for `measure_trained`.
+    """
+    state = checkpoints.load_state(pair / "patient")
+    parts = []
+    for name in sorted(state):
+        layer, matrix = matrix_kind(name) or (None, "")
+        if layer is not None and matrix in _DRAWN:
+            values = torch.linalg.svdvals(state[name].to(torch.float64))
+            facts = (matrix, layer, *state[name].shape)
+            parts += [(*facts, index, float(value)) for index, value in enumerate(values)]
+    return pd.DataFrame(parts, columns=COLUMNS)
+
+
 def _trained_spectrum(weight: Tensor, matrix: str, layer: int) -> Iterator[Row]:
     shape = (weight.shape[0], weight.shape[1])
     values = torch.linalg.svdvals(weight)
@@ -153,8 +174,8 @@ def _row(
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the table: arguments are the directory of the pair and the file to write."""
-    pair, out = map(Path, arguments)
+    """Write both tables: arguments are the directory of the pair and the folder to write to."""
+    pair, folder = map(Path, arguments)
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     rows = [
@@ -163,7 +184,8 @@ def main(arguments: Sequence[str]) -> None:
         *measure_unrelated_changes(1024, 3, generator),
         *measure_trained(pair),
     ]
-    write(pd.DataFrame(rows), out)
+    write(pd.DataFrame(rows), folder / "measured.csv")
+    write(trained_spectra(pair), folder / "trained_spectra.csv")
 
 
 if __name__ == "__main__":

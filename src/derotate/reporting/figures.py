@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
+from derotate.reporting import figures_published
 from derotate.reporting.cells import LANDMARKS, POOLED
 from derotate.reporting.drawing import (
     algorithm_name,
@@ -30,10 +31,11 @@ from derotate.reporting.drawing import (
     seeds_of,
     suite,
 )
-from derotate.reporting.style import Role, canvas, colour, kind_colours, say, styled
+from derotate.reporting.figures_published import STAGE_NAMES
+from derotate.reporting.style import Role, canvas, colour, kind_colours, say, stacked, styled
 
 _ID_FOLDS = (("train", "-", "learned by SFT"), ("test", "--", "held out"))
-_STAGE_NAMES = {"base": "base", "max_ood": "peak", "sft_end": "SFT\nend", "rl_end": "RL\nend"}
+_PUBLISHED_SPLITS = ("ood", "id")
 _SPLIT_NAMES = {
     "ood": "OOD rule",
     "id": "ID rule",
@@ -57,10 +59,20 @@ def accuracy_by_step(accuracy: pd.DataFrame) -> Figure:
 
 
 @styled
-def sft_and_rl(accuracy: pd.DataFrame) -> Figure:
-    """The papers' main figure: accuracy by SFT step, and after RL from each start."""
+def sft_and_rl(accuracy: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
+    """The papers' main figure: accuracy by SFT step, and after RL from each start.
+
+    Args:
+        accuracy: from `tables.accuracy_by_step`.
+        published: from `published.accuracy_by_step`, drawn below ours; None: ours alone.
+    """
     bases = sorted(set(accuracy["base_seed"]))
-    figure, grid = canvas(max(len(bases), 1), 2)
+    ours = max(len(bases), 1)
+    figure, grid = canvas(ours + (published is not None), 2)
+    if published is not None:
+        for axes, split in zip(grid[ours], _PUBLISHED_SPLITS, strict=True):
+            figures_published.accuracy(axes, published, split)
+        figures_published.name_origin(figure, published)
     for row, base_seed in zip(grid, bases, strict=False):
         own = accuracy[accuracy["base_seed"] == base_seed]
         _sft_panels(row, own, base_note(base_seed, bases))
@@ -90,7 +102,7 @@ def sft_and_rl(accuracy: pd.DataFrame) -> Figure:
                 ha="right", color=colour("muted"), fontsize=7.5,
             )  # fmt: skip
     if not bases:
-        say_all(grid, "no evaluation yet")
+        say_all(grid[:ours], "no evaluation yet")
     return figure
 
 
@@ -118,8 +130,13 @@ def errors_by_step(errors: pd.DataFrame) -> Figure:
 
 
 @styled
-def stages(table: pd.DataFrame) -> Figure:
-    """Accuracy of base, OOD peak, SFT end and RL end on every suite, from `tables.stages`."""
+def stages(table: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
+    """Accuracy of base, OOD peak, SFT end and RL end on every suite.
+
+    Args:
+        table: from `tables.stages`.
+        published: from `published.stages`, drawn below ours; None: ours alone.
+    """
     wanted = [
         ("ood", "test"),
         ("id", "train"),
@@ -129,9 +146,13 @@ def stages(table: pd.DataFrame) -> Figure:
     ]
     suites = [pair for pair in wanted if len(suite(table, *pair))]
     bases = sorted(set(table["base_seed"]))
-    figure, grid = canvas(max(len(bases), 1), max(len(suites), 1), row_height=2.3)
+    ours = max(len(bases), 1)
+    rows = [(max(len(suites), 1), 2.3)] * ours
+    if published is not None:
+        rows.append((len(_PUBLISHED_SPLITS) + 1, 2.3))
+    figure, grid = stacked(rows)
     if not suites:
-        say_all(grid, "no landmark was evaluated")
+        say_all(grid[:ours], "no landmark was evaluated")
     for row, base_seed in zip(grid, bases, strict=False):
         for axes, (split, fold) in zip(row, suites, strict=True):
             own = suite(table[table["base_seed"] == base_seed], split, fold)
@@ -140,8 +161,11 @@ def stages(table: pd.DataFrame) -> Figure:
                 f"{_SPLIT_NAMES[split]},\n{fold}{base_note(base_seed, bases)}", fontsize=7.5
             )
         row[0].set_ylabel("accuracy (%)")
-    if suites and "rl_end" not in set(table["landmark"]):
-        figure.supxlabel("no RL result in this study", fontsize=7.5, color=colour("muted"))
+    if published is not None:
+        figures_published.stages(grid[ours], published, _PUBLISHED_SPLITS)
+    no_rl = suites and "rl_end" not in set(table["landmark"])
+    also = "no RL result in this study" if no_rl else ""
+    figures_published.name_origin(figure, published, also=also)
     return figure
 
 
@@ -263,7 +287,7 @@ def _stage_points(axes: Axes, own: pd.DataFrame, role: Role) -> None:
             (0, 2), textcoords="offset points", fontsize=7.5, ha="center",
             path_effects=[withStroke(linewidth=2, foreground="white")],
         )  # fmt: skip
-    axes.set_xticks(range(len(LANDMARKS)), [_STAGE_NAMES[name] for name in LANDMARKS])
+    axes.set_xticks(range(len(LANDMARKS)), [STAGE_NAMES[name] for name in LANDMARKS])
     axes.tick_params(axis="x", labelsize=7)
     axes.set_xlim(-0.5, len(LANDMARKS) - 0.5)
     axes.set_ylim(0, max(axes.get_ylim()[1] * 1.08, 5))

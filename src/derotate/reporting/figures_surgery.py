@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from derotate.reporting import labels
+from derotate.reporting import figures_published, labels
 from derotate.reporting.cells import POOLED
-from derotate.reporting.drawing import base_note, say_all
-from derotate.reporting.style import Role, canvas, colour, styled
+from derotate.reporting.drawing import base_note
+from derotate.reporting.style import Role, colour, say, stacked, styled
 
 _ROLES: dict[str, tuple[Role, str, str]] = {
     "recipe": ("surgery", "o", "edit"),
@@ -23,19 +23,23 @@ _NAMES = {"donor": "donor", "rl_end": "RL end"}
 
 
 @styled
-def surgery_plane(plane: pd.DataFrame, direction: str = "forward") -> Figure:
+def surgery_plane(
+    plane: pd.DataFrame, direction: str = "forward", published: pd.DataFrame | None = None
+) -> Figure:
     """Each recipe by ID accuracy lost and OOD accuracy gained, against the patient.
 
     Args:
         plane: from `contrasts.surgery_plane`.
         direction: forward (OOD peak into SFT end) or reverse (SFT end into RL end).
+        published: from `published.surgery`, drawn below ours; None: ours alone.
     """
     own = plane[(plane["direction"] == direction) & (plane["seed"] == POOLED)]
     bases = sorted(set(own["base_seed"]))
-    figure, grid = canvas(max(len(bases), 1), 1, row_height=4.6)
+    models = [] if published is None else sorted(set(published["model"]))
+    figure, panels = stacked([(1, 4.6)] * max(len(bases), 1) + [(len(models), 2.8)] * bool(models))
     if not bases:
-        say_all(grid, f"no {direction} surgery in this study")
-    for (axes,), base_seed in zip(grid, bases, strict=False):
+        say(panels[0][0], f"no {direction} surgery in this study")
+    for (axes,), base_seed in zip(panels, bases, strict=False):
         marks = own[own["base_seed"] == base_seed]
         _plane_points(axes, marks)
         fold = marks["id_fold"].iloc[0]
@@ -47,6 +51,10 @@ def surgery_plane(plane: pd.DataFrame, direction: str = "forward") -> Figure:
         patient = "SFT end" if direction == "forward" else "RL end"
         axes.set_title(f"Edits of the patient ({patient}){base_note(base_seed, bases)}")
         _label_plane(axes, marks)
+    if published is not None:
+        for axes, model in zip(panels[-1], models, strict=True):
+            figures_published.surgery(axes, published, model)
+        figures_published.name_origin(figure, published)
     return figure
 
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The papers' curves in the form of this study's tables, and drawn in its look.
+"""The papers' numbers in the form of this study's tables, to be drawn and quoted beside ours.
 
 Frames have the columns of `derotate.reporting.tables` where these exist, so that a figure draws
-theirs as it draws ours; `model` is one column more. The papers have one run each: intervals are
-Wilson's for independent problems, ours and not theirs, and say nothing about seeds. Attempts differ
-too: theirs is success within five graded attempts on GeneralPoints, ours is pass@1.
+theirs as it draws ours; model, paper, version and `exact` are further columns. The papers have one
+run each: intervals are Wilson's for independent problems, ours and not theirs, and say nothing
+about seeds. Attempts differ too: theirs is success within five graded attempts on GeneralPoints,
+ours is pass@1.
 """
 
 from __future__ import annotations
@@ -14,15 +15,10 @@ from types import MappingProxyType
 from typing import Final
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from derotate.evidence.published import nearest_count
 from derotate.evidence.statistics import wilson
 from derotate.reporting.cells import POOLED
-from derotate.reporting.drawing import points, records
-from derotate.reporting.style import Role, canvas, colour, say, styled
 
 PAPER: Final = "2509.12235"
 NAMES: Final[Mapping[str, str]] = MappingProxyType(
@@ -30,28 +26,29 @@ NAMES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Models as they are named in a figure."""
 
-# Marker and its face tell the models apart; colours keep their meaning.
-_MARKERS: Final[Mapping[str, tuple[str, str | None]]] = MappingProxyType(
-    {"Llama-3.2-11B-Vision-Instruct": ("o", None), "Qwen2.5-7B-Instruct": ("s", "white")}
-)
-_BESIDE: Final = 22
-"""SFT steps by which a value after RL is drawn to the right of its start."""
-_TASK: Final = "general_points"
+ORIGIN: Final = ("paper", "version", "exact")
+"""Columns that say where a number stands and how exactly it is known."""
+TASK: Final = "general_points"
+"""The task of this study, the one whose published numbers are drawn beside ours."""
+_PROFILE: Final = [*ORIGIN, "model", "mark", "size", "id", "ood_low", "ood_high"]
 
 
-def stages(published: pd.DataFrame) -> pd.DataFrame:
+def stages(landmarks: pd.DataFrame, curve: pd.DataFrame) -> pd.DataFrame:
     """Accuracy at the papers' landmarks, in percent.
 
     Args:
-        published: the subject `stages` of `derotate.evidence.published.load`.
+        landmarks: the subject `stages` of `derotate.evidence.published.load`.
+        curve: the subject `accuracy_by_step`, whose step 0 is the base.
 
     Returns:
-        paper, model, task, split, landmark (max_ood, sft_end, rl_end), n, accuracy, low, high;
-        printed values only, not those that a third party read.
+        Columns `ORIGIN`, model, task, split, landmark (base, max_ood, sft_end, rl_end), n,
+        accuracy, low, high; printed values only, not those that a third party read.
     """
-    own = published[(published["quantity"] == "accuracy") & (published["exact"] == "yes")]
+    base = curve[(curve["quantity"] == "accuracy") & (curve["step"] == 0)]
+    own = pd.concat([base.assign(recipe="base"), landmarks], ignore_index=True)
+    own = own[(own["quantity"] == "accuracy") & (own["exact"] == "yes")]
     table = _with_intervals(own).rename(columns={"recipe": "landmark"})
-    columns = ["paper", "model", "task", "split", "landmark", "n", "accuracy", "low", "high"]
+    columns = [*ORIGIN, "model", "task", "split", "landmark", "n", "accuracy", "low", "high"]
     return table[columns].reset_index(drop=True)
 
 
@@ -66,9 +63,10 @@ def accuracy_by_step(curve: pd.DataFrame, landmarks: pd.DataFrame) -> pd.DataFra
         landmarks: the subject `stages`.
 
     Returns:
-        Columns of `tables.accuracy_by_step` and `model`: base_seed 0, seed `all`, stage (base, sft,
-        rl), algorithm (empty or ppo), step, update 0, split, fold `test`, seeds 1, n, clusters (n),
-        accuracy, low, high. The fold's name is ours: their ID problems are also training problems.
+        Columns of `tables.accuracy_by_step`, `ORIGIN` and `model`: base_seed 0, seed `all`, stage
+        (base, sft, rl), algorithm (empty or ppo), step, update 0, split, fold `test`, seeds 1, n,
+        clusters (n), accuracy, low, high. The fold's name is ours: their ID problems are also
+        training problems.
     """
     sweep = _with_intervals(curve[curve["quantity"] == "accuracy"])
     sweep = sweep.assign(
@@ -84,7 +82,7 @@ def accuracy_by_step(curve: pd.DataFrame, landmarks: pd.DataFrame) -> pd.DataFra
         algorithm=["ppo" if stage == "rl" else "" for stage in table["stage"]],
     )  # fmt: skip
     columns = [
-        "paper", "model", "base_seed", "seed", "stage", "algorithm", "step", "update", "split",
+        *ORIGIN, "model", "base_seed", "seed", "stage", "algorithm", "step", "update", "split",
         "fold", "seeds", "n", "clusters", "accuracy", "low", "high",
     ]  # fmt: skip
     return table[columns].sort_values(["model", "split", "stage", "step"], ignore_index=True)
@@ -104,18 +102,40 @@ def losses(published: pd.DataFrame) -> pd.DataFrame:
     return own[["model", "split", "place", "step", "loss"]].reset_index(drop=True)
 
 
-def restored_values(published: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy after the top k singular values were restored; see the README for why to doubt it.
+def surgery(edits: pd.DataFrame, landmarks: pd.DataFrame) -> pd.DataFrame:
+    """ID and OOD accuracy on GeneralPoints of edited models and of the landmarks beside them.
 
     Args:
-        published: the subject `surgery` of `derotate.evidence.published.load`.
+        edits: the subject `surgery` of `derotate.evidence.published.load`.
+        landmarks: the subject `stages`.
 
     Returns:
-        model, split, size (values restored), accuracy, on_grid (is it a count of n?).
+        Columns `ORIGIN`, model, mark (max_ood, sft_end, rl_end, values, directions), size (values
+        restored), id, ood_low, ood_high (percent; both the same but where a range is given). A
+        landmark that another paper gives with another OOD value has its ID value from the first.
+        Values restored are in doubt: see the README there.
     """
-    own = published[published["recipe"] == "values-top"]
-    own = own.rename(columns={"index": "size", "value": "accuracy"})
-    return own[["model", "split", "size", "accuracy", "on_grid"]].reset_index(drop=True)
+    parts = [_landmark_profiles(landmarks), _restored_values(edits), _directions(edits)]
+    return pd.concat(parts, ignore_index=True).astype({"size": "Int64"})
+
+
+def origin(table: pd.DataFrame) -> str:
+    """Where the numbers of a table stand and how exactly they are known, in one line.
+
+    Args:
+        table: with the columns `ORIGIN`.
+    """
+    known = table.assign(known=table["exact"].map(_KNOWN), main=table["paper"] == PAPER)
+    known["version"] = known["version"].replace("unstated", "version unstated")
+    first = known.sort_values("main", ascending=False, kind="stable")
+    papers = []
+    for paper, own in first.groupby("paper", sort=False):
+        versions = [
+            f"{version} ({' and '.join(sorted(set(how)))})"
+            for version, how in own.groupby("version")["known"]
+        ]
+        papers.append(f"arXiv {paper}, {', '.join(versions)}")
+    return "; ".join(papers)
 
 
 def quotes(published: pd.DataFrame, claim: str) -> pd.DataFrame:
@@ -162,91 +182,9 @@ def _what(row: Mapping[str, object]) -> str:
     return ", ".join([*parts, NAMES.get(model, model)] if model else parts)
 
 
-@styled
-def published_accuracy(accuracy: pd.DataFrame) -> Figure:
-    """Their main result in the arrangement of `figures.sft_and_rl`: OOD left, ID right.
-
-    Args:
-        accuracy: from `accuracy_by_step` above.
-    """
-    figure, ((left, right),) = canvas(1, 2)
-    theirs(left, accuracy, "ood")
-    theirs(right, accuracy, "id")
-    return figure
-
-
-def theirs(axes: Axes, accuracy: pd.DataFrame, split: str) -> None:
-    """One panel of the papers' accuracy by SFT step, with RL from each start, both models.
-
-    To be drawn within `style.look()`, beside a panel of ours.
-
-    Args:
-        axes: an empty panel.
-        accuracy: from `accuracy_by_step` above.
-        split: `ood` or `id`.
-    """
-    own = accuracy[accuracy["split"] == split]
-    where = {"ood": "out of distribution", "id": "in distribution"}[split]
-    axes.set_title(f"Published, {where} (one run each)")
-    if own.empty:
-        say(axes, "no published value")
-        return
-    role: Role = "ood" if split == "ood" else "id"
-    models = []
-    for model, line in own.groupby("model", sort=True):
-        _line_and_rl(axes, line, role, *_MARKERS[str(model)])
-        marker, face = _MARKERS[str(model)]
-        label = f"{NAMES[str(model)]}, n = {int(line['n'].iloc[0])}"
-        models.append(
-            Line2D([], [], color=colour(role), ls="", marker=marker, ms=4, mfc=face, label=label)
-        )
-    others = [Line2D([], [], color=colour("ppo"), marker="D", ls="", ms=4, label="after RL")]
-    if (own["stage"] == "base").any():
-        others.append(Line2D([], [], color=colour("base"), marker="o", ls="", ms=4, label="base"))
-    others.append(Line2D([], [], color=colour(role), ls=":", lw=1, label="landmarks only"))
-    last = accuracy["step"].max()
-    axes.set(
-        xlabel="SFT step",
-        ylabel="accuracy (%)",
-        xlim=(-0.05 * last, 1.07 * last),
-        ylim=(0, own["high"].max() * 1.5),
-    )
-    axes.legend(handles=[*models, *others], loc="upper right", ncols=2, columnspacing=1.2)
-
-
-def _is_sweep(line: pd.DataFrame) -> bool:
-    """Whether there are more SFT steps than two landmarks, so that a line means something."""
-    return int((line["stage"] == "sft").sum()) > 2
-
-
-def _line_and_rl(axes: Axes, line: pd.DataFrame, role: Role, marker: str, face: str | None) -> None:
-    """SFT with intervals; a thin line leads from each start to its value after RL."""
-    sft = line[line["stage"] != "rl"].sort_values("step")
-    style, width = ("-", 1.4) if _is_sweep(line) else (":", 1.0)
-    axes.plot(sft["step"], sft["accuracy"], style, color=colour(role), lw=width)
-    before = sft.set_index("step")["accuracy"]
-    after = line[(line["stage"] == "rl") & line["step"].isin(before.index)]
-    # Beside the start, so that both intervals can be seen.
-    beside = after.assign(step=after["step"] + _BESIDE)
-    for start, row in zip(after["step"], records(beside), strict=True):
-        axes.plot(
-            [start, row["step"]], [before[start], row["accuracy"]], color=colour("ppo"), lw=0.9
-        )
-    for some, shade, shape in (
-        (sft[sft["stage"] == "sft"], role, marker),
-        (sft[sft["stage"] == "base"], "base", marker),
-        (beside, "ppo", "D"),
-    ):
-        points(axes, some, "accuracy", shade, shape)
-        if face:
-            axes.plot(
-                some["step"], some["accuracy"], shape, color=colour(shade), ms=4, mfc=face, zorder=3
-            )
-
-
 def _landmarks_at_steps(landmarks: pd.DataFrame, known: set[tuple[str, str]]) -> pd.DataFrame:
     """Landmarks of GeneralPoints as rows of a sweep, for models and splits without one."""
-    own = landmarks[(landmarks["task"] == _TASK) & (landmarks["paper"] == PAPER)]
+    own = landmarks[(landmarks["task"] == TASK) & (landmarks["paper"] == PAPER)]
     at = own[own["quantity"] == "landmark_step"].set_index(["model", "recipe"])["value"]
     reached = own[(own["quantity"] == "accuracy") & (own["exact"] == "yes")]
     reached = reached[
@@ -271,3 +209,35 @@ def _with_intervals(own: pd.DataFrame) -> pd.DataFrame:
         low=[min(100 * low, value) for (low, _), value in zip(ends, own["value"], strict=True)],
         high=[max(100 * high, value) for (_, high), value in zip(ends, own["value"], strict=True)],
     )
+
+
+def _landmark_profiles(landmarks: pd.DataFrame) -> pd.DataFrame:
+    """ID beside OOD accuracy at each landmark; ID is that of the main paper."""
+    own = landmarks[(landmarks["task"] == TASK) & (landmarks["quantity"] == "accuracy")]
+    own = own[own["exact"] == "yes"].rename(columns={"recipe": "mark"})
+    inside = own[(own["split"] == "id") & (own["paper"] == PAPER)]
+    outside = own[own["split"] == "ood"][[*ORIGIN, "model", "mark", "value"]]
+    both = outside.merge(
+        inside[["model", "mark", "value"]], on=["model", "mark"], suffixes=("", "_id")
+    )
+    return both.rename(columns={"value_id": "id"}).assign(
+        ood_low=both["value"], ood_high=both["value"], size=pd.NA
+    )[_PROFILE]
+
+
+def _restored_values(edits: pd.DataFrame) -> pd.DataFrame:
+    """A row a model and number of values that both splits have."""
+    own = edits[edits["recipe"] == "values-top"].rename(columns={"index": "size"})
+    key = [*ORIGIN, "model", "size"]
+    both = own.pivot(index=key, columns="split", values="value").dropna().reset_index()
+    return both.assign(mark="values", ood_low=both["ood"], ood_high=both["ood"])[_PROFILE]
+
+
+def _directions(edits: pd.DataFrame) -> pd.DataFrame:
+    """The one profile of edited directions: a range, of a band that is not known to us."""
+    own = edits[(edits["recipe"] == "directions") & (edits["quantity"] == "accuracy")]
+    columns = own["split"] + own["bound"].map({"": "", "from": "_low", "to": "_high"})
+    wide = own.assign(column=columns).pivot(
+        index=[*ORIGIN, "model"], columns="column", values="value"
+    )
+    return wide.reset_index().assign(mark="directions", size=pd.NA)[_PROFILE]

@@ -120,6 +120,18 @@ def canvas(
     return figure, [list(row) for row in grid]
 
 
+def stacked(rows: Sequence[tuple[int, float]]) -> tuple[Figure, list[list[Axes]]]:
+    """A figure as `canvas` makes it, whose rows differ: panels and height in inches of each."""
+    heights = [height for _, height in rows]
+    figure = Figure(figsize=(PAGE, sum(heights)), layout="constrained")
+    FigureCanvasAgg(figure)  # measures text
+    strips = figure.subfigures(len(rows), 1, squeeze=False, height_ratios=heights)
+    return figure, [
+        list(strip.subplots(1, panels, squeeze=False)[0])
+        for strip, (panels, _) in zip(strips[:, 0], rows, strict=True)
+    ]
+
+
 def say(axes: Axes, text: str) -> None:
     """Say in words why there is nothing to draw."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", wrap=True,

@@ -1,34 +1,48 @@
 # SPDX-License-Identifier: MIT
-"""All figures of a study, from its tables: nothing is computed here that a table does not hold."""
+"""All figures of a study, from its tables: nothing is computed here that a table does not hold.
+
+Where the papers print numbers of the same kind, these are drawn beside ours.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from derotate.evidence.published import load
 from derotate.reporting import (
     figures,
+    figures_diagnostics,
     figures_losses,
     figures_spectra,
     figures_surgery,
     figures_training,
+    published,
 )
 from derotate.reporting.style import save
 
 ANGLE_FRACTION = 0.2
-"""The top share of singular vectors whose angles are drawn; that of the main recipe."""
+"""The top share of singular vectors that the figures show; that of the main recipe."""
 
 DRAWINGS: Mapping[str, tuple[tuple[str, ...], Callable[..., Figure]]] = MappingProxyType(
     {
-        "sft_and_rl": (("accuracy_by_step",), figures.sft_and_rl),
+        "sft_and_rl": (("accuracy_by_step", "their_accuracy"), figures.sft_and_rl),
         "losses": (("loss_by_step", "picks"), figures_losses.losses),
         "errors_by_step": (("errors_by_step",), figures.errors_by_step),
-        "stages": (("stages",), figures.stages),
-        "surgery": (("surgery",), figures_surgery.surgery_plane),
+        "stages": (("stages", "their_stages"), figures.stages),
+        "surgery": (
+            ("surgery", "their_surgery"),
+            lambda plane, theirs: figures_surgery.surgery_plane(plane, published=theirs),
+        ),
+        "diagnostics": (
+            ("states", "weights"),
+            partial(figures_diagnostics.diagnostics, fraction=ANGLE_FRACTION),
+        ),
         "advantages": (("advantages", "rl_first_update"), figures_training.advantages),
         "rl_curves": (("rl_log",), figures_training.rl_curves),
         "singular_values": (("donor_to_patient",), figures_spectra.singular_values),
@@ -40,19 +54,40 @@ DRAWINGS: Mapping[str, tuple[tuple[str, ...], Callable[..., Figure]]] = MappingP
 )
 """Figure -> the tables it is drawn from, and how."""
 
+THEIRS: Mapping[str, tuple[tuple[str, str], Callable[..., pd.DataFrame]]] = MappingProxyType(
+    {
+        "their_accuracy": (("accuracy_by_step", "stages"), published.accuracy_by_step),
+        "their_stages": (("stages", "accuracy_by_step"), published.stages),
+        "their_surgery": (("surgery", "stages"), published.surgery),
+    }
+)
+"""Table of the papers' numbers -> the published subjects that it is made of, and how."""
+
 
 def draw_accuracy_by_step(table: Path, stem: Path) -> None:
     """The first figure: accuracy by SFT step, before any RL is done."""
     save(figures.accuracy_by_step(_read(table)), stem)
 
 
-def draw_figures(tables: Path, folder: Path) -> None:
-    """Draw every figure from the tables of a folder, as PNG and PDF."""
+def draw_figures(tables: Path, papers: Path, folder: Path) -> None:
+    """Draw every figure, as PNG and PDF.
+
+    Args:
+        tables: folder of the study's tables.
+        papers: `results/published`.
+        folder: where the figures go.
+
+    Raises:
+        PublishedError: a published number that cannot be right; one line with file, row, column.
+    """
     for name, (sources, draw) in DRAWINGS.items():
-        save(draw(*(_table(tables, source) for source in sources)), folder / name)
+        save(draw(*(_table(tables, papers, source) for source in sources)), folder / name)
 
 
-def _table(tables: Path, name: str) -> pd.DataFrame:
+def _table(tables: Path, papers: Path, name: str) -> pd.DataFrame:
+    if name in THEIRS:
+        subjects, arrange = THEIRS[name]
+        return arrange(*(load(papers, subject) for subject in subjects))
     if name != "donor_to_patient":
         return _read(tables / f"{name}.csv")
     spectra, landmarks = _read(tables / "spectra.csv"), _read(tables / "landmarks.csv")

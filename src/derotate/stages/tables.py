@@ -21,6 +21,8 @@ INTEGERS = ("seed", "start", "step", "donor")
 SHOWN = ("stages", "surgery", "contrasts", "picks", "rl_first_update")
 """Tables that also come as Markdown, to be read as they are."""
 SPECTRAL_KEYS = ["base_seed", "seed", "pair", "kind", "against", "metric", "fraction", "index"]
+STATE_KEYS = ["base_seed", "seed", "pair", "split", "fold", "metric"]
+WEIGHT_KEYS = ["base_seed", "seed", "pair", "against", "metric", "fraction"]
 
 _RUN = re.compile(r".*/base-(\d+)/seed-(\d+)/")
 
@@ -62,6 +64,8 @@ def write_tables(
     landmarks: pd.DataFrame,
     rl_logs: Sequence[Path],
     spectra: Sequence[Path],
+    states: Sequence[Path],
+    weights: Sequence[Path],
     facts: Sequence[Path],
     recipes: Sequence[Recipe],
     origin: Mapping[str, Any],
@@ -92,6 +96,8 @@ def write_tables(
         "rl_first_update": logs.rl_first_update(log) if len(log) else log,
         "advantages": logs.advantages_by_start(advantages) if len(advantages) else advantages,
         "spectra": _spectra(spectra),
+        "states": states_table(states),
+        "weights": weights_table(weights),
         "landmarks": landmarks,
     }
     for name, table in made.items():
@@ -163,4 +169,23 @@ def _spectra(files: Sequence[Path]) -> pd.DataFrame:
     if not parts:
         return pd.DataFrame(columns=[*SPECTRAL_KEYS, "value", "low", "high"])
     grouped = pd.concat(parts).groupby(SPECTRAL_KEYS, dropna=False)["value"]
+    return grouped.agg(value="mean", low="min", high="max").reset_index()
+
+
+def states_table(files: Sequence[Path]) -> pd.DataFrame:
+    """Nearness of the landmarks' hidden states and next tokens, and divergence from the base."""
+    columns = [*STATE_KEYS, "value", "low", "high", "n", "p"]
+    parts = [pd.read_parquet(path).assign(**_run_of(path)) for path in files]
+    return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def weights_table(files: Sequence[Path]) -> pd.DataFrame:
+    """Changes of weights between landmarks: mean and range over matrices; nulls of these alone."""
+    parts = [pd.read_parquet(path).assign(**_run_of(path)) for path in files]
+    if not parts:
+        return pd.DataFrame(columns=[*WEIGHT_KEYS, "value", "low", "high"])
+    rows = pd.concat(parts)
+    measured = set(rows[rows["against"] == "patient"]["metric"])
+    rows = rows[rows["metric"].isin(measured) & (rows["index"] == -1)]
+    grouped = rows.groupby(WEIGHT_KEYS, dropna=False)["value"]
     return grouped.agg(value="mean", low="min", high="max").reset_index()

@@ -38,7 +38,7 @@ class Update:
         loss: of the policy, as the optimizer saw it (mean over its steps).
         value_loss: of the value head, mean over optimizer steps; None without one.
         entropy: of the next-token distribution, nats, mean over response tokens.
-        kl_to_start: KL(policy || start), nats a token, over the sampled responses.
+        kl_to_start: KL(policy || start), nats a token, over sampled responses.
         response_length: tokens, the end token included.
         advantages: one a response, as used in the loss.
     """

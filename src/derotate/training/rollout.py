@@ -138,31 +138,35 @@ class Measured:
 
     Attributes:
         entropy: of the next-token distributions, nats.
-        kl: of the policy to the start checkpoint, nats.
+        kl: of the policy to the start checkpoint, nats; 0 where it was not measured.
+        kl_tokens: over which it was summed.
         tokens: of the responses.
         responses: how many.
     """
 
     entropy: float
     kl: float
+    kl_tokens: int
     tokens: int
     responses: int
 
 
-def measure(log_probs: Tensor, entropies: Tensor, start: Tensor, batch: Batch) -> Measured:
+def measure(log_probs: Tensor, entropies: Tensor, start: Tensor | None, batch: Batch) -> Measured:
     """Entropy and drift of sampled responses.
 
     Args:
         log_probs: of the tokens under the policy, (responses, response tokens).
         entropies: of the policy, nats, same shape.
-        start: log-probabilities under the start checkpoint, same shape.
+        start: log-probabilities under the start checkpoint, same shape; None measures no KL.
         batch: the responses.
     """
     mask = batch.response_mask
+    tokens = int(mask.sum())
     return Measured(
         entropy=(entropies * mask).sum().item(),
-        kl=(k3(log_probs, start) * mask).sum().item(),
-        tokens=int(mask.sum()),
+        kl=0.0 if start is None else (k3(log_probs, start) * mask).sum().item(),
+        kl_tokens=0 if start is None else tokens,
+        tokens=tokens,
         responses=len(batch),
     )
 
@@ -172,7 +176,7 @@ def means(parts: Sequence[Measured]) -> dict[str, float]:
     tokens = sum(part.tokens for part in parts)
     return {
         "entropy": sum(part.entropy for part in parts) / tokens,
-        "kl_to_start": sum(part.kl for part in parts) / tokens,
+        "kl_to_start": sum(part.kl for part in parts) / sum(part.kl_tokens for part in parts),
         "response_length": tokens / sum(part.responses for part in parts),
     }
 

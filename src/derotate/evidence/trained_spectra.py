@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""Spectra of a trained model and the law of random matrices, on one scale.
+
+A matrix of any size can be set beside the law: values as shares of the largest that independent
+entries of the same mean square would give, places as shares of the rank. Random weights then lie
+on one curve for each ratio of rows to columns, whatever their size.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from derotate.spectral.random_matrices import edge, expected_value
+
+COLUMNS = ["matrix", "layer", "out", "in", "index", "value"]
+_POINTS = 41
+
+
+def load_trained(path: Path) -> pd.DataFrame:
+    """Singular values of a trained model, one row a value; made with those of random draws.
+
+    Returns:
+        Columns `COLUMNS`: index 0 is the largest value of a matrix.
+
+    Raises:
+        ValueError: columns are missing, or a matrix has not as many values as its rank.
+    """
+    table = pd.read_csv(path)
+    missing = set(COLUMNS) - set(table)
+    if missing:
+        raise ValueError(f"{path}, row 1: no column {', '.join(sorted(missing))}; make it again")
+    for (matrix, layer), own in table.groupby(["matrix", "layer"]):
+        rank = int(own[["out", "in"]].to_numpy().min())
+        if len(own) != rank:
+            raise ValueError(
+                f"{path}, rows of {matrix} {layer}: {len(own)} values, expected {rank}, the rank; "
+                "make it again"
+            )
+    return table
+
+
+def on_scale(table: pd.DataFrame) -> pd.DataFrame:
+    """Values as shares of the edge of the law, places as shares of the rank.
+
+    The deviation of the entries is that of the matrix itself: sum s^2 / (out in).
+
+    Args:
+        table: from `load_trained`.
+
+    Returns:
+        matrix, layer, place (0 to 1, the middle of each rank), value (1 is the edge).
+    """
+    parts = []
+    for (matrix, layer), own in table.groupby(["matrix", "layer"], sort=False):
+        shape = (int(own["out"].iloc[0]), int(own["in"].iloc[0]))
+        deviation = math.sqrt(float(own["value"].pow(2).sum()) / math.prod(shape))
+        parts.append(
+            pd.DataFrame(
+                {
+                    "matrix": matrix,
+                    "layer": layer,
+                    "place": (own["index"] + 0.5) / min(shape),
+                    "value": own["value"] / edge(shape, deviation),
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def law(shape: tuple[int, int], deviation: float) -> pd.DataFrame:
+    """What the law expects of a matrix, along its spectrum.
+
+    Args:
+        shape: (out, in).
+        deviation: of the entries.
+
+    Returns:
+        index (from 0), place (0 to 1) and value, largest first.
+    """
+    indices = np.unique(np.linspace(0, min(shape) - 1, _POINTS).round().astype(int))
+    return pd.DataFrame(
+        {
+            "index": indices,
+            "place": (indices + 0.5) / min(shape),
+            "value": [expected_value(int(index), shape, deviation) for index in indices],
+        }
+    )

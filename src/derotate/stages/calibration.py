@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""The calibration of the tests as a file: how often verdicts are wrong on simulated studies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from derotate.evidence.calibration import calibration_table, design
+from derotate.reporting.files import aside, write
+
+ORIGIN = "made-with-*.json"
+"""What says which code and shapes a table was made with; the star is their digest."""
+
+
+def write_calibration(
+    shapes: Sequence[Mapping[str, int]],
+    studies: int,
+    seed: int,
+    made_with: Mapping[str, Any],
+    table: Path,
+    origin: Path,
+) -> None:
+    """Simulate studies of each shape, judge them and write the table and what it was made with.
+
+    Args:
+        shapes: of the studies: bases, seeds (runs of each base), clusters (number sets) and
+            per_cluster (problems of each), as `calibration.design` takes them.
+        studies: simulated of each shape.
+        seed: of the simulation.
+        made_with: what `origin` says.
+        table: the CSV file.
+        origin: beside it; those of earlier tables are removed.
+    """
+    made = calibration_table([design(**shape) for shape in shapes], studies, seed)
+    write(made, table)
+    for older in table.parent.glob(ORIGIN):
+        older.unlink()
+    with aside(origin) as part:
+        part.write_text(json.dumps(made_with, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""The released LLaMA spectra re-examined: tables, a page and a figure from committed numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from derotate.evidence import published, reexamination
+from derotate.evidence.trained_spectra import load_trained
+from derotate.reporting import figures_reexamination
+from derotate.reporting.files import write
+from derotate.reporting.pages import page
+from derotate.reporting.style import save
+
+TABLES = ("reexamination_spectra", "reexamination_checks")
+
+
+def write_reexamination(papers: Path, reference: Path, tables: Path, figures: Path) -> None:
+    """Set the released spectra beside random and trained weights.
+
+    Args:
+        papers: `results/published`.
+        reference: `results/reference/reexamination`, what random draws and a trained model gave.
+        tables: where `reexamination_spectra.csv` (a row a spectrum), `reexamination_checks.csv`
+            (a row a quantity) and the page `reexamination.html` go.
+        figures: where the figure goes.
+
+    Raises:
+        PublishedError: a published number that cannot be right.
+        ValueError: what was measured lacks columns or values.
+    """
+    spectra = published.load(papers, "spectra")
+    measured = reexamination.load_measured(reference / "measured.csv")
+    trained = load_trained(reference / "trained_spectra.csv")
+    distances = reexamination.spectrum_distances(spectra, measured)
+    checks = reexamination.geometry(spectra, measured)
+    for name, table in zip(TABLES, (distances, checks), strict=True):
+        write(table, tables / f"{name}.csv")
+    page(
+        "The released LLaMA spectra",
+        [reexamination.verdict(distances, checks), distances, checks],
+        tables / "reexamination.html",
+        digits=4,
+    )
+    drawn = figures_reexamination.reexamination(
+        reexamination.readings(spectra), trained, distances, measured
+    )
+    save(drawn, figures / "reexamination")

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+"""Calibrate the tests of the claims."""
+
+from pathlib import Path
+
+from derotate import runtime
+
+runtime.start(snakemake.log[0])
+
+from derotate.stages.calibration import write_calibration
+
+write_calibration(
+    **snakemake.params.simulated,
+    made_with=snakemake.params.made_with,
+    table=Path(snakemake.output.table),
+    origin=Path(snakemake.output.origin),
+)
