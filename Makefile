@@ -5,6 +5,7 @@
 #   SEED, SEEDS    one seed, or several in quotes ("101 202 303"), of SFT, RL and the order of problems
 #   BASE_SEED      seed of the base model's pretraining
 #   CORES          cores that jobs may use side by side
+#   NEW            tables that `compare` sets beside the reference (results/tiny/tables)
 #   PYTHON         the interpreter that makes .venv; by default the first of 3.11 to 3.13 on PATH
 # Environment:
 #   DEROTATE_INDEX_URL   a package index searched beside pip's own. PyTorch's index of CPU builds
@@ -18,11 +19,14 @@ SHELL := /bin/bash
 SEEDS ?= $(SEED)
 CORES ?= 2
 TESTS ?= tests
+NEW ?= results/tiny/tables
 
 BIN := .venv/bin
 STAMP := .venv/.set-up-$(shell cat envs/requirements.lock pyproject.toml | cksum | cut -d ' ' -f 1)
 SNAKEFILES := Snakefile workflow/rules
 RUN := $(BIN)/derotate run -- --profile local --cores $(CORES)
+# In a fresh clone dates say nothing about what is newer, so the first `make figures` redraws all.
+REDRAWN := .snakemake/redrawn
 
 empty :=
 space := $(empty) $(empty)
@@ -78,6 +82,15 @@ report: setup  ## write the self-contained report of the demo to results/demo/re
 .PHONY: explore
 explore: setup  ## look before you train: a page about a trained pair (under a minute)
 	@$(BIN)/derotate explore
+
+.PHONY: figures
+figures: setup  ## redraw all pages of the reference study from its tables (under a minute, no training)
+	@$(RUN) --no-hooks $(if $(wildcard $(REDRAWN)),,--forceall) reference
+	@touch $(REDRAWN)
+
+.PHONY: compare
+compare: setup  ## set a run's tables beside the reference (NEW=results/tiny/tables)
+	@$(BIN)/derotate compare $(NEW)
 
 .PHONY: calibration
 calibration: setup  ## try the claims' tests on simulated studies again, if their code changed (10 minutes)

@@ -67,6 +67,7 @@ include: "workflow/rules/evidence.smk"
 include: "workflow/rules/phase.smk"
 include: "workflow/rules/published.smk"
 include: "workflow/rules/findings.smk"
+include: "workflow/rules/reference.smk"
 
 
 rule all:

@@ -13,9 +13,12 @@ from typing import Annotated, Final
 
 import typer
 
+from derotate.reference import TABLES
+
 BAD_INPUT: Final = 2
 PAIR: Final = Path("results/reference/pair")
 PAGE: Final = Path("results/explore.html")
+REFERENCE: Final = Path(TABLES)
 
 app = typer.Typer(
     help=__doc__.splitlines()[0],
@@ -148,6 +151,36 @@ def summary(
 
     with _one_line(ConfigError, StudyError):
         show(folder, Console())
+
+
+@app.command()
+def compare(
+    new: Annotated[
+        Path, typer.Argument(help="Folder of a run's tables, e.g. results/tiny/tables.")
+    ],
+    reference: Annotated[Path, typer.Option(help="Folder of the reference's tables.")] = Path(
+        TABLES
+    ),
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Same seeds and type of machine: every digit must be equal."),
+    ] = False,
+    rows: Annotated[int, typer.Option(help="Rows shown of each table.")] = 10,
+    out: Annotated[Path | None, typer.Option(help="A CSV file for all rows.")] = None,
+) -> None:
+    """Set a run beside the reference study; exit code 1 if a number is out of tolerance.
+
+    The tolerance is the 95 % interval of a difference: from both tables' intervals, which speak
+    about problems, and the spread of seeds, widened for the number of rows.
+    """
+    from rich.console import Console
+
+    from derotate.compare import show
+
+    with _one_line(ValueError):
+        agrees = show(new, reference, Console(), exact=exact, rows=rows, out=out)
+    if not agrees:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -25,6 +25,7 @@ from derotate.reporting import (
     tables,
 )
 from derotate.reporting.contrasts import contrasts, surgery_plane
+from derotate.reporting.spectra import by_index
 from derotate.spectral.recipes import Band, Recipe
 from derotate.stages.figures import THEIRS
 
@@ -225,6 +226,7 @@ def advantage_histograms(log: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+@cache
 def spectra_table() -> pd.DataFrame:
     rng = np.random.default_rng(3)
     parts = []
@@ -247,14 +249,14 @@ def spectra_table() -> pd.DataFrame:
                 parts.append(
                     pd.DataFrame(
                         {
-                            "base_seed": 1, "seed": 1, "pair": "sft-100..sft-500",
-                            "matrix": f"{layer}.{kind}", "layer": layer, "kind": kind,
+                            "base_seed": 1, "seed": 1, "matrix": f"{layer}.{kind}",
+                            "layer": layer, "kind": kind,
                             "against": against, "metric": metric, "fraction": fraction,
                             "index": np.arange(len(value)), "value": value,
                         }
                     )
                 )  # fmt: skip
-    return pd.concat(parts, ignore_index=True)
+    return by_index(pd.concat(parts, ignore_index=True))
 
 
 def theirs(name: str, papers: Path = PUBLISHED) -> pd.DataFrame:

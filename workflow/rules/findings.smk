@@ -5,9 +5,10 @@ the papers. Makes the page on what holds and the page on how to make it again: t
 both are quick to redo where nothing was trained.
 """
 
+from derotate import reference
 from derotate.provenance import value_digest
 
-REFERENCE = Path("results/reference/tiny")
+REFERENCE = Path(reference.TABLES)
 CALIBRATION = Path("results/reference/calibration/calibration.csv")
 JUDGED = [str(REFERENCE / name) for name in ("claims.csv", "claim_parts.csv")]
 FINDINGS_SOURCES = {
@@ -25,7 +26,7 @@ rule findings:
     """Write what holds, what does not and what stayed open, each number filled from a table."""
     input:
         **FINDINGS_SOURCES,
-        figures=sorted(str(path) for path in Path("docs/figures").glob("*.png")),
+        figures=reference.pictures(CAPTIONS),
     output:
         page="docs/findings.md",
     log:

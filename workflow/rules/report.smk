@@ -11,7 +11,8 @@ from derotate.provenance import value_digest
 FIGURES_CODE = code_digest("derotate.stages.figures")
 TABLES_CODE = code_digest("derotate.stages.tables")
 TABLES = "accuracy_by_step arms_by_step loss_by_step errors_by_step picks stages contrasts surgery".split()
-TABLES += "surgery_edits pass_at_k rl_log rl_first_update advantages spectra states weights landmarks".split()
+TABLES += "surgery_edits pass_at_k rl_log rl_first_update advantages spectra".split()
+TABLES += "spectra_by_index states weights landmarks".split()
 SHOWN = {
     "stages": "Forgetting and healing",
     "picks": "Forgetting and healing",

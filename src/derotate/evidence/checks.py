@@ -16,6 +16,8 @@ import pandas as pd
 _RUN = ("base_seed", "seed")
 _CHECKPOINT = (*_RUN, "stage", "algorithm", "step", "update")
 _SUITE = ("split", "fold")
+_EMPTY = ("direction", "algorithm")
+"""Texts that are empty in many rows, and in a study without surgery or RL in all."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def rules() -> dict[str, TableRule]:
         "rl_first_update": TableRule(
             (*_RUN, "algorithm", "start"), percent=("correct_share", "zero_variance_share")
         ),
-        "spectra": TableRule((*_RUN, "pair", "kind", "against", "metric", "fraction", "index")),
+        "spectra": TableRule((*_RUN, "pair", "kind", "against", "metric", "fraction", "band")),
         "surgery_edits": TableRule((*_RUN, "operation", "recipe")),
         "states": TableRule((*_RUN, "pair", *_SUITE, "metric")),
     }
@@ -131,7 +133,7 @@ def _check_range(column: pd.Series, low: float, high: float, unit: str, where: s
 
 def _read(path: Path, rule: TableRule) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype={"seed": str})
+        table = pd.read_csv(path, dtype=dict.fromkeys(("seed", *_EMPTY), str))
     except (ValueError, UnicodeDecodeError) as error:
         line = str(error).splitlines()[0]
         raise ValueError(f"{path}: not a table ({line}); write it again") from None
@@ -142,5 +144,5 @@ def _read(path: Path, rule: TableRule) -> pd.DataFrame:
         and key not in ("fraction", "index")
         and not pd.api.types.is_numeric_dtype(table[key])
     ]
-    empty = [key for key in ("direction", "algorithm") if key in table.columns]
+    empty = [key for key in _EMPTY if key in table.columns]
     return table.assign(**{key: table[key].fillna("") for key in {*texts, *empty}})

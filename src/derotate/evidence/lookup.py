@@ -70,9 +70,13 @@ def table_of(tables: Tables, name: str, columns: Sequence[str]) -> pd.DataFrame:
 
 def matches(table: pd.DataFrame, where: Mapping[str, str | int | float]) -> pd.Series:
     """Which rows have these values."""
-    fits = np.ones(len(table), dtype=bool)
+    left = np.arange(len(table))
     for column, value in where.items():
-        fits &= np.asarray(table[column].to_numpy(dtype=object) == value, dtype=bool)
+        # texts are slow to turn into objects: only those of the rows that are left
+        values = table[column].iloc[left].to_numpy(dtype=object)
+        left = left[np.asarray(values == value, dtype=bool)]
+    fits = np.zeros(len(table), dtype=bool)
+    fits[left] = True
     return pd.Series(fits, index=table.index)
 
 

@@ -17,13 +17,16 @@ from derotate.evaluation import Decoding, evaluate
 from derotate.explore.pair import SUITES, TABLES, PairError
 from derotate.reporting.cells import POOLED
 from derotate.reporting.files import markdown, write
+from derotate.reporting.spectra import by_index
 from derotate.spectral.matrices import DEFAULT_KINDS, matrix_kind
 from derotate.stages.evaluate import items
 from derotate.stages.landmarks import max_ood
+from derotate.stages.tables import pair_of
 
 LEARNED_PROBLEMS = 200
 """ID problems that a pair keeps: with all of OOD test a model answers in seconds."""
 ANGLES = ("left_principal_angle", "right_principal_angle")
+ANGLES_TABLE = "spectra_by_index"
 FRACTION = 0.2
 """The top subspaces whose angles are kept: those that the page draws."""
 
@@ -65,7 +68,9 @@ def export(folder: Path, out: Path, run: study.Run) -> pd.DataFrame:
     try:
         labels = study.stage_labels(config, max_ood(Path(paths.run) / "landmarks.json"))
         _write_problems(Path(paths.task) / "data" / "problems.csv", out / "problems.csv")
-        _write_tables(folder / "tables", out / "tables", run, labels)
+        _write_tables(folder / "tables", out / "tables", run)
+        pair = Path(paths.spectra(labels["max_ood"], labels["sft_end"]))
+        _write_angles(pair, out / "tables")
         sides = {_LANDMARKS[name]: label for name, label in labels.items() if name in _LANDMARKS}
         lost = _cast(paths, sides, config, out)
     except FileNotFoundError as error:
@@ -137,19 +142,15 @@ def _write_problems(source: Path, out: Path) -> None:
     write(pd.concat(parts), out)
 
 
-def _write_tables(source: Path, out: Path, run: study.Run, labels: Mapping[str, str]) -> None:
+def _write_tables(source: Path, out: Path, run: study.Run) -> None:
     """The study's tables for one run, under the name of pooled seeds, which figures draw.
 
     Pooling one seed changes nothing, so its own rows are the pooled ones of a study of that seed.
     """
-    for name in TABLES:
+    for name in (name for name in TABLES if name != ANGLES_TABLE):
         table = pd.read_csv(source / f"{name}.csv", dtype={"seed": str})
         own = table[(table["base_seed"] == run.base_seed) & (table["seed"] == str(run.seed))]
-        if name == "spectra":
-            kept = own["pair"] == f"{labels['max_ood']}-to-{labels['sft_end']}"
-            kept &= own["metric"].isin(ANGLES) & ((own["fraction"] - FRACTION).abs() < 1e-9)
-            own = own[kept]
-        elif name != "landmarks":
+        if name != "landmarks":
             own = own.assign(seed=POOLED)
         if own.empty and len(table):  # a study without surgery has an empty table of it
             raise PairError(
@@ -157,6 +158,13 @@ def _write_tables(source: Path, out: Path, run: study.Run, labels: Mapping[str, 
                 "the study to its end, the same command goes on"
             )
         write(own, out / f"{name}.csv")
+
+
+def _write_angles(spectra: Path, out: Path) -> None:
+    """The angles of donor and patient by index, those of this run where a study's pool its runs."""
+    table = by_index(pair_of(spectra))
+    drawn = table["metric"].isin(ANGLES) & ((table["fraction"] - FRACTION).abs() < 1e-9)
+    write(table[drawn], out / f"{ANGLES_TABLE}.csv")
 
 
 def _write_readme(

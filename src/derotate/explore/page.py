@@ -80,7 +80,7 @@ def drawings(tables: Mapping[str, pd.DataFrame]) -> list[Drawing]:
         ),
         Drawing(
             "How far the directions turned",
-            figures_spectra.angles(tables["spectra"], ANGLE_FRACTION),
+            figures_spectra.angles(tables["spectra_by_index"], ANGLE_FRACTION),
             "Principal angles between the leading singular subspaces of donor and patient, mean "
             "and range over layers on a logarithmic scale, beside a random change of the same "
             "size and unrelated matrices. "

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Figures of the spectra: how much singular values and vectors moved, beside their nulls.
 
-`spectra` is the long table of `derotate.spectral.rotation.spectra_rows` for one or more seeds, with
-columns base_seed, seed, pair, layer, kind, against, metric, fraction, index, value. `against` is
-`patient` for what was measured and names a null otherwise. Lines are means over layers and seeds,
-bands their range.
+`spectra` is the table of `derotate.reporting.spectra.by_index`: kind, against, metric, fraction,
+index, value (mean over layers and runs), low and high (their range). `against` is `patient` for
+what was measured and names a null otherwise. Lines are the means, bands the range.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from derotate.reporting.drawing import say_all
+from derotate.reporting.spectra import MEASURED
 from derotate.reporting.style import Role, canvas, colour, styled
 
-_MEASURED = "patient"
 _ORDER = ("q", "k", "v", "o", "gate", "up", "down", "embed", "head")
 _NULL_NAMES = {
     "norm": "random change of equal norm",
@@ -121,7 +120,7 @@ def _kinds(spectra: pd.DataFrame) -> list[str]:
 
 
 def _nulls(spectra: pd.DataFrame, metrics: tuple[str, ...]) -> list[str]:
-    return sorted(set(spectra[spectra["metric"].isin(metrics)]["against"]) - {_MEASURED})
+    return sorted(set(spectra[spectra["metric"].isin(metrics)]["against"]) - {MEASURED})
 
 
 def _null_handles(nulls: list[str]) -> list[Line2D]:
@@ -132,34 +131,21 @@ def _null_handles(nulls: list[str]) -> list[Line2D]:
     ]  # fmt: skip
 
 
-def _against(spectra: pd.DataFrame, metric: str, against: str = _MEASURED) -> pd.DataFrame:
+def _against(spectra: pd.DataFrame, metric: str, against: str = MEASURED) -> pd.DataFrame:
     return spectra[(spectra["metric"] == metric) & (spectra["against"] == against)]
 
 
 def _percent(table: pd.DataFrame) -> pd.DataFrame:
-    columns = [name for name in ("value", "low", "high") if name in table]
-    return table.assign(**{name: 100 * table[name] for name in columns})
+    return table.assign(**{name: 100 * table[name] for name in ("value", "low", "high")})
 
 
 def _line(axes: Axes, table: pd.DataFrame, role: Role, style: str, band: bool = True) -> None:
-    """Mean by index over layers and seeds, with their range.
-
-    Rows that are means over layers already carry the layers' range as `low` and `high`.
-    """
+    """Mean by index over layers and runs, with their range."""
     if table.empty:
         return
-    if "low" not in table:
-        table = table.assign(low=table["value"], high=table["value"])
-    by_index = table.groupby("index")
-    course = pd.DataFrame(
-        {
-            "mean": by_index["value"].mean(),
-            "min": by_index["low"].min(),
-            "max": by_index["high"].max(),
-        }
-    )
+    course = table.sort_values("index")
     thin = 1.0 if role in ("null", "control") else 1.4
-    axes.plot(course.index, course["mean"], style, color=colour(role), lw=thin)
+    axes.plot(course["index"], course["value"], style, color=colour(role), lw=thin)
     if band:
-        ends = course["min"], course["max"]
-        axes.fill_between(course.index, *ends, color=colour(role), alpha=0.18, lw=0)
+        ends = course["low"], course["high"]
+        axes.fill_between(course["index"], *ends, color=colour(role), alpha=0.18, lw=0)

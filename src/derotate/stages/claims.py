@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from derotate.evidence import claims, verdicts
 from derotate.evidence.checks import read_tables
 from derotate.reporting.files import markdown, write
@@ -16,12 +18,15 @@ CLAIMS = Path(claims.__file__).with_name("claims.yaml")
 SHOWN = ["claim", "title", "primary", "verdict", "effect", "low", "high", "runs", "reason"]
 
 
-def write_verdicts(tables: Path, folder: Path) -> None:
+def write_claims(tables: Path, folder: Path) -> pd.DataFrame:
     """Judge every claim by the tables in a folder.
 
     Args:
         tables: folder with the CSV tables of a study, made by a run or cached.
-        folder: where `claims.csv` (one row a claim), `claim_parts.csv` and pages of them go.
+        folder: where `claims.csv` (one row a claim) and `claim_parts.csv` go.
+
+    Returns:
+        What `claims.csv` holds.
 
     Raises:
         ValueError: a table cannot be true; one line with file, row and column.
@@ -30,7 +35,16 @@ def write_verdicts(tables: Path, folder: Path) -> None:
     judged = verdicts.verdicts(stated, known)
     write(judged, folder / "claims.csv")
     write(verdicts.parts_table(stated, known), folder / "claim_parts.csv")
-    shown = judged[SHOWN]
+    return judged
+
+
+def write_verdicts(tables: Path, folder: Path) -> None:
+    """Judge every claim and write pages of the verdicts beside `write_claims`'s tables.
+
+    Raises:
+        ValueError: see `write_claims`.
+    """
+    shown = write_claims(tables, folder)[SHOWN]
     markdown(shown, folder / "claims.md", digits=2)
     page(
         "Claims",

@@ -45,9 +45,9 @@ DRAWINGS: Mapping[str, tuple[tuple[str, ...], Callable[..., Figure]]] = MappingP
         ),
         "advantages": (("advantages", "rl_first_update"), figures_training.advantages),
         "rl_curves": (("rl_log",), figures_training.rl_curves),
-        "singular_values": (("donor_to_patient",), figures_spectra.singular_values),
+        "singular_values": (("spectra_by_index",), figures_spectra.singular_values),
         "angles": (
-            ("donor_to_patient",),
+            ("spectra_by_index",),
             lambda spectra: figures_spectra.angles(spectra, ANGLE_FRACTION),
         ),
     }
@@ -80,20 +80,21 @@ def draw_figures(tables: Path, papers: Path, folder: Path) -> None:
     Raises:
         PublishedError: a published number that cannot be right; one line with file, row, column.
     """
-    for name, (sources, draw) in DRAWINGS.items():
-        save(draw(*(_table(tables, papers, source) for source in sources)), folder / name)
+    for name in DRAWINGS:
+        save(drawn(name, tables, papers), folder / name)
+
+
+def drawn(name: str, tables: Path, papers: Path) -> Figure:
+    """One figure of `DRAWINGS`; the arguments are those of `draw_figures`."""
+    sources, draw = DRAWINGS[name]
+    return draw(*(_table(tables, papers, source) for source in sources))
 
 
 def _table(tables: Path, papers: Path, name: str) -> pd.DataFrame:
     if name in THEIRS:
         subjects, arrange = THEIRS[name]
         return arrange(*(load(papers, subject) for subject in subjects))
-    if name != "donor_to_patient":
-        return _read(tables / f"{name}.csv")
-    spectra, landmarks = _read(tables / "spectra.csv"), _read(tables / "landmarks.csv")
-    own = spectra.merge(landmarks[["base_seed", "seed", "max_ood", "sft_end"]])
-    pair = "sft-" + own["max_ood"].astype(str) + "-to-sft-" + own["sft_end"].astype(str)
-    return own[own["pair"] == pair]
+    return _read(tables / f"{name}.csv")
 
 
 def _read(path: Path) -> pd.DataFrame:

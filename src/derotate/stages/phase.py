@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from derotate.evidence.checks import check_table
 from derotate.reporting import figures_phase
@@ -35,7 +36,12 @@ def write_phase(
 
 
 def draw_phase(table: Path, stem: Path) -> None:
-    """The phase diagram from its table, made by a run or cached, as PNG and PDF.
+    """The phase diagram from its table as PNG and PDF; raises as `drawn`."""
+    save(drawn(table), stem)
+
+
+def drawn(table: Path) -> Figure:
+    """The phase diagram from its table, made by a run or cached.
 
     Raises:
         ValueError: a column is missing, a run occurs twice or a value is out of its range; one line
@@ -49,4 +55,4 @@ def draw_phase(table: Path, stem: Path) -> None:
             "phase_diagram` writes; make it again"
         )
     check_table(runs, RULE, str(table))
-    save(figures_phase.phase(runs), stem)
+    return figures_phase.phase(runs)

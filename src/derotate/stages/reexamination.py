@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from derotate.evidence import published, reexamination
 from derotate.evidence.trained_spectra import load_trained
 from derotate.reporting import figures_reexamination
@@ -31,7 +33,6 @@ def write_reexamination(papers: Path, reference: Path, tables: Path, figures: Pa
     """
     spectra = published.load(papers, "spectra")
     measured = reexamination.load_measured(reference / "measured.csv")
-    trained = load_trained(reference / "trained_spectra.csv")
     distances = reexamination.spectrum_distances(spectra, measured)
     checks = reexamination.geometry(spectra, measured)
     for name, table in zip(TABLES, (distances, checks), strict=True):
@@ -42,7 +43,16 @@ def write_reexamination(papers: Path, reference: Path, tables: Path, figures: Pa
         tables / "reexamination.html",
         digits=4,
     )
-    drawn = figures_reexamination.reexamination(
-        reexamination.readings(spectra), trained, distances, measured
+    save(drawn(papers, reference), figures / "reexamination")
+
+
+def drawn(papers: Path, reference: Path) -> Figure:
+    """The figure; arguments and errors are those of `write_reexamination`."""
+    spectra = published.load(papers, "spectra")
+    measured = reexamination.load_measured(reference / "measured.csv")
+    return figures_reexamination.reexamination(
+        reexamination.readings(spectra),
+        load_trained(reference / "trained_spectra.csv"),
+        reexamination.spectrum_distances(spectra, measured),
+        measured,
     )
-    save(drawn, figures / "reexamination")

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from derotate.reporting import compared, contrasts, logs, tables
+from derotate.reporting import spectra as spectral
 from derotate.reporting.files import aside, markdown, write
 from derotate.reporting.pages import page
 from derotate.spectral.recipes import Recipe
@@ -20,7 +21,6 @@ from derotate.study import cell_of
 INTEGERS = ("seed", "start", "step", "donor")
 SHOWN = ("stages", "surgery", "contrasts", "picks", "rl_first_update")
 """Tables that also come as Markdown, to be read as they are."""
-SPECTRAL_KEYS = ["base_seed", "seed", "pair", "kind", "against", "metric", "fraction", "index"]
 STATE_KEYS = ["base_seed", "seed", "pair", "split", "fold", "metric"]
 WEIGHT_KEYS = ["base_seed", "seed", "pair", "against", "metric", "fraction"]
 
@@ -95,7 +95,8 @@ def write_tables(
         "rl_log": logs.rl_log(log) if len(log) else log,
         "rl_first_update": logs.rl_first_update(log) if len(log) else log,
         "advantages": logs.advantages_by_start(advantages) if len(advantages) else advantages,
-        "spectra": _spectra(spectra),
+        "spectra": banded_spectra(spectra),
+        "spectra_by_index": spectra_by_index(spectra, landmarks),
         "states": states_table(states),
         "weights": weights_table(weights),
         "landmarks": landmarks,
@@ -160,16 +161,32 @@ def _edits(files: Sequence[Path]) -> pd.DataFrame:
     return table
 
 
-def _spectra(files: Sequence[Path]) -> pd.DataFrame:
-    """Spectral metrics by kind of matrix: mean and range over layers."""
-    parts = [
-        pd.read_parquet(path).assign(**_run_of(path), pair=path.stem.removeprefix("from-"))
-        for path in files
-    ]
+def banded_spectra(files: Sequence[Path]) -> pd.DataFrame:
+    """Spectral metrics of all pairs by band of indices, see `reporting.spectra.banded`.
+
+    Files are read one by one: all of a study together take a gigabyte of memory.
+    """
+    parts = [spectral.banded(pair_of(path)) for path in files]
     if not parts:
-        return pd.DataFrame(columns=[*SPECTRAL_KEYS, "value", "low", "high"])
-    grouped = pd.concat(parts).groupby(SPECTRAL_KEYS, dropna=False)["value"]
-    return grouped.agg(value="mean", low="min", high="max").reset_index()
+        return pd.DataFrame(columns=list(spectral.BANDED_COLUMNS))
+    return pd.concat(parts, ignore_index=True).sort_values(list(spectral.BANDED_KEYS))
+
+
+def spectra_by_index(files: Sequence[Path], landmarks: pd.DataFrame) -> pd.DataFrame:
+    """Spectra of the runs' pairs of max_ood and sft_end, see `reporting.spectra.by_index`."""
+    wanted = {
+        (run["base_seed"], run["seed"], f"from-sft-{run['max_ood']}-to-sft-{run['sft_end']}")
+        for run in landmarks.to_dict("records")
+    }
+    parts = [pair_of(path) for path in files if (*_run_of(path).values(), path.stem) in wanted]
+    if not parts:
+        return pd.DataFrame(columns=list(spectral.BY_INDEX_COLUMNS))
+    return spectral.by_index(pd.concat(parts, ignore_index=True))
+
+
+def pair_of(path: Path) -> pd.DataFrame:
+    """The long spectral table of a pair of checkpoints, with its run and name."""
+    return pd.read_parquet(path).assign(**_run_of(path), pair=path.stem.removeprefix("from-"))
 
 
 def states_table(files: Sequence[Path]) -> pd.DataFrame:

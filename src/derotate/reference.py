@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""Which files the pages of the reference study are made from, for the rules that make them.
+
+What draws and judges is imported only when it is asked: the workflow reads this as often as it
+plans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+TABLES: Final = "results/reference/tiny"
+"""Where the tables of the reference study are committed, and what is derived from them."""
+PAPERS: Final = "results/published"
+REEXAMINATION: Final = "results/reference/reexamination"
+PICTURES: Final = "docs/figures"
+
+
+def judged_tables() -> list[str]:
+    """The tables that claims are read from; those that are not there leave claims undecided."""
+    from derotate.evidence.checks import rules
+
+    paths = [f"{TABLES}/{name}.csv" for name in rules()]
+    return [path for path in paths if Path(path).is_file()]
+
+
+def figures(own: Iterable[str]) -> list[str]:
+    """A study's own figures and those beside it that can be drawn.
+
+    The released spectra are of no study; the phase diagram has a table if it was made.
+    """
+    phase = ["phase"] if Path(TABLES, "phase.csv").is_file() else []
+    return [*own, "reexamination", *phase]
+
+
+def drawn_tables(own: Iterable[str]) -> list[str]:
+    """The tables that a study's figures, and those beside it, are drawn from."""
+    from derotate.stages.pictures import Roots, sources
+
+    roots = Roots(Path(TABLES), Path(PAPERS), Path(REEXAMINATION))
+    return sorted({str(path) for figure in figures(own) for path in sources(figure, roots)})
+
+
+def pictures(own: Iterable[str]) -> list[str]:
+    """The files of a study's figures, and of those beside it."""
+    return [f"{PICTURES}/{figure}.png" for figure in figures(own)]

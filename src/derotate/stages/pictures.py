@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""Every figure of the reference study as a small PNG: from cached tables, without torch.
+
+One process draws them all: most of a figure's time is that of importing what draws it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from matplotlib.figure import Figure
+
+from derotate.reporting.pictures import save_small
+from derotate.stages import figures, phase, reexamination
+
+REEXAMINATION: Final = "reexamination"
+"""The figure of the released spectra, which is of no study."""
+PHASE: Final = "phase"
+"""The phase diagram, which is a study of its own; its table stands beside the others."""
+
+
+@dataclass(frozen=True)
+class Roots:
+    """Folders of tables.
+
+    Attributes:
+        tables: of the study.
+        papers: `results/published`.
+        reexamination: `results/reference/reexamination`.
+    """
+
+    tables: Path
+    papers: Path
+    reexamination: Path
+
+
+def draw_pictures(roots: Roots, out: Sequence[Path]) -> None:
+    """Draw figures; each has the name of its file.
+
+    Raises:
+        ValueError: a table that cannot be true or lacks columns; one line with the file.
+    """
+    for path in out:
+        save_small(drawn(path.stem, roots), path)
+
+
+def drawn(name: str, roots: Roots) -> Figure:
+    """One figure; raises as `draw_pictures`."""
+    if name == PHASE:
+        return phase.drawn(_phase_table(roots))
+    if name == REEXAMINATION:
+        return reexamination.drawn(roots.papers, roots.reexamination)
+    return figures.drawn(name, roots.tables, roots.papers)
+
+
+def sources(name: str, roots: Roots) -> list[Path]:
+    """The tables that a figure is drawn from."""
+    if name == PHASE:
+        return [_phase_table(roots)]
+    if name == REEXAMINATION:
+        measured = (roots.reexamination / f"{part}.csv" for part in ("measured", "trained_spectra"))
+        return [roots.papers / "spectra.csv", *measured]
+    found: list[Path] = []
+    for source in figures.DRAWINGS[name][0]:
+        if source in figures.THEIRS:
+            found += [roots.papers / f"{subject}.csv" for subject in figures.THEIRS[source][0]]
+        else:
+            found.append(roots.tables / f"{source}.csv")
+    return found
+
+
+def _phase_table(roots: Roots) -> Path:
+    return roots.tables / "phase.csv"

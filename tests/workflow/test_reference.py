@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+"""The pages of the reference study: made from its tables alone, each anew when its numbers change.
+
+Until the reference study is committed, the demo's tables stand in for it.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from checkout import ORIGINAL, copy_checkout, dry_run, environment, run
+
+from derotate.reference import PICTURES, TABLES, figures
+from derotate.stages.figures import DRAWINGS
+
+ASKED = ("--no-hooks", "reference")
+DERIVED = ("claims", "claim_parts")
+PAGES = ("findings", "reproducing")
+
+
+def complete(folder: Path) -> None:
+    """Give the reference the demo's tables, and empty ones where that has none."""
+    tables, demo = folder / TABLES, ORIGINAL / "results/reference/demo"
+    tables.mkdir(parents=True, exist_ok=True)
+    headers = {
+        "rl_log": "base_seed,seed,algorithm,start,update",
+        "advantages": "base_seed,seed,algorithm,start,bin_low,bin_high,share",
+        "states": "base_seed,seed,pair,split,fold,metric,value,low,high,n,p",
+        "weights": "base_seed,seed,pair,against,metric,fraction,value,low,high",
+        "spectra_by_index": "kind,against,metric,fraction,index,runs,value,low,high",
+    }
+    for path in sorted(demo.glob("*.csv")):
+        if not (tables / path.name).exists():
+            shutil.copy(path, tables)
+    for name, header in headers.items():
+        if not (tables / f"{name}.csv").exists():
+            (tables / f"{name}.csv").write_text(f"{header}\n")
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Digest of each page and derived table, by name."""
+    paths = [
+        *(folder / PICTURES).glob("*.png"),
+        *(folder / TABLES / f"{name}.csv" for name in DERIVED),
+        *(folder / f"docs/{page}.md" for page in PAGES),
+    ]
+    return {path.stem: sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def change(folder: Path, table: str, column: str) -> None:
+    """Make one number of a table larger by one."""
+    path = folder / TABLES / f"{table}.csv"
+    own = pd.read_csv(path, dtype=str, keep_default_na=False)
+    # of all seeds pooled, out of distribution: a number that is drawn
+    keys = {"seed": "all", "split": "ood", "fold": "test"}
+    place = (own[[key for key in keys if key in own]] == pd.Series(keys)).all(axis=1).idxmax()
+    own.loc[place, column] = f"{float(own.loc[place, column]) + 1:.6g}"
+    own.to_csv(path, index=False, lineterminator="\n")
+
+
+@pytest.fixture(scope="module")
+def redrawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout, trained nothing, in which all pages were made; not to be changed."""
+    folder = tmp_path_factory.mktemp("redrawn") / "checkout"
+    copy_checkout(folder)
+    complete(folder)
+    run(folder, "--forceall", *ASKED)
+    return folder
+
+
+@pytest.fixture
+def pages(redrawn: Path, tmp_path: Path) -> Iterator[Path]:
+    """A clone of it, dates included, to edit and to run in."""
+    folder = tmp_path / "checkout"
+    shutil.copytree(redrawn, folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_every_figure_and_verdict_is_made_and_stays_made(redrawn: Path) -> None:
+    assert set(digests(redrawn)) == {*figures(DRAWINGS), *DERIVED, *PAGES}
+    assert dry_run(redrawn, *ASKED) == {}
+    made = {path.name for path in (redrawn / "results").iterdir()}
+    assert made == {"published", "reference"}, "nothing is trained, and no study is recorded"
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "jobs", "may_change"),
+    [
+        (
+            "surgery",
+            "ood_gained",
+            {"reference_pictures": 1, "findings": 1, "reproducing": 1},
+            {"surgery", "findings"},
+        ),
+        (
+            "stages",
+            "accuracy",
+            {"reference_pictures": 1, "reference_claims": 1, "findings": 1, "reproducing": 1},
+            {"stages", *DERIVED, *PAGES},
+        ),
+    ],
+)
+def test_one_changed_number_changes_the_pages_that_depend_on_it_and_no_others(
+    pages: Path, table: str, column: str, jobs: dict[str, int], may_change: set[str]
+) -> None:
+    before = digests(pages)
+    change(pages, table, column)
+    planned = dry_run(pages, *ASKED)
+    assert planned.pop("reference") == 1
+    assert planned == jobs
+    run(pages, *ASKED)
+    after = digests(pages)
+    changed = {name for name in after if after[name] != before[name]}
+    assert table in changed
+    assert changed <= may_change
+
+
+def test_a_date_alone_redraws_nothing(pages: Path) -> None:
+    (pages / TABLES / "surgery.csv").touch()
+    assert dry_run(pages, *ASKED) == {}
+
+
+@pytest.mark.slow
+def test_pages_made_twice_have_the_same_bytes(pages: Path) -> None:
+    before = digests(pages)
+    run(pages, "--forceall", *ASKED)
+    assert digests(pages) == before
+
+
+def test_nothing_that_makes_a_page_imports_torch(pages: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path;"
+        "from derotate.reference import PAPERS, REEXAMINATION, TABLES;"
+        "from derotate.findings.sources import Files;"
+        "from derotate.stages.claims import write_claims;"
+        "from derotate.stages.findings import write_findings, write_reproducing;"
+        "from derotate.stages.figures import DRAWINGS;"
+        "from derotate.stages.pictures import Roots, draw_pictures;"
+        "roots = Roots(Path(TABLES), Path(PAPERS), Path(REEXAMINATION));"
+        "write_claims(roots.tables, roots.tables);"
+        "draw_pictures(roots, [Path(f'{name}.png') for name in (*DRAWINGS, 'reexamination')]);"
+        "files = Files(Path('out.md'), roots.tables, Path('none'), roots.papers,"
+        " roots.reexamination / 'measured.csv');"
+        "write_findings(files); write_reproducing(files);"
+        "print(sorted({'torch', 'transformers', 'trl', 'peft'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=pages, env=environment(pages),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "[]\n"

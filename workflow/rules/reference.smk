@@ -1,0 +1,72 @@
+"""The reference study's pages.
+
+Needs the tables of the reference study, which are committed. Makes what is derived from them: the
+verdicts on the claims and every figure; `reference` asks for the pages of findings.smk too. Nothing
+is trained, and torch is not needed. In a fresh clone dates say nothing: the first `make figures`
+redraws everything, later ones what has changed.
+"""
+
+from derotate import reference
+
+
+rule reference_claims:
+    """Judge every claim of the papers by the reference's tables."""
+    input:
+        lambda wildcards: reference.judged_tables(),
+    output:
+        claims=f"{reference.TABLES}/claims.csv",
+        parts=f"{reference.TABLES}/claim_parts.csv",
+    log:
+        "logs/reference/claims.log",
+    benchmark:
+        "logs/reference/claims.tsv"
+    localrule: True
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code_digest("derotate.stages.claims"),
+    message:
+        "verdicts on the claims, by the reference's tables"
+    script:
+        "../scripts/reference_claims.py"
+
+
+rule reference_pictures:
+    """Draw every figure from the reference's tables.
+
+    One job, since each would spend most of its time on imports; the same tables give the same
+    bytes, so a changed number changes the figures that it is in and no others.
+    """
+    input:
+        lambda wildcards: reference.drawn_tables(CAPTIONS),
+    output:
+        reference.pictures(CAPTIONS),
+    log:
+        "logs/reference/pictures.log",
+    benchmark:
+        "logs/reference/pictures.tsv"
+    localrule: True
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        roots=[reference.TABLES, reference.PAPERS, reference.REEXAMINATION],
+        code=code_digest("derotate.stages.pictures"),
+    message:
+        "every figure, from the reference's tables"
+    script:
+        "../scripts/reference_pictures.py"
+
+
+rule reference:
+    """All pages of the reference study."""
+    input:
+        rules.reference_claims.output,
+        rules.reference_pictures.output,
+        rules.findings.output,
+        rules.reproducing.output,

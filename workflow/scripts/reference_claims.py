@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: MIT
+"""Judge the claims by the reference's tables."""
+
+from pathlib import Path
+
+from derotate import runtime
+
+runtime.start(snakemake.log[0])
+
+from derotate.stages.claims import write_claims
+
+folder = Path(snakemake.output.claims).parent
+write_claims(folder, folder)

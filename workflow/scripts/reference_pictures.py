@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+"""Draw every figure from the reference's tables."""
+
+from pathlib import Path
+
+from derotate import runtime
+
+runtime.start(snakemake.log[0])
+
+from derotate.stages.pictures import Roots, draw_pictures
+
+draw_pictures(
+    Roots(*map(Path, snakemake.params.roots)), [Path(picture) for picture in snakemake.output]
+)
