@@ -93,7 +93,9 @@ compare: setup  ## set a run's tables beside the reference (NEW=results/tiny/tab
 	@$(BIN)/derotate compare $(NEW)
 
 .PHONY: calibration
-calibration: setup  ## try the claims' tests on simulated studies again, if their code changed (10 minutes)
+calibration: setup  ## try the claims' tests on simulated studies again, if their code changed (8 minutes)
+	@# git dates the files of a clone by chance; whether the table is current is told by a file's name
+	@touch -c results/reference/calibration/*
 	@$(RUN) calibration
 	@cat results/reference/calibration/calibration.csv
 

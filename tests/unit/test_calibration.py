@@ -25,7 +25,7 @@ from derotate.evidence.effects import Effects
 from derotate.evidence.lookup import Tables
 from derotate.evidence.parts import combine
 from derotate.evidence.simulation import Design, Effect, simulate
-from derotate.provenance import value_digest
+from derotate.provenance import code_digest, value_digest
 from derotate.stages.calibration import ORIGIN, write_calibration
 
 MUTANT_STUDIES = 120
@@ -134,3 +134,10 @@ def test_the_committed_calibration_says_what_it_was_made_with() -> None:
     made_with = json.loads(origin.read_text(encoding="utf-8"))
     assert origin.name == ORIGIN.replace("*", value_digest(made_with))
     assert {"code", "shapes", "studies", "seed"} == set(made_with)
+
+
+@pytest.mark.slow  # an edit of the tests may wait for its calibration, a release may not
+def test_the_committed_calibration_is_of_the_committed_tests() -> None:
+    (origin,) = COMMITTED.glob(ORIGIN)
+    made_with = json.loads(origin.read_text(encoding="utf-8"))
+    assert made_with["code"] == code_digest("derotate.stages.calibration"), "run make calibration"

@@ -172,7 +172,7 @@ def test_an_empty_folder_makes_a_page_that_knows_nothing(files: Files, tmp_path:
                    reexamination=tmp_path / "none.csv")  # fmt: skip
     text = page(bare)
     assert "table landmarks.csv is missing" in text and "no.csv is missing" in text
-    assert ", 0 are decided" in text and text.count("missing: claims.csv") >= len(CLAIMS)
+    assert ", 0 are decided" in text and text.count("Missing: claims.csv: its row") >= len(CLAIMS)
     assert "not recorded" in reproducing(read(bare))
 
 

@@ -175,6 +175,20 @@ def test_the_trained_spectra_that_are_drawn_leave_that_curve() -> None:
         assert np.abs(own["value"] - expected).max() > 0.1
 
 
+def test_a_spectrum_is_near_to_those_like_it_and_far_from_the_others() -> None:
+    other = np.random.default_rng(1).normal(scale=0.5, size=(96, 96))
+    values = list(np.linalg.svd(other, compute_uv=False))
+    places = list(range(96))
+
+    def distance(table: pd.DataFrame) -> float:
+        return trained.distance_to_nearest(values, places, (96, 96), 0.5, table)
+
+    assert distance(gaussian(0.02)) < 0.05  # of another scale, but random too
+    assert distance(trained.load_trained(REFERENCE / "trained_spectra.csv")) > 0.05
+    steep = gaussian(1.0).assign(value=lambda table: (table["index"] + 1.0) ** -1)
+    assert distance(steep) > 0.5
+
+
 def test_a_spectrum_that_lacks_values_is_refused(tmp_path: Path) -> None:
     gaussian(1.0)[:-1].to_csv(tmp_path / "trained_spectra.csv", index=False)
     with pytest.raises(
@@ -200,6 +214,7 @@ def test_tables_page_and_figure_say_the_same_and_are_the_same_each_time(
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     distances, checks = (pd.read_csv(tmp_path / "a" / f"{table}.csv") for table in TABLES)
+    assert (distances["from_nearest_trained"] > 10 * distances["distance"]).all()
     assert again.verdict(distances, checks) == again.verdict(
         again.spectrum_distances(spectra, measured), again.geometry(spectra, measured)
     )

@@ -19,7 +19,7 @@ def test_the_diagram_is_twelve_runs_from_three_bases_and_nothing_else(fresh: Pat
         "phase_evaluate_base": 2,
         "sft_samples": 1,
         "phase_sft": 12,
-        "phase_evaluate": 12 * 7,
+        "phase_evaluate": 12 * 6,
         "phase_diagram": 1,
     }
 

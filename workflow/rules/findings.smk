@@ -40,7 +40,6 @@ rule findings:
         mem_mb=1000,
         runtime=10,
     params:
-        study=str(REFERENCE),
         calibration=str(CALIBRATION),
         calibrated_as=CALIBRATED_AS,
         code=FINDINGS_CODE,
@@ -67,7 +66,6 @@ rule reproducing:
         mem_mb=1000,
         runtime=10,
     params:
-        study=str(REFERENCE),
         calibration=str(CALIBRATION),
         calibrated_as=CALIBRATED_AS,
         code=FINDINGS_CODE,

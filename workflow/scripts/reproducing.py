@@ -13,7 +13,7 @@ from derotate.stages.findings import write_reproducing
 write_reproducing(
     Files(
         page=Path(snakemake.output.page),
-        study=Path(snakemake.params.study),
+        study=Path(snakemake.input.judged[0]).parent,
         calibration=Path(snakemake.params.calibration),
         published=Path(snakemake.input.published[0]).parent,
         reexamination=Path(snakemake.input.reexamination),

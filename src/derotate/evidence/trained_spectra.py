@@ -9,6 +9,7 @@ on one curve for each ratio of rows to columns, whatever their size.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,35 @@ def on_scale(table: pd.DataFrame) -> pd.DataFrame:
             )
         )
     return pd.concat(parts, ignore_index=True)
+
+
+def distance_to_nearest(
+    values: Sequence[float],
+    indices: Sequence[int],
+    shape: tuple[int, int],
+    deviation: float,
+    trained: pd.DataFrame,
+) -> float:
+    """Kolmogorov distance of a spectrum from that of the trained matrix nearest to it.
+
+    Spectra are compared with root mean squares of 1: for the trained matrix its own, for the other
+    that of entries with this deviation. From a few values of a spectrum it is a lower bound.
+
+    Args:
+        values: singular values.
+        indices: the place of each in its spectrum, 0 the largest.
+        shape: (out, in).
+        deviation: of the entries.
+        trained: from `load_trained`.
+    """
+    scaled = np.asarray(values) / (deviation * math.sqrt(max(shape)))
+    shares = 1 - (np.asarray(indices) + 0.5) / min(shape)
+    distances = []
+    for _, own in trained.groupby(["matrix", "layer"]):
+        of = np.sort(own["value"].to_numpy() / math.sqrt(own["value"].pow(2).mean()))
+        below = np.searchsorted(of, scaled) / len(of)
+        distances.append(float(np.abs(below - shares).max()))
+    return min(distances)
 
 
 def law(shape: tuple[int, int], deviation: float) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from derotate.evidence import published, reexamination
 from derotate.findings.sources import Sources
-from derotate.findings.text import NOTHING, frame, interval, number, table, whole
+from derotate.findings.text import NOTHING, frame, interval, listed, number, table, whole
 from derotate.reporting import published as theirs
 from derotate.reporting.cells import POOLED
 
@@ -29,7 +29,10 @@ def stages(sources: Sources) -> list[str]:
     found = theirs.stages(
         published.load(folder, "stages"), published.load(folder, "accuracy_by_step")
     )
-    found = found[(found["paper"] == theirs.PAPER) & (found["task"] == theirs.TASK)]
+    found = found[found["task"] == theirs.TASK].sort_values(
+        "paper", key=lambda papers: papers != theirs.PAPER, kind="stable"
+    )
+    papers = listed(list(dict.fromkeys(found["paper"])))
     models = list(dict.fromkeys(found["model"]))
     own = sources.tables.get("stages", pd.DataFrame(columns=["base_seed", "seed", "n"]))
     own = own[own["seed"] == POOLED]
@@ -38,18 +41,19 @@ def stages(sources: Sources) -> list[str]:
     for split, fold in _SUITES:
         for landmark, name in _LANDMARKS.items():
             ours = [_ours(own[own["base_seed"] == base], landmark, split, fold) for base in bases]
-            papers = found[(found["split"] == split) & (found["landmark"] == landmark)]
+            printed = found[(found["split"] == split) & (found["landmark"] == landmark)]
             rows.append(
                 [name, split.upper(), *ours,
-                 *(_theirs(papers[papers["model"] == model]) for model in models)]
+                 *(_theirs(printed[printed["model"] == model]) for model in models)]
             )  # fmt: skip
     columns = ["at", "problems", *(f"ours, base {base}" for base in bases)]
     columns += [theirs.NAMES.get(model, model) for model in models]
     text = (
         "Accuracy in percent, [95 % interval], (n answers). Ours: one answer a problem, seeds of a "
         "base pooled, intervals over sets of numbers; ID are the problems that SFT learned. Theirs "
-        f"(arXiv {theirs.PAPER}): solved within five graded attempts, one run, Wilson intervals "
-        "that we added and that know nothing of seeds. So compare shapes, not heights."
+        f"(arXiv {papers}, both where they differ): solved within five graded attempts, one run, "
+        "Wilson intervals that we added and that know nothing of seeds. So compare shapes, not "
+        "heights."
     )
     missing = [] if len(bases) else ["Ours are missing: there is no stages.csv."]
     return ["## Beside the papers", text, table(columns, rows), *missing]
@@ -86,4 +90,4 @@ def released_spectra(sources: Sources) -> list[str]:
         "random matrix (Kolmogorov distance, nothing fitted), beside random draws of that shape "
         "and beside matrices of a model trained here."
     )
-    return [heading, reexamination.verdict(distances, checks), text, frame(shown)]
+    return [heading, reexamination.verdict(distances, checks), text, frame(shown, digits=4)]

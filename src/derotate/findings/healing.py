@@ -91,7 +91,7 @@ def edits(sources: Sources) -> list[str]:
         found.append(
             [
                 f"{recipe}{' (control)' if roles.get(recipe) == 'control' else ''}",
-                shown(sources.tables, "over_patient", **own),
+                shown(sources.tables, "over_patient", sign=1, **own),
                 shown(sources.tables, "over_patient", "id", "train", sign=-1, **own),
                 number(sizes.get("norm_over_donor_distance"), 2),
                 number(sizes.get("from_rollback_over_donor_distance"), 2),

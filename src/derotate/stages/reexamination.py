@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from derotate.evidence import published, reexamination
-from derotate.evidence.trained_spectra import load_trained
+from derotate.evidence.trained_spectra import distance_to_nearest, load_trained
 from derotate.reporting import figures_reexamination
 from derotate.reporting.files import write
 from derotate.reporting.pages import page
@@ -23,8 +23,9 @@ def write_reexamination(papers: Path, reference: Path, tables: Path, figures: Pa
     Args:
         papers: `results/published`.
         reference: `results/reference/reexamination`, what random draws and a trained model gave.
-        tables: where `reexamination_spectra.csv` (a row a spectrum), `reexamination_checks.csv`
-            (a row a quantity) and the page `reexamination.html` go.
+        tables: where `reexamination_spectra.csv` (a row a spectrum: its distances from the law
+            and from the nearest trained matrix), `reexamination_checks.csv` (a row a quantity) and
+            the page `reexamination.html` go.
         figures: where the figure goes.
 
     Raises:
@@ -33,7 +34,20 @@ def write_reexamination(papers: Path, reference: Path, tables: Path, figures: Pa
     """
     spectra = published.load(papers, "spectra")
     measured = reexamination.load_measured(reference / "measured.csv")
+    trained = load_trained(reference / "trained_spectra.csv")
     distances = reexamination.spectrum_distances(spectra, measured)
+    distances["from_nearest_trained"] = [
+        distance_to_nearest(
+            list(own["value"]),
+            list(own["index"]),
+            reexamination.SHAPES[str(matrix)],
+            reexamination.DEVIATION,
+            trained,
+        )
+        for (matrix, _), own in reexamination.readings(spectra).groupby(
+            ["matrix", "recipe"], sort=False
+        )
+    ]
     checks = reexamination.geometry(spectra, measured)
     for name, table in zip(TABLES, (distances, checks), strict=True):
         write(table, tables / f"{name}.csv")
