@@ -73,6 +73,14 @@ def test_principal_angles_and_single_numbers_have_no_bands() -> None:
     ]
 
 
+def test_unrelated_matrices_are_a_null_of_angles_alone() -> None:
+    rows = [
+        course(metric, [[1.0] * 10], against="unrelated_null")
+        for metric in ("value_change", "left_angle", "relative_norm")
+    ]
+    assert set(banded(pd.concat(rows))["metric"]) == {"left_angle"}
+
+
 def test_a_statistic_of_a_run_is_what_the_long_table_gives() -> None:
     rng = np.random.default_rng(0)
     parts = {

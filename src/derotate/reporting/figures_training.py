@@ -88,7 +88,9 @@ def rl_curves(log: pd.DataFrame) -> Figure:
                 handles[str(algorithm), start] = Line2D([], [], color=tone, ls=style, label=name)
         for axes, (_, title) in zip(panels, _CURVES, strict=True):
             axes.set(xlabel="update")
-            axes.set_title(title + base_note(base_seed, bases), fontsize=8)
+            # the longest title fills its panel
+            note = base_note(base_seed, bases).replace(" (", "\n(")
+            axes.set_title(title + note, fontsize=8)
     if handles:
         figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=3)
     return figure

@@ -23,6 +23,8 @@ DRAWN: Final = (*DRAWN_ALONE, "value_change", "left_principal_angle", "right_pri
 """Metrics that are drawn by index."""
 MEASURED: Final = "patient"
 """What `against` says of the pair itself; anything else names a null."""
+UNRELATED: Final = "unrelated_null"
+"""Two matrices that have nothing to do with the pair: a null of angles, not of a change's size."""
 
 OUTER_SHARE: Final = 0.1
 """Share of the indices in each of the two outer bands."""
@@ -48,11 +50,12 @@ def banded(long: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns `BANDED_COLUMNS`: `value` is the mean over the band of the means over layers,
-        `largest` that of the largest absolute values of any layer. Metrics that are drawn but are
-        no change (the singular values themselves) are left out.
+        `largest` that of the largest absolute values of any layer. The singular values themselves
+        are left out, and unrelated matrices but for their angles.
     """
     keys = list(BANDED_KEYS[:-1])
     asked = long[~long["metric"].isin(DRAWN_ALONE)]
+    asked = asked[(asked["against"] != UNRELATED) | asked["metric"].str.endswith("_angle")]
     asked = asked.assign(size=asked["value"].abs())
     # by index last, so that each course ascends
     by_index = asked.groupby([*keys, "index"], dropna=False).agg(
