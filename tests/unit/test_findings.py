@@ -243,7 +243,7 @@ def test_all_links_of_both_pages_lead_to_files(files: Files) -> None:
     write_reproducing(other)
     for path in (files.page, other.page):
         text = path.read_text(encoding="utf-8")
-        assert str(ROOT) not in text and str(files.study) not in text
+        assert f"({ROOT}" not in text and str(files.study) not in text
         for target in re.findall(r"\]\(([^)]+)\)", text):
             name, _, place = target.partition("#")
             aim = path.parent / name if name else path
