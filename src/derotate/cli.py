@@ -158,9 +158,7 @@ def compare(
     new: Annotated[
         Path, typer.Argument(help="Folder of a run's tables, e.g. results/tiny/tables.")
     ],
-    reference: Annotated[Path, typer.Option(help="Folder of the reference's tables.")] = Path(
-        TABLES
-    ),
+    reference: Annotated[Path, typer.Option(help="Folder of the reference's tables.")] = REFERENCE,
     exact: Annotated[
         bool,
         typer.Option("--exact", help="Same seeds and type of machine: every digit must be equal."),

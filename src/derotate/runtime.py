@@ -38,12 +38,12 @@ def start(log: str, threads: int = 1) -> None:
     sys.excepthook = _show
     keep_freed_memory()
     gc.set_threshold(COLLECT_AFTER)
-    for library in ("OMP", "MKL", "OPENBLAS", "RAYON"):
+    for library in ("OMP", "MKL", "OPENBLAS"):
         os.environ[f"{library}_NUM_THREADS"] = str(threads)
     os.environ.update(
         OMP_DYNAMIC="FALSE",
         MKL_DYNAMIC="FALSE",
-        TOKENIZERS_PARALLELISM=str(threads > 1).lower(),
+        TOKENIZERS_PARALLELISM="false",
         HF_HUB_OFFLINE="1",
         HF_HUB_DISABLE_TELEMETRY="1",
     )

@@ -84,7 +84,7 @@ class Sft(Block):
     """Supervised fine-tuning on the ID rule, full parameters, as a chain of segments."""
 
     segments: tuple[tuple[Count, ...], ...] = Field(
-        ((20, 40, 60, 80, 120), (200, 350, 600)),
+        ((20, 40, 60, 80, 120, 200), (350, 600)),
         description="a list of segments, each the steps at which it leaves a checkpoint; a segment "
         "ends at its last step and resumes exactly where the one before ended",
     )

@@ -141,7 +141,7 @@ def _read(path: Path, rule: TableRule) -> pd.DataFrame:
         key
         for key in rule.keys
         if key in table.columns
-        and key not in ("fraction", "index")
+        and key != "fraction"
         and not pd.api.types.is_numeric_dtype(table[key])
     ]
     empty = [key for key in _EMPTY if key in table.columns]

@@ -155,10 +155,7 @@ def _whole(model: Any) -> Any:
 
 def _dataset(tokenizer: Any, samples: Sequence[Sample]) -> Dataset:
     """Token ids and labels; the loss is on the completion and, where it ends, the end token."""
-    # a prompt that all share, such as none in pretraining, is tokenised once
-    texts = list(dict.fromkeys(sample.prompt for sample in samples))
-    ids = dict(zip(texts, tokenizer(texts)["input_ids"], strict=True))
-    prompts = [ids[sample.prompt] for sample in samples]
+    prompts = tokenizer([sample.prompt for sample in samples])["input_ids"]
     completions = tokenizer([sample.completion for sample in samples], add_special_tokens=False)[
         "input_ids"
     ]
