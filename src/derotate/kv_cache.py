@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A key-value cache with room to grow, for generation.
 
-transformers' default cache copies all that it holds for each new token. Here a token is written into
-room that is kept for `BLOCK` of them, and attention reads a view: a seventh less time for the tiny
-model in batches of 256. What is computed does not change.
+transformers' default cache copies all that it holds for each new token. Here a token is written
+into room that is kept for `BLOCK` of them, and attention reads a view: a seventh less time for the
+tiny model in batches of 256. What is computed does not change.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -45,6 +46,14 @@ def copy_checkout(folder: Path) -> None:
         if source.is_file():  # not a file that is deleted but not yet committed so
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
+
+
+def cloned(made: Path, folder: Path) -> Iterator[Path]:
+    """For a fixture: a clone of what was made, dates included, dropped after the test."""
+    clone = folder / "checkout"
+    shutil.copytree(made, clone)
+    yield clone
+    shutil.rmtree(clone)
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from checkout import COUNTED, SMOKE, copy_checkout, environment, run
+from checkout import COUNTED, SMOKE, cloned, copy_checkout, environment, run
 
 
 def make(folder: Path, config: str) -> Path:
@@ -38,10 +38,7 @@ def smoked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def study(finished: Path, tmp_path: Path) -> Iterator[Path]:
     """A clone of the finished study, dates included, to edit and to run in."""
-    folder = tmp_path / "checkout"
-    shutil.copytree(finished, folder)
-    yield folder
-    shutil.rmtree(folder)
+    yield from cloned(finished, tmp_path)
 
 
 @pytest.fixture

@@ -11,24 +11,19 @@ from derotate.provenance import value_digest
 REFERENCE = Path(reference.TABLES)
 CALIBRATION = Path("results/reference/calibration/calibration.csv")
 JUDGED = [str(REFERENCE / name) for name in ("claims.csv", "claim_parts.csv")]
-FINDINGS_SOURCES = {
-    "judged": JUDGED,
-    "tables": sorted({str(path) for path in REFERENCE.glob("*.*")} - set(JUDGED)),
-    "reexamination": "results/reference/reexamination/measured.csv",
-    "published": sorted(str(path) for path in Path("results/published").glob("*.csv")),
-}
-# By content and not as an input, which would rerun the calibration (minutes) after an edit of it.
-CALIBRATED_AS = value_digest(CALIBRATION.read_text() if CALIBRATION.is_file() else "")
-FINDINGS_CODE = code_digest("derotate.stages.findings")
 
 
 rule findings:
-    """Write what holds, what does not and what stayed open, each number filled from a table."""
+    """Write what holds, what does not and what stayed open, and how to make each number again."""
     input:
-        **FINDINGS_SOURCES,
+        judged=JUDGED,
+        tables=sorted({str(path) for path in REFERENCE.glob("*.*")} - set(JUDGED)),
+        reexamination=f"{reference.REEXAMINATION}/measured.csv",
+        published=sorted(str(path) for path in Path(reference.PAPERS).glob("*.csv")),
         figures=reference.pictures(CAPTIONS),
     output:
-        page="docs/findings.md",
+        findings="docs/findings.md",
+        reproducing="docs/reproducing.md",
     log:
         "logs/findings.log",
     benchmark:
@@ -41,35 +36,12 @@ rule findings:
         runtime=10,
     params:
         calibration=str(CALIBRATION),
-        calibrated_as=CALIBRATED_AS,
-        code=FINDINGS_CODE,
+        # by content: as an input an edit of it would rerun the calibration (minutes)
+        calibrated_as=lambda wildcards: value_digest(
+            CALIBRATION.read_text() if CALIBRATION.is_file() else ""
+        ),
+        code=code_digest("derotate.stages.findings"),
     message:
-        "the findings page, docs/findings.md"
+        "the pages docs/findings.md and docs/reproducing.md"
     script:
         "../scripts/findings.py"
-
-
-rule reproducing:
-    """Write what to run for each claim, what it takes and what to compare."""
-    input:
-        **FINDINGS_SOURCES,
-    output:
-        page="docs/reproducing.md",
-    log:
-        "logs/reproducing.log",
-    benchmark:
-        "logs/benchmarks/reproducing.tsv"
-    localrule: True
-    conda:
-        "../../envs/figures.yaml"
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        calibration=str(CALIBRATION),
-        calibrated_as=CALIBRATED_AS,
-        code=FINDINGS_CODE,
-    message:
-        "the page on reproducing, docs/reproducing.md"
-    script:
-        "../scripts/reproducing.py"

@@ -69,4 +69,3 @@ rule reference:
         rules.reference_claims.output,
         rules.reference_pictures.output,
         rules.findings.output,
-        rules.reproducing.output,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Write the findings page."""
+"""Write the findings page and the page on reproducing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from derotate import runtime
@@ -8,15 +9,15 @@ from derotate import runtime
 runtime.start(snakemake.log[0])
 
 from derotate.findings.sources import Files
-from derotate.stages.findings import write_findings
+from derotate.stages.findings import write_findings, write_reproducing
 
-write_findings(
-    Files(
-        page=Path(snakemake.output.page),
-        study=Path(snakemake.input.judged[0]).parent,
-        calibration=Path(snakemake.params.calibration),
-        published=Path(snakemake.input.published[0]).parent,
-        reexamination=Path(snakemake.input.reexamination),
-        figures=tuple(Path(figure) for figure in snakemake.input.figures),
-    )
+files = Files(
+    page=Path(snakemake.output.findings),
+    study=Path(snakemake.input.judged[0]).parent,
+    calibration=Path(snakemake.params.calibration),
+    published=Path(snakemake.input.published[0]).parent,
+    reexamination=Path(snakemake.input.reexamination),
+    figures=tuple(Path(figure) for figure in snakemake.input.figures),
 )
+write_findings(files)
+write_reproducing(replace(files, page=Path(snakemake.output.reproducing)))

@@ -18,13 +18,13 @@ from derotate.findings.overview import opening, short_answer
 from derotate.findings.sources import Sources
 from derotate.findings.text import counted, details, frame, link, listed, sentence, table
 
-MADE: Final = "<!-- Made by the rule `{rule}` from tables: change those, not this page. -->"
+MADE: Final = "<!-- Made by the rule `findings` from tables: change those, not this page. -->"
 
 
 def findings(sources: Sources) -> str:
     """The whole page, as Markdown."""
     blocks = [
-        MADE.format(rule="findings"),
+        MADE,
         "# Findings",
         *opening(sources),
         *short_answer(sources),

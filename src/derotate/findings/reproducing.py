@@ -23,7 +23,7 @@ _ONE_DIGIT: Final = ("points", "percent", "degrees")
 def reproducing(sources: Sources) -> str:
     """The whole page, as Markdown."""
     blocks = [
-        MADE.format(rule="reproducing"),
+        MADE,
         "# Reproducing",
         *_how(sources),
         *_costs(sources),
