@@ -184,12 +184,6 @@ def test_the_two_papers_differ_where_they_differ() -> None:
     }
 
 
-def test_losses_are_single_readings() -> None:
-    losses = theirs.losses(published.load(FILES, "losses"))
-    log = losses[(losses["split"] == "ood") & (losses["place"] == "released SFT log")]
-    assert log.set_index("step")["loss"].idxmin() == 30
-
-
 def test_edits_stand_beside_the_landmarks_of_their_model() -> None:
     table = theirs.surgery(published.load(FILES, "surgery"), published.load(FILES, "stages"))
     assert not table.duplicated(["paper", "model", "mark", "size"]).any()

@@ -20,7 +20,6 @@ from derotate import record
 from derotate.config import Config
 from derotate.spectral.recipes import Recipe
 
-ROLES = ("donor", "patient", "rl")
 TABLES = ("accuracy_by_step", "stages", "contrasts", "surgery", "spectra_by_index", "landmarks")
 SUITES = (("id", "train"), ("ood", "test"))
 """What is answered live: problems that SFT learned, and those of the rule that it never saw."""

@@ -88,20 +88,6 @@ def accuracy_by_step(curve: pd.DataFrame, landmarks: pd.DataFrame) -> pd.DataFra
     return table[columns].sort_values(["model", "split", "stage", "step"], ignore_index=True)
 
 
-def losses(published: pd.DataFrame) -> pd.DataFrame:
-    """Loss by SFT step of the released LLaMA log and of the second runs (nats a token).
-
-    Args:
-        published: the subject `losses` of `derotate.evidence.published.load`.
-
-    Returns:
-        model, split (train, id, ood), place, step, loss; single readings only.
-    """
-    own = published[(published["quantity"] == "loss") & (published["bound"] == "")]
-    own = own[own["step"].notna()].rename(columns={"value": "loss"})
-    return own[["model", "split", "place", "step", "loss"]].reset_index(drop=True)
-
-
 def surgery(edits: pd.DataFrame, landmarks: pd.DataFrame) -> pd.DataFrame:
     """ID and OOD accuracy on GeneralPoints of edited models and of the landmarks beside them.
 
