@@ -136,7 +136,6 @@ def test_the_committed_calibration_says_what_it_was_made_with() -> None:
     assert {"code", "shapes", "studies", "seed"} == set(made_with)
 
 
-@pytest.mark.xfail(strict=True, reason="calibrated before the last edits; run make calibration")
 @pytest.mark.slow  # an edit of the tests may wait for its calibration, a release may not
 def test_the_committed_calibration_is_of_the_committed_tests() -> None:
     (origin,) = COMMITTED.glob(ORIGIN)
