@@ -103,7 +103,8 @@ AFTER_GRPO = {
             EVALUATION,
             {
                 "evaluate_base": 1,
-                "evaluate": 3,
+                "evaluate_sft": 2,
+                "evaluate": 1,
                 "landmarks": 1,
                 "accuracy_by_step": 1,
                 "tables": 1,
@@ -121,7 +122,8 @@ AFTER_GRPO = {
                 "sft_samples": 2,
                 "sft_to_4": 1,
                 "sft_to_8": 1,
-                "evaluate": 3,
+                "evaluate_sft": 2,
+                "evaluate": 1,
                 "landmarks": 1,
                 "grpo": 1,
                 "accuracy_by_step": 1,
@@ -142,7 +144,7 @@ AFTER_GRPO = {
             {
                 "sft_samples": 1,
                 "sft_to_12": 1,
-                "evaluate": 1,
+                "evaluate_sft": 1,
                 "landmarks": 1,
                 "accuracy_by_step": 1,
                 "tables": 1,
@@ -174,7 +176,8 @@ def test_another_torch_in_the_lock_file_reruns_what_computes_with_it(study: Path
         "evaluate_base": 1,
         "sft_to_4": 1,
         "sft_to_8": 1,
-        "evaluate": 3,
+        "evaluate_sft": 2,
+        "evaluate": 1,
         "landmarks": 1,
         "grpo": 1,
         "accuracy_by_step": 1,
@@ -195,7 +198,7 @@ def test_a_later_segment_that_does_not_win_touches_no_cell_of_the_landmark(study
     assert run(study) == {
         "sft_samples": 1,
         "sft_to_12": 1,
-        "evaluate": 1,
+        "evaluate_sft": 1,
         "landmarks": 1,
         "accuracy_by_step": 1,
         "tables": 1,
@@ -212,7 +215,7 @@ def test_a_later_segment_that_wins_makes_just_its_own_cells_in_the_same_run(stud
     assert run(study) == {
         "sft_samples": 1,
         "sft_to_12": 1,
-        "evaluate": 1,
+        "evaluate_sft": 1,
         "landmarks": 1,
         "factors": 1,  # of step 12
         "spectra": 3,  # from the base, into sft_end, into rl_end
@@ -232,7 +235,8 @@ def test_another_evaluation_reruns_the_surgery_behind_the_landmark_too(study: Pa
     EVALUATION.apply(study)
     assert run(study) == {
         "evaluate_base": 1,
-        "evaluate": 3,
+        "evaluate_sft": 2,
+        "evaluate": 1,
         "landmarks": 1,
         "surgery": 3,
         "accuracy_by_step": 1,
@@ -251,7 +255,8 @@ def test_another_prompt_reruns_all_but_the_problems(study: Path) -> None:
         "sft_samples": 2,
         "sft_to_4": 1,
         "sft_to_8": 1,
-        "evaluate": 3,
+        "evaluate_sft": 2,
+        "evaluate": 1,
         "landmarks": 1,
         "grpo": 1,
         "base_factors": 1,
@@ -275,7 +280,8 @@ def test_another_torch_reruns_the_torch_rules_behind_the_landmark_too(study: Pat
         "evaluate_base": 1,
         "sft_to_4": 1,
         "sft_to_8": 1,
-        "evaluate": 3,
+        "evaluate_sft": 2,
+        "evaluate": 1,
         "landmarks": 1,
         "grpo": 1,
         "base_factors": 1,

@@ -30,7 +30,7 @@ def test_a_training_state_that_a_killed_run_left_is_dropped(fresh: Path) -> None
     sft = fresh / STUDY / "general_points/base-1/seed-1/sft"
     assert (sft / "state-4").exists()
     target = f"{STUDY}/general_points/base-1/seed-1/evaluations/sft-8.parquet"
-    assert run(fresh, target) == {"problems": 1, "evaluate": 1}
+    assert run(fresh, target) == {"problems": 1, "evaluate_sft": 1}
     assert not (sft / "state-4").exists()
     assert (sft / "state-8").exists()
 
@@ -56,7 +56,8 @@ def test_another_seed_moves_all_but_the_base_and_the_evaluated_problems(study: P
         "sft_to_8": 1,
         "rl_problems": 1,
         "grpo": 1,
-        "evaluate": 3,
+        "evaluate_sft": 2,
+        "evaluate": 1,
         "landmarks": 1,
         "accuracy_by_step": 1,
         "tables": 1,

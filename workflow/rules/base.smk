@@ -16,6 +16,8 @@ rule base:
         "<base>/logs/base.log",
     benchmark:
         "<base>/benchmarks/base/base.tsv"
+    # All waits for it, so it does not wait for cores that the problems and samples hold.
+    priority: 30
     conda:
         "../../envs/train.yaml"
     threads: CONFIG.base.threads

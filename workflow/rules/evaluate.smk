@@ -53,6 +53,8 @@ use rule evaluate_base as evaluate with:
         "<run>/logs/evaluation/{label}.log",
     benchmark:
         "<run>/benchmarks/evaluation/{label}.tsv"
+    # What the landmark and the first figure wait for goes first.
+    priority: 5
     params:
         task=CONFIG.task,
         style=CONFIG.style,
@@ -62,3 +64,22 @@ use rule evaluate_base as evaluate with:
         lock=LOCK,
     message:
         "evaluation of {wildcards.label} (base {wildcards.base_seed}, seed {wildcards.seed})"
+
+
+use rule evaluate as evaluate_sft with:
+    input:
+        weights="<run>/sft/step-{step}/model.safetensors",
+        problems=rules.problems.output[0],
+    output:
+        rows="<run>/evaluations/sft-{step}.parquet",
+        csv="<run>/evaluations/sft-{step}.csv",
+    log:
+        "<run>/logs/evaluation/sft-{step}.log",
+    benchmark:
+        "<run>/benchmarks/evaluation/sft-{step}.tsv"
+    priority: 10
+    message:
+        "evaluation of sft-{wildcards.step} (base {wildcards.base_seed}, seed {wildcards.seed})"
+
+
+ruleorder: evaluate_sft > evaluate
