@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from numpy.typing import ArrayLike, NDArray
 
 from derotate.reporting.cells import POOLED
 from derotate.reporting.style import Role, colour, say
+
+_TICKS: Final = [0, *(digit * 10**power for power in range(6) for digit in (1, 2, 5))]
+_APART: Final = 0.08
+"""Share of the axis by which ticks stand apart at least."""
 
 
 def suite(table: pd.DataFrame, split: str, fold: str) -> pd.DataFrame:
@@ -48,6 +54,42 @@ def say_all(grid: list[list[Axes]], text: str) -> None:
     for row in grid:
         for axes in row:
             say(axes, text)
+
+
+def step_axis(axes: Axes) -> None:
+    """Give a panel an x axis of SFT steps by their square root, since early ones lie close."""
+    last = axes.dataLim.x1
+    axes.set_xlabel("SFT step (by square root)")
+    if not np.isfinite(last):  # nothing is drawn
+        return
+    axes.set_xscale("function", functions=(_root, _square))
+    low, high = _square(np.array([-0.04, 1.06]) * _root(last))
+    axes.set_xlim(low, high)
+    ticks = [tick for tick in _TICKS if tick <= last]
+    kept: list[int] = []
+    for tick in reversed(ticks):
+        if not kept or _root(kept[-1]) - _root(tick) >= _APART * _root(last):
+            kept.append(tick)
+    axes.set_xticks(kept, minor=False)
+    axes.set_xticks([], minor=True)
+
+
+def beside(axes: Axes, steps: pd.Series, share: float) -> pd.Series:
+    """Places that share of the axis to the right of the steps, whatever its scale."""
+    scale = axes.xaxis.get_transform()
+    low, high = scale.transform(np.asarray(axes.get_xlim()))
+    moved = scale.transform(steps.to_numpy(dtype=float)) + share * (high - low)
+    return pd.Series(scale.inverted().transform(moved), index=steps.index)
+
+
+def _root(steps: ArrayLike) -> NDArray[np.float64]:
+    values = np.asarray(steps, dtype=float)
+    return np.sign(values) * np.sqrt(np.abs(values))
+
+
+def _square(roots: ArrayLike) -> NDArray[np.float64]:
+    values = np.asarray(roots, dtype=float)
+    return np.sign(values) * values**2
 
 
 def points(axes: Axes, table: pd.DataFrame, value: str, role: Role, marker: str) -> None:

@@ -24,17 +24,21 @@ from derotate.reporting.drawing import (
     algorithm_name,
     algorithm_role,
     base_note,
+    beside,
     curve,
     points,
     records,
     say_all,
     seeds_of,
+    step_axis,
     suite,
 )
 from derotate.reporting.figures_published import STAGE_NAMES
-from derotate.reporting.style import Role, canvas, colour, kind_colours, say, stacked, styled
+from derotate.reporting.style import PAGE, Role, canvas, colour, kind_colours, say, stacked, styled
 
 _ID_FOLDS = (("train", "-", "learned by SFT"), ("test", "--", "held out"))
+_SHORT = {"": "SFT", "shuffled": "shuffled"}
+"""Names of groups of bars, where they differ from `algorithm_name`."""
 _PUBLISHED_SPLITS = ("ood", "id")
 _SPLIT_NAMES = {
     "ood": "OOD rule",
@@ -55,6 +59,7 @@ def accuracy_by_step(accuracy: pd.DataFrame) -> Figure:
         _mark_peak(row[0], suite(own, "ood", "test"))
     if not bases:
         say_all(grid, "no evaluation yet")
+    _legend_above(figure, _sft_handles(accuracy))
     return figure
 
 
@@ -67,6 +72,7 @@ def sft_and_rl(accuracy: pd.DataFrame, published: pd.DataFrame | None = None) ->
         published: from `published.accuracy_by_step`, drawn below ours; None: ours alone.
     """
     bases = sorted(set(accuracy["base_seed"]))
+    algorithms = sorted(set(accuracy["algorithm"]) - {""})
     ours = max(len(bases), 1)
     figure, grid = canvas(ours + (published is not None), 2)
     if published is not None:
@@ -76,56 +82,56 @@ def sft_and_rl(accuracy: pd.DataFrame, published: pd.DataFrame | None = None) ->
     for row, base_seed in zip(grid, bases, strict=False):
         own = accuracy[accuracy["base_seed"] == base_seed]
         _sft_panels(row, own, base_note(base_seed, bases))
-        algorithms = sorted(set(own["algorithm"]) - {""})
         for place, algorithm in enumerate(algorithms):
             for axes, split, fold in (
                 (row[0], "ood", "test"), (row[1], "id", "train"), (row[1], "id", "test"),
             ):  # fmt: skip
                 _rl_arrows(axes, suite(own, split, fold), algorithm, place)
         _mark_peak(row[0], suite(own, "ood", "test"))
-        handles = [
-            Line2D(
-                [],
-                [],
-                color=colour(algorithm_role(name)),
-                marker="D",
-                ls="",
-                label=f"after RL ({algorithm_name(name)})",
-            )
-            for name in algorithms
-        ]
-        if handles:
-            _add_to_legend(row[0], handles)
-        else:
+        if not algorithms:
             row[0].annotate(
                 "no RL result in this study", (0.98, 0.03), xycoords="axes fraction",
                 ha="right", color=colour("muted"), fontsize=7.5,
             )  # fmt: skip
     if not bases:
         say_all(grid[:ours], "no evaluation yet")
+    after = [
+        Line2D([], [], color=colour(algorithm_role(name)), marker="D", ls="",
+               label=f"after RL ({algorithm_name(name)})")
+        for name in algorithms
+    ]  # fmt: skip
+    _legend_above(figure, [*_sft_handles(accuracy), *after])
     return figure
 
 
 @styled
 def errors_by_step(errors: pd.DataFrame) -> Figure:
-    """Shares of the error kinds by SFT step and after RL, from `tables.errors_by_step`."""
+    """Shares of the error kinds by SFT step and after RL: a column a base, a row a suite.
+
+    Args:
+        errors: from `tables.errors_by_step`.
+    """
     pooled = errors[errors["seed"] == POOLED]
     bases = sorted(set(pooled["base_seed"]))
     suites = [("ood", "test"), ("id", "test"), ("id", "train")]
-    figure, grid = canvas(max(len(bases), 1), len(suites), sharey=True)
+    columns = max(len(bases), 1)
+    width = min(PAGE, 1.2 + 3.4 * columns)
+    figure, grid = canvas(len(suites), columns, width, 2.0, sharey=True)
     kinds = list(dict.fromkeys(pooled["kind"]))
     colours = kind_colours(kinds)
     if not bases:
         say_all(grid, "no evaluation yet")
-    for row, base_seed in zip(grid, bases, strict=False):
-        for axes, (split, fold) in zip(row, suites, strict=True):
+    for row, (split, fold) in zip(grid, suites, strict=True):
+        for axes, base_seed in zip(row, bases, strict=False):
             own = suite(pooled[pooled["base_seed"] == base_seed], split, fold)
             _stacked(axes, own, colours)
             axes.set_title(f"{split.upper()} {fold}{base_note(base_seed, bases)}")
         row[0].set_ylabel("share of answers (%)")
+    for axes in grid[-1] if bases else []:
+        axes.set_xlabel("SFT step; RL by its start", labelpad=15)  # below the names of the groups
     handles = [Line2D([], [], color=colours[kind], marker="s", ls="", label=_kind_name(kind))
                for kind in kinds]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(kinds) or 1)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3 if columns == 1 else 5)
     return figure
 
 
@@ -180,30 +186,30 @@ def _sft_panels(row: list[Axes], own: pd.DataFrame, note: str) -> None:
     left.set_title(f"Out of distribution, test{note}")
     right.set_title(f"In distribution{note}")
     for axes in row:
-        axes.set(xlabel="SFT step", ylabel="accuracy (%)")
-        axes.set_ylim(0, max(axes.get_ylim()[1], 5))
+        step_axis(axes)
+        axes.set(ylabel="accuracy (%)", ylim=(0, max(axes.get_ylim()[1], 5)))
     right.set_ylim(0, 104)
-    left.legend(handles=_line_legend(own), loc="lower center", bbox_to_anchor=(0.5, 0))
-    right.legend(loc="center right")
 
 
-def _line_legend(own: pd.DataFrame) -> list[Line2D]:
-    seeds = seeds_of(own)
-    handles = [Line2D([], [], color=colour("ood"), marker="o", label="SFT, 95 % interval")]
-    if seeds:
+def _sft_handles(accuracy: pd.DataFrame) -> list[Line2D]:
+    """What the lines of SFT are, for the legend."""
+    handles = [
+        Line2D([], [], color=colour("base"), marker="o", ls="", label="base"),
+        Line2D([], [], color=colour("ood"), marker="o", label="OOD by SFT step"),
+    ]
+    for (_, style, name), marker in zip(_ID_FOLDS, "os", strict=True):
         handles.append(
-            Line2D(
-                [], [], color=colour("ood"), lw=0.8, alpha=0.5, label=f"each of {len(seeds)} seeds"
-            )
+            Line2D([], [], color=colour("id"), marker=marker, ls=style, label=f"ID, {name}")
         )
-    handles.append(Line2D([], [], color=colour("base"), marker="o", ls="", label="base"))
+    seeds = seeds_of(accuracy)
+    if seeds:
+        handles.append(Line2D([], [], color=colour("muted"), lw=0.8, alpha=0.6,
+                              label=f"each of {len(seeds)} seeds"))  # fmt: skip
     return handles
 
 
-def _add_to_legend(axes: Axes, handles: list[Line2D]) -> None:
-    old = axes.get_legend()
-    assert old is not None
-    axes.legend(handles=[*old.legend_handles, *handles], loc="lower center", ncols=2)
+def _legend_above(figure: Figure, handles: list[Line2D]) -> None:
+    figure.legend(handles=handles, loc="outside upper center", ncols=4)
 
 
 def _mark_peak(axes: Axes, ood: pd.DataFrame) -> None:
@@ -215,7 +221,7 @@ def _mark_peak(axes: Axes, ood: pd.DataFrame) -> None:
     peak = max(sft, key=lambda row: row["accuracy"])
     top = float(np.nanmax([*pooled["high"], *ood["accuracy"]]))
     axes.set_ylim(0, max(top * 1.17, 5))
-    late = peak["step"] > sft[-1]["step"] / 2
+    late = peak["step"] > sft[-1]["step"] / 4  # the middle, by square roots
     axes.text(
         peak["step"], max(top * 1.05, 4.5), f"peak {peak['accuracy']:.1f} % at step {peak['step']}",
         fontsize=7.5, color=colour("ood"), ha="right" if late else "left", va="bottom",
@@ -229,19 +235,19 @@ def _rl_arrows(axes: Axes, table: pd.DataFrame, algorithm: str, place: int) -> N
     after = pooled[(pooled["stage"] == "rl") & (pooled["algorithm"] == algorithm)]
     after = after[after["step"].isin(sft.index)]
     role = algorithm_role(algorithm)
-    width = axes.get_xlim()[1] - axes.get_xlim()[0]
-    shift = width * (0.018 + 0.022 * place)
+    after = after.assign(start=after["step"])
+    after["step"] = beside(axes, after["start"], 0.018 + 0.022 * place)
     for row in records(after):
         axes.annotate(
-            "", (row["step"] + shift, row["accuracy"]), (row["step"], sft[row["step"]]),
+            "", (row["step"], row["accuracy"]), (row["start"], sft[row["start"]]),
             arrowprops={"arrowstyle": "->", "color": colour(role), "lw": 1.1, "shrinkA": 2,
                         "shrinkB": 2},
         )  # fmt: skip
-    points(axes, after.assign(step=after["step"] + shift), "accuracy", role, "D")
+    points(axes, after, "accuracy", role, "D")
 
 
 def _stacked(axes: Axes, own: pd.DataFrame, colours: dict[str, str]) -> None:
-    """Bars of 100 % at equal distances: base, SFT steps, then RL by start."""
+    """Bars of 100 % at equal distances: base and SFT steps, then each RL algorithm by start."""
     keys = ["stage", "algorithm", "step"]
     order = {"base": 0, "sft": 1, "rl": 2}
     shares = own.pivot_table(
@@ -251,26 +257,26 @@ def _stacked(axes: Axes, own: pd.DataFrame, colours: dict[str, str]) -> None:
         say(axes, "not evaluated")
         return
     shares = shares.sort_values(keys, key=lambda c: c.map(order) if c.name == "stage" else c)
-    gaps = (shares["stage"] == "rl").astype(float) * 0.6
-    places = [i + gap for i, gap in zip(range(len(shares)), gaps, strict=True)]
+    group = shares["algorithm"].ne(shares["algorithm"].shift()).cumsum() - 1
+    places = 1.5 * group + np.arange(len(shares))
     bottom = pd.Series(0.0, index=shares.index)
     for kind, shade in colours.items():
         axes.bar(places, shares[kind], bottom=bottom, color=shade, width=0.85)
         bottom = bottom + shares[kind]
-    names = [_bar_name(row) for row in records(shares)]
-    axes.set_xticks(places, names, rotation=90)
-    axes.set(xlabel="SFT step; RL by its start" if gaps.any() else "SFT step", ylim=(0, 100))
+    names = ["base" if row["stage"] == "base" else str(row["step"]) for row in records(shares)]
+    axes.set_xticks(places, names, rotation=90, fontsize=6.5)
+    for algorithm, own_places in places.groupby(shares["algorithm"]):
+        name = _SHORT.get(str(algorithm), algorithm_name(str(algorithm)))
+        axes.annotate(
+            name, (own_places.mean(), 0), (0, -26), xycoords=axes.get_xaxis_transform(),
+            textcoords="offset points", ha="center", va="top", fontsize=7,
+        )  # fmt: skip
+    axes.set(ylim=(0, 100))
     axes.grid(False, axis="x")
 
 
 def _kind_name(kind: str) -> str:
     return kind.replace("id_rule", "ID rule").replace("_", " ")
-
-
-def _bar_name(row: Mapping[str, Any]) -> str:
-    if row["stage"] == "base":
-        return "base"
-    return f"{algorithm_name(row['algorithm'])} {row['step']}".strip()
 
 
 def _stage_points(axes: Axes, own: pd.DataFrame, role: Role) -> None:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from derotate.reporting.cells import POOLED
-from derotate.reporting.drawing import base_note, curve, records, say_all, suite
+from derotate.reporting.drawing import base_note, curve, records, say_all, step_axis, suite
 from derotate.reporting.style import canvas, colour, say, styled
 
 
@@ -41,13 +41,16 @@ def losses(loss: pd.DataFrame, picks: pd.DataFrame) -> Figure:
                 style,
                 name,
             )
-        left.set(xlabel="SFT step", ylabel="loss (nats a token)", ylim=(0, None))
+        step_axis(left)
+        left.set(ylabel="loss (nats a token)", ylim=(0, None))
         left.set_title(f"Loss of the reference answer{base_note(base_seed, bases)}")
         chosen = picks[(picks["base_seed"] == base_seed) & (picks["seed"] == POOLED)]
         _mark_picks(left, own[own["seed"] == POOLED], chosen)
-        left.legend(loc="best")
         _picked(right, chosen)
         right.set_title("What each criterion would pick")
+    handles, names = grid[0][0].get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, names, loc="outside upper center", ncols=len(names))
     return figure
 
 

@@ -24,38 +24,32 @@ _STYLES = {"grpo": "-", "ppo": "--"}
 
 @styled
 def advantages(table: pd.DataFrame, first: pd.DataFrame) -> Figure:
-    """Distribution of the advantages at the first update, a panel for each start.
+    """Distribution of the advantages at the first update: a row an algorithm, a panel a start.
 
-    Several seeds are averaged, with a thin outline for each.
+    Bases and seeds are averaged, with a thin outline for each base.
 
     Args:
         table: from `logs.advantages_by_start`.
-        first: from `logs.rl_first_update`, for the share of groups without variance.
+        first: from `logs.rl_first_update`, for correct samples and groups without variance.
     """
-    cells = sorted({tuple(cell) for cell in table[["base_seed", "algorithm"]].to_numpy()})
-    starts = sorted(set(table["start"]))
-    bases = sorted(set(table["base_seed"]))
-    width = min(PAGE, 1.0 + 2.1 * max(len(starts), 1))
-    figure, grid = canvas(max(len(cells), 1), max(len(starts), 1), width, 2.2, sharey=True)
-    if not cells:
+    algorithms = sorted(set(table["algorithm"]))
+    if not algorithms:
+        figure, grid = canvas()
         say_all(grid, "no RL in this study")
-    for row, (base_seed, algorithm) in zip(grid, cells, strict=False):
-        for axes, start in zip(row, starts, strict=True):
-            own, signal = (_run(some, base_seed, algorithm, start) for some in (table, first))
+        return figure
+    starts = {name: sorted(set(table[table["algorithm"] == name]["start"])) for name in algorithms}
+    widest = max(len(own) for own in starts.values())
+    width = min(PAGE, 1.0 + 2.1 * widest)
+    figure, grid = canvas(len(algorithms), widest, width, 1.7, sharey="row")
+    for row, (algorithm, own_starts) in zip(grid, starts.items(), strict=True):
+        for axes in row[len(own_starts) :]:
+            axes.set_visible(False)
+        for axes, start in zip(row, own_starts, strict=False):
+            own, signal = (_run(some, algorithm, start) for some in (table, first))
             _histogram(axes, own, algorithm)
-            title = f"{algorithm_name(algorithm)} from step {start}"
-            axes.set_title(title + base_note(base_seed, bases))
-            axes.set_xlabel("advantage")
-            if len(signal):
-                flat, right = signal["zero_variance_share"].mean(), signal["correct_share"].mean()
-                axes.text(
-                    0.98, 0.97, f"{right:.0f} % correct\n{flat:.0f} % of groups\nwithout variance",
-                    transform=axes.transAxes, ha="right", va="top", fontsize=7,
-                )  # fmt: skip
-        row[0].set_ylabel("share of responses (%)")
-    if cells:
-        top = max(axes.get_ylim()[1] for row in grid for axes in row)
-        grid[0][0].set_ylim(0, top * 1.3)
+            axes.set_title(f"from step {start}\n{_signal(signal)}", fontsize=7, fontweight="normal")
+        row[0].set_ylabel(f"{algorithm_name(algorithm)}\nresponses (%)")
+        row[len(own_starts) // 2].set_xlabel("advantage")
     return figure
 
 
@@ -96,21 +90,38 @@ def rl_curves(log: pd.DataFrame) -> Figure:
     return figure
 
 
-def _run(table: pd.DataFrame, base_seed: int, algorithm: str, start: int) -> pd.DataFrame:
-    same = (table["base_seed"] == base_seed) & (table["algorithm"] == algorithm)
-    return table[same & (table["start"] == start)]
+def _run(table: pd.DataFrame, algorithm: str, start: int) -> pd.DataFrame:
+    return table[(table["algorithm"] == algorithm) & (table["start"] == start)]
+
+
+def _signal(first: pd.DataFrame) -> str:
+    """How much an algorithm can learn from its first samples; PPO has no groups."""
+    if first.empty:
+        return ""
+    right, flat = first["correct_share"].mean(), first["zero_variance_share"].mean()
+    groups = "" if pd.isna(flat) else f"\n{flat:.0f} % flat groups"
+    return f"{right:.0f} % correct{groups}"
 
 
 def _histogram(axes: Axes, own: pd.DataFrame, algorithm: str) -> None:
     shade = colour(algorithm_role(algorithm))
-    mean = own.groupby(["bin_low", "bin_high"])["share"].sum().reset_index()
-    mean["share"] /= max(own["seed"].nunique(), 1)
+    mean = _mean_of_runs(own)
     widths = mean["bin_high"] - mean["bin_low"]
     axes.bar(mean["bin_low"], mean["share"], widths, align="edge", color=shade, alpha=0.75)
-    if own["seed"].nunique() > 1:
-        for _, one in own.groupby("seed"):
-            edges = [*one["bin_low"], one["bin_high"].iloc[-1]]
-            axes.stairs(one["share"], edges, color=colour("muted"), lw=0.7)
+    if own["base_seed"].nunique() > 1:
+        for _, runs in own.groupby("base_seed"):
+            one = _mean_of_runs(runs)
+            axes.stairs(
+                one["share"], [*one["bin_low"], one["bin_high"].iloc[-1]],
+                color=colour("muted"), lw=0.7,
+            )  # fmt: skip
+
+
+def _mean_of_runs(own: pd.DataFrame) -> pd.DataFrame:
+    """Shares by bin, averaged over runs; a bin that a run does not have counts as none."""
+    runs = len(own[["base_seed", "seed"]].drop_duplicates())
+    mean = own.groupby(["bin_low", "bin_high"])["share"].sum().reset_index()
+    return mean.assign(share=mean["share"] / max(runs, 1))
 
 
 def _course(axes: Axes, run: pd.DataFrame, column: str, tone: str, style: str) -> None:
