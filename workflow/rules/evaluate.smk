@@ -27,8 +27,7 @@ rule evaluate_base:
         "../../envs/train.yaml"
     threads: CONFIG.evaluation.threads
     resources:
-        mem_mb=2500,
-        runtime=30,
+        **asks(stage_resources.evaluation(CONFIG)),
     params:
         task=CONFIG.task,
         style=CONFIG.style,
