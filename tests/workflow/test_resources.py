@@ -1,39 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""What a plan asks of a cluster, what it may import, and that neither is a reason to run again."""
+"""What a plan asks of a cluster, and that it is no reason to run again."""
 
-import json
 import re
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
-from checkout import ORIGINAL, PATIENCE, SMOKE, dry_run, edit, environment
+from checkout import SMOKE, dry_run, edit, planned
+
+STUDY = ("--configfile", SMOKE)
 
 TRAINS = re.compile(r"base|phase_base|phase_sft|sft_to_\d+|lora|oracle|grpo|shuffled|ppo")
 SECONDS = {"problems", "data_card", "sft_samples", "oracle_samples", "rl_problems", "landmarks"}
 """Rules whose jobs take seconds whatever the model: not worth a place in a queue."""
-HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "scipy", "statsmodels", "matplotlib"}
-
-
-def planned(folder: Path, *arguments: str) -> dict[str, Any]:
-    """The jobs of the smoke study with their resources, and the modules that planning imported."""
-    done = subprocess.run(
-        [sys.executable, str(ORIGINAL / "tests" / "workflow" / "planned.py"),
-         "--configfile", SMOKE, "--cores", "2", *arguments],
-        cwd=folder, env=environment(folder), timeout=PATIENCE, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    plan: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return plan
-
-
-def test_planning_imports_nothing_that_computes_or_draws(fresh: Path) -> None:
-    assert HEAVY & set(planned(fresh)["modules"]) == set()
 
 
 def test_every_job_asks_for_memory_time_and_disk_and_none_for_a_gpu(fresh: Path) -> None:
-    jobs = [job for job in planned(fresh)["jobs"] if job["rule"] != "all"]
+    jobs = [job for job in planned(fresh, *STUDY)["jobs"] if job["rule"] != "all"]
     assert len(jobs) > 30
     for job in jobs:
         asked = job["resources"]
@@ -47,7 +28,7 @@ def test_the_profile_gives_a_gpu_to_each_rule_that_trains_and_to_no_other(fresh:
     block = text[text.index("# set-resources:") :]
     profile.write_text(text.replace(block, re.sub("^# ", "", block, flags=re.MULTILINE)))
 
-    jobs = planned(fresh, "--profile", "slurm")["jobs"]
+    jobs = planned(fresh, *STUDY, "--profile", "slurm")["jobs"]
 
     given = {"gpu": 1, "gpu_model": "a100", "slurm_partition": "gpu"}
     for job in jobs:
@@ -58,7 +39,9 @@ def test_the_profile_gives_a_gpu_to_each_rule_that_trains_and_to_no_other(fresh:
 
 
 def test_what_is_set_for_a_rule_goes_before_what_is_set_for_training(fresh: Path) -> None:
-    jobs = planned(fresh, "--set-resources", "training:mem_mb=7000", "base:mem_mb=9000")["jobs"]
+    jobs = planned(fresh, *STUDY, "--set-resources", "training:mem_mb=7000", "base:mem_mb=9000")[
+        "jobs"
+    ]
     asked = {job["rule"]: job["resources"]["mem_mb"] for job in jobs if job["rule"] != "all"}
     assert (asked["base"], asked["grpo"], asked["sft_to_8"]) == (9000, 7000, 7000)
     assert asked["evaluate"] < 7000
