@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from snakemake.cli import main
 from snakemake.logging import logger
+
+from derotate import local_snakemake
 
 JOBS: list[dict[str, object]] = []
 OPENED: set[str] = set()
@@ -42,8 +43,14 @@ if __name__ == "__main__":
     sys.addaudithook(note)
     # Snakemake drops handlers that it finds, filters stay
     logger.addFilter(keep)
+    sys.argv[1:1] = ["--dry-run", "--quiet", "all"]
     try:
-        main(["--dry-run", "--quiet", "all", *sys.argv[1:]])
+        if local_snakemake.serves(sys.argv):
+            local_snakemake.main()
+        else:
+            from snakemake.cli import main
+
+            main()
     except SystemExit as end:
         if end.code:
             raise

@@ -8,17 +8,20 @@ import pytest
 from checkout import COUNTED, SMOKE, planned
 
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "scipy", "statsmodels", "matplotlib"}
+HEAVY |= {"pandas", "numpy", "snakemake_executor_plugin_slurm"}
 GRID = ("--config", "study=grid", "seeds=[1,2]")
 ABOUT_RUNS = "general_points/base-1/"
 """Folder of all files that are made for each base or each seed."""
 
 
 def test_planning_imports_nothing_that_computes_or_draws(fresh: Path) -> None:
-    assert HEAVY & set(planned(fresh, "--configfile", SMOKE)["modules"]) == set()
+    assert (
+        HEAVY & set(planned(fresh, "--configfile", SMOKE, "--profile", "local")["modules"]) == set()
+    )
 
 
 def test_planning_a_finished_study_opens_its_landmarks_and_no_other_result(study: Path) -> None:
-    opened = planned(study, "--configfile", COUNTED)["opened"]
+    opened = planned(study, "--configfile", COUNTED, "--profile", "local")["opened"]
     made = [file for file in opened if file.startswith("results/counted/")]
     assert made == [f"results/counted/{ABOUT_RUNS}seed-1/landmarks.json"]
 

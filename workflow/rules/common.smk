@@ -4,6 +4,7 @@ Makes nothing: rules ask here which files they need, where that depends on wildc
 landmarks. What can be said without Snakemake is in `derotate.study`.
 """
 
+import json
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,6 @@ from snakemake.exceptions import WorkflowError
 
 from derotate import phase, stage_resources, study
 from derotate.resources import disk_mb, mem_mb, minutes
-from derotate.stages.landmarks import max_ood
 
 RUNS = study.runs(CONFIG)
 RECIPES = {recipe.name: recipe for recipe in CONFIG.surgery.recipes}
@@ -91,7 +91,8 @@ def compared(kind):
 def chosen(run):
     """The step of max_ood of a run; Snakemake makes the landmarks first where they are missing."""
     made = checkpoints.landmarks.get(base_seed=run.base_seed, seed=run.seed)
-    return max_ood(Path(str(made.output)))
+    # read here: the module that chooses landmarks imports pandas
+    return json.loads(Path(str(made.output)).read_text(encoding="utf-8"))["max_ood"]
 
 
 def paths_of(run, kind, *names):
