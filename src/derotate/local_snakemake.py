@@ -8,8 +8,8 @@ waits nine seconds for one.
 """
 
 import pkgutil
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 PLUGIN: Final = "snakemake_executor_plugin_slurm"
 PROFILE: Final = ("--profile", "local")
@@ -30,10 +30,8 @@ def main() -> None:
     """Run Snakemake on the arguments of this process."""
     listed = pkgutil.iter_modules
 
-    def without_plugin(
-        path: Iterable[str] | None = None, prefix: str = ""
-    ) -> Iterator[pkgutil.ModuleInfo]:
-        return (module for module in listed(path, prefix) if module.name != PLUGIN)
+    def without_plugin(*arguments: Any, **options: Any) -> Iterator[pkgutil.ModuleInfo]:
+        return (module for module in listed(*arguments, **options) if module.name != PLUGIN)
 
     pkgutil.iter_modules = without_plugin
     from snakemake.cli import main as snakemake
