@@ -8,7 +8,7 @@ import pytest
 from checkout import COUNTED, SMOKE, planned
 
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "scipy", "statsmodels", "matplotlib"}
-HEAVY |= {"pandas", "numpy", "snakemake_executor_plugin_slurm"}
+HEAVY |= {"pandas", "snakemake_executor_plugin_slurm"}
 GRID = ("--config", "study=grid", "seeds=[1,2]")
 ABOUT_RUNS = "general_points/base-1/"
 """Folder of all files that are made for each base or each seed."""
