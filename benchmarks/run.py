@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""`make bench`: four measurements, one table of ratios, also in results/bench.csv.
+"""`make bench`: five measurements, one table of ratios, also in results/bench.csv.
 
-About five minutes on two idle cores. A missed target is shown and fails nothing: times depend on
+About seven minutes on two idle cores. A missed target is shown and fails nothing: times depend on
 the machine and on what else it does, so the load is shown too.
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 import evaluation
+import planning
 import sft
 import solver
 import surgery
@@ -31,9 +32,10 @@ def main() -> None:
         f"load before: {os.getloadavg()[0]:.2f}"
     )
     comparisons = []
-    for module in (solver, surgery, evaluation, sft):
+    for module in (solver, surgery, evaluation, sft, planning):
         comparisons.append(module.compare())
         show(comparisons[-1])
+    print(planning.growth())
     found = table(comparisons)
     OUT.parent.mkdir(exist_ok=True)
     found.to_csv(OUT, index=False, float_format="%.4g")

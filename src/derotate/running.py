@@ -29,6 +29,8 @@ from typing import Final, NoReturn
 
 import psutil
 
+from derotate import local_snakemake
+
 LOCK: Final = Path(".snakemake", "derotate.lock")
 SNAKEMAKE_LOCKS: Final = Path(".snakemake", "locks")
 SCRIPTS: Final = ".snakemake/scripts/"
@@ -174,7 +176,8 @@ def unlock(arguments: Sequence[str]) -> None:
 
 
 def _snakemake(arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "snakemake", *arguments]
+    module = local_snakemake.__name__ if local_snakemake.serves(arguments) else "snakemake"
+    return [sys.executable, "-m", module, *arguments]
 
 
 def _busy(pid: int | str) -> str:
@@ -195,9 +198,10 @@ def _processes(directory: Path) -> Iterator[tuple[psutil.Process, list[str]]]:
 
 
 def _is_snakemake(command: Sequence[str]) -> bool:
-    """Whether a command line is `[python] snakemake ...` or `python -m snakemake ...`."""
+    """Whether a command line is `[python] snakemake ...` or `python -m` of a module of it."""
     words = (Path(argument).name for argument in command if not argument.startswith("-"))
-    return next(dropwhile(lambda word: word.startswith("python"), words), "") == "snakemake"
+    program = next(dropwhile(lambda word: word.startswith("python"), words), "")
+    return program in ("snakemake", local_snakemake.__name__)
 
 
 def _descendants(processes: Iterable[psutil.Process]) -> Iterator[psutil.Process]:

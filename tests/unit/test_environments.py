@@ -3,6 +3,7 @@
 
 import ast
 import importlib.metadata
+import re
 import runpy
 import sys
 import tomllib
@@ -14,6 +15,9 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from derotate.provenance import ROOT as PACKAGE
+from derotate.provenance import imported_modules
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVS = ROOT / "envs"
@@ -75,6 +79,86 @@ def third_party_imports(path: Path) -> set[str]:
             names.add(node.module.split(".")[0])
     neighbours = {file.stem for file in path.parent.glob("*.py")}
     return names - set(sys.stdlib_module_names) - neighbours - {"derotate"}
+
+
+ENVIRONMENT = re.compile(r'^    +"../../envs/(\w+)\.yaml"$', re.MULTILINE)
+SCRIPT = re.compile(r'^    +"../scripts/(\w+)\.py"$', re.MULTILINE)
+# what pandas imports on demand
+ON_DEMAND = {".to_markdown(": "tabulate", "_parquet(": "pyarrow"}
+TASK = [
+    f"derotate.tasks.general_points.{part.stem}"
+    for part in sorted((PACKAGE / "tasks" / "general_points").glob("[!_]*.py"))
+]
+
+
+def scripts_by_environment() -> dict[str, set[str]]:
+    """Scripts that the rules run in each conda environment."""
+    found: dict[str, set[str]] = {}
+    for file in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
+        text = file.read_text(encoding="utf-8")
+        # within a rule the environment stands before the script; rules made from others add neither
+        for environment, script in zip(
+            ENVIRONMENT.findall(text), SCRIPT.findall(text), strict=True
+        ):
+            found.setdefault(environment, set()).add(script)
+    return found
+
+
+def executed(path: Path) -> ast.Module:
+    """A file without what is imported for type checking alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = [ast.Pass()]
+    return tree
+
+
+def imported(tree: ast.Module) -> set[str]:
+    """Absolute names that a file imports, at any depth."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def module_file(name: str) -> Path | None:
+    """The file of a module of the package; None if there is no such module."""
+    stem = PACKAGE.joinpath(*name.split(".")[1:])
+    return next((file for file in (stem.with_suffix(".py"), stem / "__init__.py")
+                 if file.is_file()), None)  # fmt: skip
+
+
+def packages_needed(script: str) -> set[str]:
+    """Import names of the third-party packages that a rule's script can execute."""
+    start = executed(ROOT / "workflow" / "scripts" / f"{script}.py")
+    own = {name for name in imported(start) if name.startswith("derotate") and module_file(name)}
+    files = [module_file(name) for name in imported_modules(PACKAGE, [*own, *TASK])]
+    trees = [start, *(executed(file) for file in files if file)]
+    names = {name.split(".")[0] for tree in trees for name in imported(tree)}
+    code = "".join(ast.unparse(tree) for tree in trees)
+    names |= {package for call, package in ON_DEMAND.items() if call in code}
+    return names - set(sys.stdlib_module_names) - {"derotate", "snakemake"}
+
+
+@pytest.mark.parametrize("file", CONDA, ids=lambda file: file.stem)
+def test_a_conda_environment_declares_what_its_rules_import(file: Path) -> None:
+    # Snakemake puts its own packages at the end of a script's path, so that what is missing here
+    # may be found there, in a version that nobody chose.
+    declared = dict(
+        package.split("==")
+        for package in yaml.safe_load(file.read_text())["dependencies"][2]["pip"]
+    )
+    distributions = importlib.metadata.packages_distributions()
+    missing = {
+        f"{script}: {name}"
+        for script in scripts_by_environment()[file.stem]
+        for name in packages_needed(script)
+        if not {canonicalize_name(found) for found in distributions.get(name, ())} & set(declared)
+    }
+    assert sorted(missing) == [], f"add to {file.name}"
 
 
 def test_every_import_is_a_direct_requirement() -> None:

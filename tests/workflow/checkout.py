@@ -6,6 +6,7 @@ checkout. The copy's `src` therefore goes first on the path, which the scripts o
 edit of the copy is what its rules digest and what its jobs execute.
 """
 
+import json
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 ORIGINAL: Final = Path(__file__).resolve().parents[2]
 COUNTED: Final = "tests/workflow/study.yaml"
@@ -92,6 +93,18 @@ def dry_run(folder: Path, *arguments: str, config: str = COUNTED) -> dict[str, i
     assert jobs.pop("total") == sum(jobs.values())
     jobs.pop(TARGET, None)
     return jobs
+
+
+def planned(folder: Path, *arguments: str) -> dict[str, Any]:
+    """The jobs that Snakemake plans, with what they ask for and make, and the imported modules."""
+    done = subprocess.run(
+        [sys.executable, str(ORIGINAL / "tests" / "workflow" / "planned.py"),
+         "--cores", "2", *arguments],
+        cwd=folder, env=environment(folder), timeout=PATIENCE, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    plan: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return plan
 
 
 def run(folder: Path, *arguments: str, config: str = COUNTED) -> dict[str, int]:

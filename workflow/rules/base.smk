@@ -22,8 +22,7 @@ rule base:
         "../../envs/train.yaml"
     threads: CONFIG.base.threads
     resources:
-        mem_mb=3000,
-        runtime=60,
+        **trains(stage_resources.pretraining(CONFIG, gpu=GPU)),
     params:
         task=CONFIG.task,
         model=CONFIG.model.model_dump(),

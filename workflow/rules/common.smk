@@ -4,18 +4,46 @@ Makes nothing: rules ask here which files they need, where that depends on wildc
 landmarks. What can be said without Snakemake is in `derotate.study`.
 """
 
+import json
 import shutil
 from itertools import pairwise
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from derotate import phase, study
-from derotate.stages.landmarks import max_ood
+from derotate import phase, stage_resources, study
+from derotate.resources import disk_mb, mem_mb, minutes
 
 RUNS = study.runs(CONFIG)
 RECIPES = {recipe.name: recipe for recipe in CONFIG.surgery.recipes}
 PHASE_EVALUATIONS = phase.evaluations(CONFIG)
+
+
+# What a profile sets for `training` under `set-resources`, as if that were a rule: it holds for every
+# rule that trains, since the names of SFT's depend on the config. A GPU is asked for in this way.
+TRAINING = {
+    name: (
+        (lambda wildcards, given=given, **job: given.evaluate(wildcards, **job).value)
+        if given.is_evaluable()
+        else given.value
+    )
+    for name, given in workflow.resource_settings.overwrite_resources.get("training", {}).items()
+}
+GPU = bool(TRAINING.get("gpu") or TRAINING.get("gres"))
+
+
+def asks(need):
+    """The resources of a rule: what it needs, more with each attempt."""
+    return {
+        "mem_mb": lambda wildcards, attempt: mem_mb(need, attempt),
+        "runtime": lambda wildcards, attempt: minutes(need, attempt),
+        "disk_mb": disk_mb(need),
+    }
+
+
+def trains(need):
+    """The resources of a rule that trains."""
+    return asks(need) | TRAINING
 
 
 def checkpoint_weights(wildcards):
@@ -63,7 +91,8 @@ def compared(kind):
 def chosen(run):
     """The step of max_ood of a run; Snakemake makes the landmarks first where they are missing."""
     made = checkpoints.landmarks.get(base_seed=run.base_seed, seed=run.seed)
-    return max_ood(Path(str(made.output)))
+    # read here: the module that chooses landmarks imports pandas
+    return json.loads(Path(str(made.output)).read_text(encoding="utf-8"))["max_ood"]
 
 
 def paths_of(run, kind, *names):
@@ -87,6 +116,12 @@ def arm_evaluations():
     return [
         paths_of(run, "evaluation", label) for run in RUNS for label in study.arm_labels(CONFIG)
     ]
+
+
+def count_evaluations():
+    """How many evaluations the tables read, those behind landmarks too."""
+    recipes = len(RECIPES) + len(CONFIG.surgery.reverse)
+    return len(step_evaluations(rl=True)) + len(arm_evaluations()) + len(RUNS) * recipes
 
 
 def surgery_evaluations(wildcards):

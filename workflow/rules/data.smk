@@ -25,11 +25,11 @@ rule problems:
         "<task>/logs/data/problems.log",
     benchmark:
         "<task>/benchmarks/rest/problems.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=500,
-        runtime=5,
+        **asks(stage_resources.sheet()),
     params:
         task=CONFIG.task,
         suites=SUITES,
@@ -54,11 +54,11 @@ rule data_card:
         "<task>/logs/data/card.log",
     benchmark:
         "<task>/benchmarks/rest/card.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=500,
-        runtime=5,
+        **asks(stage_resources.sheet()),
     params:
         task=CONFIG.task,
         mixture=CONFIG.base.mixture.model_dump(),
@@ -78,11 +78,11 @@ rule sft_samples:
         "<run>/logs/sft/samples-{after}-{last}.log",
     benchmark:
         "<run>/benchmarks/rest/samples-{after}-{last}.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=500,
-        runtime=5,
+        **asks(stage_resources.sheet()),
     params:
         task=CONFIG.task,
         style=CONFIG.style,
@@ -120,11 +120,11 @@ rule rl_problems:
         "<run>/logs/rl/problems.log",
     benchmark:
         "<run>/benchmarks/rest/rl-problems.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=500,
-        runtime=5,
+        **asks(stage_resources.sheet()),
     params:
         task=CONFIG.task,
         hands=CONFIG.rl.problems,

@@ -24,8 +24,7 @@ rule states:
         "../../envs/train.yaml"
     threads: CONFIG.diagnostics.threads
     resources:
-        mem_mb=2500,
-        runtime=30,
+        **asks(stage_resources.states(CONFIG)),
     params:
         task=CONFIG.task,
         style=CONFIG.style,
@@ -55,8 +54,7 @@ rule weights:
         "../../envs/train.yaml"
     threads: CONFIG.diagnostics.threads
     resources:
-        mem_mb=2500,
-        runtime=30,
+        **asks(stage_resources.factors(CONFIG, checkpoints=4)),
     params:
         threads=CONFIG.diagnostics.threads,
         code=WEIGHTS_CODE,

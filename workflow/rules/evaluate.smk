@@ -27,8 +27,7 @@ rule evaluate_base:
         "../../envs/train.yaml"
     threads: CONFIG.evaluation.threads
     resources:
-        mem_mb=2500,
-        runtime=30,
+        **asks(stage_resources.evaluation(CONFIG)),
     params:
         task=CONFIG.task,
         style=CONFIG.style,
@@ -53,6 +52,10 @@ use rule evaluate_base as evaluate with:
         "<run>/logs/evaluation/{label}.log",
     benchmark:
         "<run>/benchmarks/evaluation/{label}.tsv"
+    wildcard_constraints:
+        # SFT's checkpoints have a rule of their own: were they candidates here, Snakemake would
+        # prepare two jobs for each and drop one.
+        label=rf"(?!base|sft)(?:{LABEL})",
     # What the landmark and the first figure wait for goes first.
     priority: 5
     params:
@@ -80,6 +83,3 @@ use rule evaluate as evaluate_sft with:
     priority: 10
     message:
         "evaluation of sft-{wildcards.step} (base {wildcards.base_seed}, seed {wildcards.seed})"
-
-
-ruleorder: evaluate_sft > evaluate

@@ -26,8 +26,7 @@ rule claims:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **asks(stage_resources.aggregate(0)),
     params:
         code=code_digest("derotate.stages.claims"),
     message:

@@ -32,8 +32,7 @@ rule findings:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **asks(stage_resources.aggregate(0)),
     params:
         calibration=str(CALIBRATION),
         # by content: as an input an edit of it would rerun the calibration (minutes)

@@ -16,11 +16,11 @@ checkpoint landmarks:
         "<run>/logs/landmarks.log",
     benchmark:
         "<run>/benchmarks/rest/landmarks.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=500,
-        runtime=5,
+        **asks(stage_resources.sheet()),
     params:
         steps=list(CONFIG.sft.steps),
         sft_end=CONFIG.landmarks.sft_end,

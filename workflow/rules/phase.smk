@@ -77,6 +77,8 @@ use rule oracle as phase_sft with:
         "<run>/logs/phase/pretrained-{base_steps}-rate-{rate}.log",
     benchmark:
         "<run>/benchmarks/sft/phase-{base_steps}-{rate}.tsv"
+    resources:
+        **trains(stage_resources.sft(CONFIG, CONFIG.phase.steps, gpu=GPU)),
     params:
         steps=PHASE_STEPS,
         optimisation=lambda wildcards: (
@@ -125,8 +127,7 @@ rule phase_diagram:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **asks(stage_resources.aggregate(len(PHASE_EVALUATIONS))),
     params:
         cells=list(PHASE_EVALUATIONS.values()),
         origin=PHASE_ORIGIN,

@@ -45,8 +45,7 @@ rule reexamination:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=1000,
-        runtime=5,
+        **asks(stage_resources.aggregate(0)),
     params:
         code=code_digest("derotate.stages.reexamination"),
     message:

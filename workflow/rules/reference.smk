@@ -24,8 +24,7 @@ rule reference_claims:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **asks(stage_resources.aggregate(0)),
     params:
         code=code_digest("derotate.stages.claims"),
     message:
@@ -52,8 +51,7 @@ rule reference_pictures:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **asks(stage_resources.aggregate(0)),
     params:
         roots=[reference.TABLES, reference.PAPERS, reference.REEXAMINATION],
         code=code_digest("derotate.stages.pictures"),

@@ -80,8 +80,7 @@ rule accuracy_by_step:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **asks(stage_resources.aggregate(len(step_evaluations(rl=False)))),
     params:
         code=FIGURES_CODE + TABLES_CODE,
     message:
@@ -127,8 +126,7 @@ rule tables:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=2000,
-        runtime=20,
+        **asks(stage_resources.aggregate(count_evaluations())),
     params:
         recipes=[recipe.model_dump(exclude_defaults=True) for recipe in CONFIG.surgery.recipes],
         rl_end=rl_end(),
@@ -167,8 +165,7 @@ rule figures:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **asks(stage_resources.aggregate(0)),
     params:
         code=FIGURES_CODE,
     message:

@@ -29,8 +29,7 @@ rule grpo:
         "../../envs/train.yaml"
     threads: CONFIG.rl.grpo.threads
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **trains(stage_resources.rl(CONFIG, "grpo", gpu=GPU)),
     params:
         task=CONFIG.task,
         style=CONFIG.style,
@@ -78,6 +77,8 @@ use rule grpo as ppo with:
     benchmark:
         "<run>/benchmarks/rl/ppo-from-{start}.tsv"
     threads: CONFIG.rl.ppo.threads
+    resources:
+        **trains(stage_resources.rl(CONFIG, "ppo", gpu=GPU)),
     params:
         task=CONFIG.task,
         style=CONFIG.style,

@@ -37,8 +37,7 @@ for after, steps in SEGMENTS:
             "../../envs/train.yaml"
         threads: CONFIG.sft.threads
         resources:
-            mem_mb=3000,
-            runtime=60,
+            **trains(stage_resources.sft(CONFIG, steps, after=after, gpu=GPU)),
         params:
             steps=list(steps),
             optimisation=CONFIG.sft.model_dump(exclude={"segments"}),
@@ -70,8 +69,7 @@ rule lora:
         "../../envs/train.yaml"
     threads: CONFIG.sft.threads
     resources:
-        mem_mb=3000,
-        runtime=60,
+        **trains(stage_resources.sft(CONFIG, CONFIG.lora.steps, gpu=GPU)),
     params:
         steps=LORA_STEPS,
         optimisation=CONFIG.sft.model_dump(exclude={"segments", "learning_rate"})
@@ -107,8 +105,7 @@ rule oracle:
         "../../envs/train.yaml"
     threads: CONFIG.sft.threads
     resources:
-        mem_mb=3000,
-        runtime=60,
+        **trains(stage_resources.sft(CONFIG, CONFIG.oracle.steps, gpu=GPU)),
     params:
         steps=ORACLE_STEPS,
         optimisation=CONFIG.sft.model_dump(exclude={"segments"}),

@@ -23,8 +23,7 @@ rule base_factors:
         "../../envs/train.yaml"
     threads: CONFIG.surgery.threads
     resources:
-        mem_mb=2000,
-        runtime=30,
+        **asks(stage_resources.factors(CONFIG, checkpoints=1)),
     params:
         guards=CONFIG.guards.model_dump(exclude={"recorded_loss"}),
         threads=CONFIG.surgery.threads,
@@ -66,8 +65,7 @@ rule spectra:
         "../../envs/train.yaml"
     threads: CONFIG.surgery.threads
     resources:
-        mem_mb=2000,
-        runtime=30,
+        **asks(stage_resources.factors(CONFIG, checkpoints=2)),
     params:
         threads=CONFIG.surgery.threads,
         code=SPECTRA_CODE,

@@ -29,8 +29,7 @@ rule surgery:
         "../../envs/train.yaml"
     threads: CONFIG.surgery.threads
     resources:
-        mem_mb=2500,
-        runtime=30,
+        **asks(stage_resources.surgery(CONFIG)),
     params:
         task=CONFIG.task,
         style=CONFIG.style,

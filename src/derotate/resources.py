@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""What a job asks of the machine: memory, time and disk, from the size of the model and its work.
+
+A cluster kills a job that takes more than it asked for and lets one wait that asks for too much. So
+each rule asks for what is counted here, and each further attempt for that much again. Memory is
+what a stage must hold at once (weights, gradients, optimizer, activations, caches) over what its
+imports take; time is the arithmetic of its model over a rate that is slow for the hardware. What
+was measured of tiny models stands beside the constants; a test compares the peaks.
+
+Resources are no reason to run a job again: Snakemake leaves them out of what it compares.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+MB: Final = 10**6
+
+SNAKEMAKE_MB: Final = 500
+"""A cluster job runs Snakemake itself, twice nested, beside its script: 371 MB were measured."""
+HEADROOM: Final = 1.25
+"""Over what is counted: fragmentation of the allocator, and peaks between two samples."""
+GRAIN_MB: Final = 100
+"""Memory is asked for in such steps, so that a formula's last digits do not show."""
+
+TORCH_MB: Final = 550
+"""A process that has imported torch, transformers, trl and datasets: 514 MB in the smoke study."""
+DECOMPOSITION_MB: Final = 350
+"""A process that has imported torch alone: 331 MB."""
+
+FLOAT64: Final = 8
+FLOAT32: Final = 4
+BFLOAT16: Final = 2
+STATE_BYTES: Final = 16
+"""A trained parameter, its gradient and AdamW's two moments: in float32 4 + 4 + 8 bytes, in bf16
+2 + 2 + 12, moments and master copy being float32 (Rajbhandari et al. 2020, section 3.1)."""
+ACTIVATION_BYTES: Final = 136
+"""Kept for the backward pass for each token, layer and unit of width. 34 bytes in 16 bits
+(Korthikanti et al. 2023, equation 2, without the attention matrix), so 68 in float32; twice that,
+since the gradients pass through as many: tiny SFT took 275 MB, the base 560 MB."""
+
+TRAINING_FLOP: Final = 6
+"""For a parameter and token: two forward, four backward (Kaplan et al. 2020, section 2.1)."""
+FORWARD_FLOP: Final = 2
+CPU_RATE: Final = 1e10
+"""FLOP a second and thread: a quarter of what SFT of the tiny model reached on an idle core."""
+GPU_RATE: Final = 5e13
+"""FLOP a second: a sixth of the dense bf16 peak of an A100; no run of ours has measured it."""
+START_MINUTES: Final = 10
+"""For imports from a shared file system, loading and saving; short jobs take no more."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """What resources depend on of a model.
+
+    Attributes:
+        parameters: their number.
+        width: of the residual stream, in units.
+        layers: decoder layers.
+        bytes_each: of a weight on disk and as it is loaded.
+    """
+
+    parameters: int
+    width: int
+    layers: int
+    bytes_each: int = FLOAT32
+
+
+@dataclass(frozen=True)
+class Need:
+    """What the first attempt of a job needs, Snakemake apart.
+
+    Attributes:
+        memory: bytes.
+        seconds: of the model's arithmetic.
+        disk: bytes that it writes.
+    """
+
+    memory: float
+    seconds: float = 0.0
+    disk: float = 10 * MB
+
+
+def mem_mb(need: Need, attempt: int = 1) -> int:
+    """Megabytes to ask for: Snakemake's own, and what the job needs as often as it is tried."""
+    asked = SNAKEMAKE_MB + HEADROOM * need.memory / MB * attempt
+    return GRAIN_MB * math.ceil(asked / GRAIN_MB)
+
+
+def minutes(need: Need, attempt: int = 1) -> int:
+    """Minutes to ask for, longer with each attempt."""
+    return math.ceil((START_MINUTES + need.seconds / 60) * attempt)
+
+
+def disk_mb(need: Need) -> int:
+    """Megabytes that a job writes, counted up."""
+    return math.ceil(need.disk / MB)
+
+
+def training(
+    size: Size, *, tokens_at_once: int, tokens: float, threads: int, checkpoints: int, gpu: bool
+) -> Need:
+    """Full fine-tuning with AdamW.
+
+    A GPU holds the activations. The state is asked for in main memory all the same, since weights
+    are loaded, and weights and optimizer saved, by way of it.
+
+    Args:
+        size: the trained model.
+        tokens_at_once: of a batch.
+        tokens: of the whole training.
+        threads: CPU threads.
+        checkpoints: how many are written; the newest training state is written beside them.
+        gpu: whether it trains on one.
+    """
+    activations = 0 if gpu else ACTIVATION_BYTES * tokens_at_once * size.layers * size.width
+    rate = GPU_RATE if gpu else CPU_RATE * threads
+    saved = size.bytes_each * checkpoints + STATE_BYTES
+    return Need(
+        memory=TORCH_MB * MB + STATE_BYTES * size.parameters + activations,
+        seconds=TRAINING_FLOP * size.parameters * tokens / rate,
+        disk=10 * MB + saved * size.parameters,
+    )
+
+
+def decoding(size: Size, *, tokens_at_once: int, tokens: float, threads: int, models: int) -> Need:
+    """Generation with a key-value cache, on the CPU.
+
+    Args:
+        size: the model.
+        tokens_at_once: of the sequences that are generated side by side.
+        tokens: of all of them.
+        threads: CPU threads.
+        models: copies of the weights in memory.
+    """
+    cache = 2 * size.layers * size.width * tokens_at_once * FLOAT32
+    return Need(
+        memory=TORCH_MB * MB + models * size.bytes_each * size.parameters + 2 * cache,
+        seconds=FORWARD_FLOP * size.parameters * tokens / (CPU_RATE * threads),
+    )
+
+
+def decomposition(size: Size, *, checkpoints: int, threads: int) -> Need:
+    """Singular value decompositions of the matrices of some checkpoints, or work on their factors.
+
+    A thin SVD of m x n, m >= n, takes about 6mn^2 + 20n^3 operations (Golub and Van Loan 2013,
+    figure 8.6.1), so at most 26 times the width for a parameter. Its factors have at most twice as
+    many numbers as the matrix: in float32 as they are kept, in float64 while they are computed.
+
+    Args:
+        size: the model.
+        checkpoints: how many are held at once.
+        threads: CPU threads.
+    """
+    each = size.bytes_each + 2 * FLOAT32 + 2 * FLOAT64
+    return Need(
+        memory=DECOMPOSITION_MB * MB + checkpoints * each * size.parameters,
+        seconds=26 * size.width * size.parameters * checkpoints / (CPU_RATE * threads),
+        disk=10 * MB + 2 * FLOAT32 * size.parameters,
+    )

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""`--sdm conda`: each rule in the environment of its concern, to the same tables, and back.
+
+The environments are venvs (venv_conda.py) with what their files pin. Snakemake itself runs from a
+venv with little more than its own packages, since a script finds those too: a package that a rule
+uses and its environment does not declare is an error here.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import venv_conda
+from checkout import (
+    COUNTED,
+    ORIGINAL,
+    PATIENCE,
+    SMOKE,
+    cloned,
+    dry_run,
+    edit,
+    environment,
+    options,
+    tables,
+)
+
+PLANNING = ("snakemake", "pydantic", "pyyaml", "psutil")
+"""Packages that Snakemake and the Snakefile import; none of them computes."""
+
+
+@pytest.fixture
+def conda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A conda on the path."""
+    folder = venv_conda.install(tmp_path / "conda")
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a venv in which Snakemake plans and starts jobs, but no rule could compute."""
+    pins = dict(
+        line.split("==")
+        for line in (ORIGINAL / "envs" / "requirements.lock").read_text().splitlines()
+        if "==" in line
+    )
+    packages = [f"{name}=={pins[name]}" for name in PLANNING]
+    python = venv_conda.make_venv(tmp_path_factory.mktemp("bare") / "venv", packages)
+    # for the version that tables/origin.json names
+    command = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", str(ORIGINAL)]
+    subprocess.run(command, check=True)
+    return python
+
+
+@pytest.fixture
+def smoke(smoked: Path, tmp_path: Path) -> Iterator[Path]:
+    """A clone of the finished smoke study."""
+    yield from cloned(smoked, tmp_path)
+
+
+def with_conda(python: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the smoke study with `--sdm conda`; all that Snakemake says is in `stdout`."""
+    return subprocess.run(
+        [str(python), "-m", "snakemake", *options(SMOKE), "--sdm", "conda"],
+        cwd=folder, env=environment(folder), timeout=PATIENCE,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def environments(folder: Path) -> set[str]:
+    """Environment files of which Snakemake has made an environment in a copy."""
+    made = sorted((folder / ".snakemake" / "conda").glob("*.yaml"))
+    known = {file.read_text(): file.stem for file in (folder / "envs").glob("*.yaml")}
+    return {known[file.read_text()] for file in made}
+
+
+def drop_tables(folder: Path) -> None:
+    """Remove what is made from evaluations: tables and figures."""
+    for name in ("tables", "figures"):
+        shutil.rmtree(folder / "results" / "smoke" / name)
+
+
+@pytest.mark.slow
+def test_each_rule_runs_in_its_environment_to_the_same_tables_and_back(
+    conda: None, bare_python: Path, fresh: Path, smoked: Path
+) -> None:
+    done = with_conda(bare_python, fresh)
+    assert done.returncode == 0, done.stdout
+    assert environments(fresh) == {"train", "analysis", "figures"}
+    assert tables(fresh) == tables(smoked)
+    assert dry_run(fresh, config=SMOKE) == {}
+
+
+@pytest.mark.slow
+def test_tables_and_figures_need_their_own_environment_alone(
+    conda: None, bare_python: Path, smoke: Path, smoked: Path
+) -> None:
+    drop_tables(smoke)
+    done = with_conda(bare_python, smoke)
+    assert done.returncode == 0, done.stdout
+    assert environments(smoke) == {"figures"}
+    assert tables(smoke) == tables(smoked)
+
+
+@pytest.mark.slow
+def test_a_package_that_is_used_but_not_declared_fails(
+    conda: None, bare_python: Path, smoke: Path
+) -> None:
+    drop_tables(smoke)
+    pin = re.search(r"      - seaborn==\S+\n", (smoke / "envs" / "figures.yaml").read_text())
+    assert pin is not None
+    edit(smoke, "envs/figures.yaml", pin[0], "")
+    done = with_conda(bare_python, smoke)
+    assert done.returncode != 0
+    assert "No module named 'seaborn'" in done.stdout
+
+
+def test_moving_a_finished_study_to_conda_reruns_nothing(conda: None, study: Path) -> None:
+    assert dry_run(study, "--sdm", "conda", config=COUNTED) == {}

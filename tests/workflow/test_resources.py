@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""What a plan asks of a cluster, and that it is no reason to run again."""
+
+import re
+from pathlib import Path
+
+from checkout import SMOKE, dry_run, edit, planned
+
+STUDY = ("--configfile", SMOKE)
+
+TRAINS = re.compile(r"base|phase_base|phase_sft|sft_to_\d+|lora|oracle|grpo|shuffled|ppo")
+SECONDS = {"problems", "data_card", "sft_samples", "oracle_samples", "rl_problems", "landmarks"}
+"""Rules whose jobs take seconds whatever the model: not worth a place in a queue."""
+
+
+def test_every_job_asks_for_memory_time_and_disk_and_none_for_a_gpu(fresh: Path) -> None:
+    jobs = [job for job in planned(fresh, *STUDY)["jobs"] if job["rule"] != "all"]
+    assert len(jobs) > 30
+    for job in jobs:
+        asked = job["resources"]
+        assert min(asked[name] for name in ("mem_mb", "runtime", "disk_mb")) > 0, job["rule"]
+        assert "gpu" not in asked
+
+
+def test_the_profile_gives_a_gpu_to_each_rule_that_trains_and_to_no_other(fresh: Path) -> None:
+    profile = fresh / "slurm" / "profile.yaml"
+    text = profile.read_text(encoding="utf-8")
+    block = text[text.index("# set-resources:") :]
+    profile.write_text(text.replace(block, re.sub("^# ", "", block, flags=re.MULTILINE)))
+
+    jobs = planned(fresh, *STUDY, "--profile", "slurm")["jobs"]
+
+    given = {"gpu": 1, "gpu_model": "a100", "slurm_partition": "gpu"}
+    for job in jobs:
+        asked = {name: job["resources"].get(name) for name in given}
+        trains = TRAINS.fullmatch(job["rule"])
+        assert asked == (given if trains else dict.fromkeys(given)), job["rule"]
+    assert {"base", "sft_to_4", "sft_to_8", "grpo", "ppo"} < {job["rule"] for job in jobs}
+
+
+def test_what_is_set_for_a_rule_goes_before_what_is_set_for_training(fresh: Path) -> None:
+    jobs = planned(fresh, *STUDY, "--set-resources", "training:mem_mb=7000", "base:mem_mb=9000")[
+        "jobs"
+    ]
+    asked = {job["rule"]: job["resources"]["mem_mb"] for job in jobs if job["rule"] != "all"}
+    assert (asked["base"], asked["grpo"], asked["sft_to_8"]) == (9000, 7000, 7000)
+    assert asked["evaluate"] < 7000
+
+
+def test_jobs_of_seconds_run_where_snakemake_runs(fresh: Path) -> None:
+    rules = "".join(path.read_text() for path in sorted((fresh / "workflow/rules").glob("*.smk")))
+    local = {
+        name
+        for name, body in re.findall(
+            r"^(?:rule|checkpoint) (\w+):\n((?:(?:    .*)?\n)+)", rules, re.M
+        )
+        if "localrule: True" in body
+    }
+    # `oracle_samples` inherits it
+    assert SECONDS - {"oracle_samples"} <= local
+    assert {"tables", "figures", "claims"} <= local
+    assert not [name for name in local if TRAINS.fullmatch(name)]
+
+
+def test_no_rule_repeats_itself(fresh: Path) -> None:
+    # within one allocation, with the memory that was too little; the profile's retries ask anew
+    rules = "".join(path.read_text() for path in sorted((fresh / "workflow/rules").glob("*.smk")))
+    assert "retries" not in rules
+    assert re.search(r"^retries: [1-9]", (fresh / "slurm/profile.yaml").read_text(), re.M)
+
+
+def test_other_resources_rerun_nothing(study: Path) -> None:
+    edit(study, "src/derotate/resources.py", "HEADROOM: Final = 1.25", "HEADROOM: Final = 2.5")
+    edit(study, "src/derotate/resources.py", "CPU_RATE: Final = 1e10", "CPU_RATE: Final = 1e9")
+    assert dry_run(study, "--set-resources", "training:gpu=1", "--default-resources", "x=1") == {}
