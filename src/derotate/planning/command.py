@@ -18,7 +18,7 @@ from derotate.planning import check, tables
 from derotate.planning.choose import HOUR, Plan, choose
 from derotate.planning.costs import Device, Prices, read_prices
 from derotate.planning.figure import draw
-from derotate.planning.programme import cost
+from derotate.planning.programme import cost, whole_grid
 from derotate.planning.restrict import restricted, to_yaml
 from derotate.reporting.files import aside, write
 from derotate.reporting.style import save
@@ -66,7 +66,7 @@ def plan(
     write(claims, folder / "claims.csv")
     with aside(folder / "solution.json") as part:
         part.write_text(json.dumps(_solution(made), indent=2) + "\n", encoding="utf-8")
-    save(draw(stages, claims, says[0], device), folder / "plan")
+    save(draw(stages, claims, _title(made), device), folder / "plan")
     part_of = restricted(config, made.solution.shape, made.solution.units)
     with aside(folder / CONFIG) as part:
         part.write_text(to_yaml(part_of, says[0]), encoding="utf-8")
@@ -106,7 +106,7 @@ def in_words(plan: Plan, cells: pd.DataFrame) -> list[str]:
     """A plan in three lines: what it takes, what it serves, how sure the solver is."""
     bases, seeds = plan.solution.shape
     spent = cost(plan.problem, plan.solution.shape, plan.solution.units) / HOUR
-    full = cells["hours"].sum()
+    full = whole_grid(plan.problem) / HOUR
     names = [goal.id for goal in plan.problem.goals if plan.serves(goal)]
     source = cells[cells["chosen"] == "yes"].groupby("source")["hours"].sum()
     shares = 100 * source / source.sum()
@@ -122,6 +122,16 @@ def in_words(plan: Plan, cells: pd.DataFrame) -> list[str]:
         f"Claims   {' '.join(names)}; hours are {sources}",
         f"Solver   {word} (value {plan.solution.value:.4f}, bound {plan.solution.bound:.4f})",
     ]
+
+
+def _title(plan: Plan) -> str:
+    bases, seeds = plan.solution.shape
+    goals = plan.problem.goals
+    return (
+        f"Plan for {plan.hours:g} {plan.device} hours of {whole_grid(plan.problem) / HOUR:.3g}: "
+        f"{bases} x {seeds} runs (bases x seeds), "
+        f"{sum(plan.serves(goal) for goal in goals)} of {len(goals)} claims"
+    )
 
 
 def _solution(plan: Plan) -> dict[str, object]:

@@ -21,10 +21,10 @@ def draw(stages: pd.DataFrame, claims: pd.DataFrame, title: str, device: str) ->
         title: what was planned, in a line.
         device: what an hour is of.
     """
-    figure, ((left, right),) = canvas(1, 2, row_height=3.6)
+    figure, ((left, right),) = canvas(1, 2, row_height=3.4)
     _hours(left, stages, device)
     _claims(right, claims)
-    figure.suptitle(title, fontsize=8.5, x=0.01, ha="left")
+    figure.suptitle(title, fontsize=8.5, x=0.01, ha="left", fontweight="bold")
     return figure
 
 
@@ -34,7 +34,7 @@ def _hours(axes: Axes, stages: pd.DataFrame, device: str) -> None:
               linewidth=0.8, label="whole grid")  # fmt: skip
     axes.barh(places, stages["hours"], color=colour("grpo"), label="plan")
     for place, (own, every) in enumerate(zip(stages["hours"], stages["grid_hours"], strict=True)):
-        axes.annotate(f" {own:.2g} of {every:.2g}" if every else " none", (every, place),
+        axes.annotate(f" {own:.2f} of {every:.2f}" if every else " none", (every, place),
                       va="center", fontsize=7)  # fmt: skip
     axes.set_yticks(places, list(stages["stage"]))
     axes.invert_yaxis()

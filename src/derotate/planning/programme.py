@@ -152,6 +152,12 @@ def cost(problem: Problem, shape: Shape, units: frozenset[str]) -> int:
     return problem.core.of(shape) + sum(choice.cost.of(shape) for choice in chosen)
 
 
+def whole_grid(problem: Problem) -> int:
+    """Device seconds of everything that there is."""
+    every = frozenset(choice.name for choice in problem.choices)
+    return cost(problem, (problem.bases, problem.seeds), every)
+
+
 def solve(problem: Problem, seconds: float = 60.0) -> Solution:
     """The plan of highest value within the budget.
 
@@ -187,7 +193,7 @@ def _programme(problem: Problem) -> tuple[pulp.LpProblem, dict[Shape, _OfShape]]
     """The programme and its variables by shape."""
     programme = pulp.LpProblem("plan", pulp.LpMaximize)
     groups = lots(problem)
-    shapes = {shape: _OfShape.of(groups, shape) for shape in problem.shapes}
+    shapes = {shape: _OfShape.of(programme, groups, shape) for shape in problem.shapes}
     choices = {choice.name: choice for choice in problem.choices}
     worth: list[tuple[pulp.LpVariable, float]] = []
     for shape, own in shapes.items():
@@ -200,7 +206,7 @@ def _programme(problem: Problem) -> tuple[pulp.LpProblem, dict[Shape, _OfShape]]
                   for number, choice in examples if not choice.support]  # fmt: skip
         for place, goal in enumerate(problem.goals):
             name = f"goal_{place}_{own.tag}"
-            binary = pulp.LpVariable(name, cat=pulp.LpBinary)
+            binary = programme.add_variable(name, cat=pulp.LpBinary)
             worth.append((binary, weight(shape) * goal.weight))
             _serving(programme, problem, goal, binary, own)
     programme += pulp.lpSum(own.chosen for own in shapes.values()) == 1
@@ -217,13 +223,13 @@ class _OfShape:
     numbers: Mapping[Lot, pulp.LpVariable]
 
     @classmethod
-    def of(cls, groups: Sequence[Lot], shape: Shape) -> _OfShape:
+    def of(cls, programme: pulp.LpProblem, groups: Sequence[Lot], shape: Shape) -> _OfShape:
         tag = f"{shape[0]}_{shape[1]}"
         numbers = {
-            lot: pulp.LpVariable(f"lot_{place}_{tag}", 0, len(lot), pulp.LpInteger)
+            lot: programme.add_variable(f"lot_{place}_{tag}", 0, len(lot), pulp.LpInteger)
             for place, lot in enumerate(groups)
         }
-        return cls(tag, pulp.LpVariable(f"shape_{tag}", cat=pulp.LpBinary), numbers)
+        return cls(tag, programme.add_variable(f"shape_{tag}", cat=pulp.LpBinary), numbers)
 
     def unit(self, name: str) -> pulp.LpVariable:
         """The variable of a unit that others need, which is a lot of its own."""
