@@ -20,25 +20,25 @@ from derotate.evidence.claims import Claim, Spectral, Window, load_claims
 from derotate.evidence.effects import effects
 from derotate.evidence.lookup import MissingCells, Tables
 from derotate.evidence.parts import judge
+from derotate.planning.bounds import best_greedy, bound
 from derotate.planning.check import check
-from derotate.planning.choose import HOUR, choose
+from derotate.planning.choose import HOUR, choose, pose, unit_cells
 from derotate.planning.costs import Prices, devices, read_prices
 from derotate.planning.grid import grid, spread
 from derotate.planning.jobs import problem_counts, work_of
 from derotate.planning.needs import Goal, Need, goals
-from derotate.planning.programme import (
+from derotate.planning.problem import (
     Choice,
     Cost,
-    PlanError,
     Problem,
     cost,
     lots,
     served,
-    solve,
     value,
     weight,
     whole_grid,
 )
+from derotate.planning.programme import PlanError, solve
 from derotate.planning.restrict import restricted, to_yaml
 from derotate.planning.tables import cells, claims, stages
 from derotate.stages.data import write_problems
@@ -131,16 +131,23 @@ def test_a_support_comes_with_what_needs_it_and_never_alone() -> None:
     assert solve(Problem(1, 1, Cost(run=1), (arm, samples), (), 7)).units == {"arm", "samples"}
 
 
+@settings(max_examples=200, deadline=None)
+@given(problems())
+def test_the_quick_bound_holds_and_the_quick_plan_is_one(problem: Problem) -> None:
+    shape, units = best_greedy(problem)
+    assert allowed(problem, units)
+    assert cost(problem, shape, units) <= problem.budget
+    best = brute_force(problem)
+    assert value(problem, shape, units) <= best + 1e-9
+    assert max(bound(problem, shape) for shape in problem.shapes) >= best - 1e-9
+
+
 def test_a_solver_without_time_never_calls_its_plan_optimal(tiny: Config) -> None:
-    problem = choose(tiny, 100, NOTHING).problem
-    scarce = replace(problem, budget=2 * HOUR)
-    try:
-        found = solve(scarce, seconds=0.001)
-    except PlanError as error:
-        assert "--time-limit" in str(error)
-    else:
-        assert not found.optimal
-        assert found.bound >= solve(scarce).value - 1e-6
+    problem, _ = pose(tiny, unit_cells(tiny, NOTHING, "core"), 2 * HOUR)
+    found, best = solve(problem, seconds=0.001), solve(problem)
+    assert not found.optimal
+    assert found.value <= best.value <= found.bound
+    assert cost(problem, found.shape, found.units) <= problem.budget
 
 
 @pytest.mark.parametrize(("shape", "counts"), [((1, 1), 1), ((1, 2), 1.5), ((2, 2), 2.25)])
@@ -358,7 +365,7 @@ def test_a_senseless_budget_is_refused_in_one_line(tiny: Config, hours: float) -
 
 
 def test_recipes_that_cost_and_count_the_same_are_one_lot(tiny: Config) -> None:
-    problem = choose(tiny, 100, NOTHING).problem
+    problem, _ = pose(tiny, unit_cells(tiny, NOTHING, "core"), HOUR)
     lot = next(lot for lot in lots(problem) if "surgery-rollback" in lot)
     assert lot[0] == "surgery-directions-top5"  # in the order of the config
     assert "surgery-directions-top20" not in lot  # others need it

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 
@@ -12,7 +12,8 @@ from derotate.evidence.claims import load_claims
 from derotate.planning.costs import Device, PricedCell, Prices, priced
 from derotate.planning.grid import Unit, grid
 from derotate.planning.needs import Goal, goals
-from derotate.planning.programme import Choice, Cost, PlanError, Problem, Solution, served, solve
+from derotate.planning.problem import Choice, Cost, Problem, served
+from derotate.planning.programme import PlanError, Solution, solve
 
 HOUR = 3600
 CORE = "core"
@@ -64,22 +65,12 @@ def choose(
         seconds: after which the solver gives up, with the best plan so far.
 
     Raises:
-        PlanError: one line: no plan fits the budget, and the smallest that has one; or no time.
+        PlanError: one line: no plan fits the budget, and the smallest that has one.
     """
     if not 0 < hours < float("inf"):
         raise PlanError(f"--gpu-hours: got {hours:g}, expected a number of hours above 0")
-    cells = grid(config)
-    units = {CORE: priced(config, cells.core, prices, device)}
-    units |= {unit.name: priced(config, unit.cells, prices, device) for unit in cells.units}
-    found, unserved = goals(config, load_claims())
-    problem = Problem(
-        bases=len(config.base_seeds),
-        seeds=len(config.seeds),
-        core=unit_cost(units[CORE]),
-        choices=tuple(_choice(unit, units[unit.name]) for unit in cells.units),
-        goals=tuple(found),
-        budget=int(hours * HOUR),
-    )
+    units = unit_cells(config, prices, device)
+    problem, unserved = pose(config, units, int(hours * HOUR))
     if not problem.shapes:
         least = ceil(problem.least / HOUR * 1000) / 1000
         raise PlanError(
@@ -87,6 +78,29 @@ def choose(
             "run takes up to the end of SFT with its tables; give as much, or a smaller study"
         )
     return Plan(config, device, hours, units, problem, solve(problem, seconds), unserved)
+
+
+def unit_cells(config: Config, prices: Prices, device: Device) -> dict[str, list[PricedCell]]:
+    """The cells of a config with what they take, by unit; the core first."""
+    cells = grid(config)
+    units = {CORE: cells.core, **{unit.name: unit.cells for unit in cells.units}}
+    return {name: priced(config, own, prices, device) for name, own in units.items()}
+
+
+def pose(
+    config: Config, units: Mapping[str, list[PricedCell]], budget: int
+) -> tuple[Problem, dict[str, str]]:
+    """The problem of so many device seconds; and the claims that the grid cannot serve."""
+    found, unserved = goals(config, load_claims())
+    problem = Problem(
+        bases=len(config.base_seeds),
+        seeds=len(config.seeds),
+        core=unit_cost(units[CORE]),
+        choices=tuple(_choice(unit, units[unit.name]) for unit in grid(config).units),
+        goals=tuple(found),
+        budget=budget,
+    )
+    return problem, unserved
 
 
 def unit_cost(cells: Iterable[PricedCell]) -> Cost:

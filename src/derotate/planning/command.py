@@ -18,7 +18,7 @@ from derotate.planning import check, tables
 from derotate.planning.choose import HOUR, Plan, choose
 from derotate.planning.costs import Device, Prices, read_prices
 from derotate.planning.figure import draw
-from derotate.planning.programme import cost, whole_grid
+from derotate.planning.problem import cost, whole_grid
 from derotate.planning.restrict import restricted, to_yaml
 from derotate.reporting.files import aside, write
 from derotate.reporting.style import save

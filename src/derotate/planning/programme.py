@@ -7,7 +7,7 @@ it is, and in each shape a unit has a variable that is 0 unless the shape is cho
 the relaxation is a knapsack with precedences. Units that cost and count the same are one lot,
 of which the first so many are taken; else the solver would try all their permutations.
 
-All costs are whole device seconds, so that no rounding decides what fits.
+Shapes that a quick bound shows to be worth less than a quick plan are left out before.
 """
 
 from __future__ import annotations
@@ -16,91 +16,30 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Final
 
 import pulp
 
+from derotate.planning.bounds import best_greedy, bound
 from derotate.planning.needs import Goal
+from derotate.planning.problem import (
+    CELL_VALUE,
+    Lot,
+    Problem,
+    Shape,
+    lots,
+    value,
+    weight,
+)
 
-CELL_VALUE: Final = 0.01
-"""What a cell counts that no claim needs, where an ordinary claim counts 1."""
 _BOUND: Final = re.compile(r"^(?:Upper|Lower) bound:\s+(\S+)", re.MULTILINE)
-
-Shape = tuple[int, int]
-"""Numbers of base seeds and of seeds."""
-Lot = tuple[str, ...]
-"""Names of units that cost and count the same, the preferred first."""
+_ROUNDING: Final = 1e-9
+"""Sums of the same numbers in another order differ by less."""
 
 
 class PlanError(ValueError):
-    """A budget or a time that allows no plan; one line with what would."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Device seconds: once a study, and for each base and each run of it."""
-
-    study: int = 0
-    base: int = 0
-    run: int = 0
-
-    def of(self, shape: Shape) -> int:
-        """Device seconds in a study of this shape."""
-        bases, seeds = shape
-        return self.study + bases * self.base + bases * seeds * self.run
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A unit that a plan may have.
-
-    Attributes:
-        name: of the unit.
-        cost: of its cells.
-        cells: how many cells it adds to a run, a base or the study.
-        needs: units that it cannot be without.
-        support: taken only if something that needs it is.
-    """
-
-    name: str
-    cost: Cost
-    cells: int = 1
-    needs: tuple[str, ...] = ()
-    support: bool = False
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What to choose from.
-
-    Attributes:
-        bases: base seeds there are, 1 or more.
-        seeds: seeds there are, 1 or more.
-        core: cost of what each study does.
-        choices: the units, of equals the preferred first.
-        goals: the claims.
-        budget: device seconds.
-    """
-
-    bases: int
-    seeds: int
-    core: Cost
-    choices: tuple[Choice, ...]
-    goals: tuple[Goal, ...]
-    budget: int
-
-    @property
-    def shapes(self) -> list[Shape]:
-        """All shapes whose core fits the budget."""
-        every = product(range(1, self.bases + 1), range(1, self.seeds + 1))
-        return [shape for shape in every if self.core.of(shape) <= self.budget]
-
-    @property
-    def least(self) -> int:
-        """The smallest budget with a plan: the core of one run."""
-        return self.core.of((1, 1))
+    """A budget that allows no plan; one line with what would."""
 
 
 @dataclass(frozen=True)
@@ -127,37 +66,6 @@ class Solution:
         return max(0.0, self.bound / self.value - 1) if self.value else 0.0
 
 
-def weight(shape: Shape) -> float:
-    """What all runs of a shape count, where the first counts 1: sum of 1 / (i j)."""
-    bases, seeds = shape
-    return sum(1 / (i * j) for i in range(1, bases + 1) for j in range(1, seeds + 1))
-
-
-def served(goal: Goal, units: frozenset[str]) -> bool:
-    """Whether a run with these units serves a claim."""
-    return all(len(need.units & units) >= need.least for need in goal.needs)
-
-
-def value(problem: Problem, shape: Shape, units: frozenset[str]) -> float:
-    """What a plan is worth: the objective, in words in `derotate.planning`."""
-    claims = sum(goal.weight for goal in problem.goals if served(goal, units))
-    cells = sum(choice.cells for choice in problem.choices
-                if choice.name in units and not choice.support)  # fmt: skip
-    return weight(shape) * (claims + CELL_VALUE * cells)
-
-
-def cost(problem: Problem, shape: Shape, units: frozenset[str]) -> int:
-    """Device seconds of a plan."""
-    chosen = (choice for choice in problem.choices if choice.name in units)
-    return problem.core.of(shape) + sum(choice.cost.of(shape) for choice in chosen)
-
-
-def whole_grid(problem: Problem) -> int:
-    """Device seconds of everything that there is."""
-    every = frozenset(choice.name for choice in problem.choices)
-    return cost(problem, (problem.bases, problem.seeds), every)
-
-
 def solve(problem: Problem, seconds: float = 60.0) -> Solution:
     """The plan of highest value within the budget.
 
@@ -166,34 +74,37 @@ def solve(problem: Problem, seconds: float = 60.0) -> Solution:
         seconds: after which the solver gives up and the best plan so far is taken.
 
     Raises:
-        PlanError: the budget does not reach for the core of one run, or no plan was found in time.
+        PlanError: the budget does not reach for the core of one run.
     """
     if not problem.shapes:
         raise PlanError(f"needs at least {problem.least} device seconds, got {problem.budget}")
-    programme, shapes = _programme(problem)
+    quick = best_greedy(problem)
+    known = value(problem, *quick)
+    bounds = {shape: bound(problem, shape) for shape in problem.shapes}
+    tried = [shape for shape in bounds if bounds[shape] >= known - _ROUNDING]
+    programme, shapes = _programme(problem, tried)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "cbc.log")
         programme.solve(pulp.PULP_CBC_CMD(msg=False, timeLimit=seconds, logPath=str(log)))
         said = log.read_text(encoding="utf-8", errors="replace")
-    if programme.sol_status not in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
-        raise PlanError(
-            f"the solver found no plan in {seconds:g} s ({pulp.LpStatus[programme.status]}); "
-            "give it longer with --time-limit"
-        )
-    shape = next(shape for shape, own in shapes.items() if own.chosen.value() > 0.5)
-    units = shapes[shape].units()
+    plan = quick
+    if programme.sol_status in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
+        shape = next(shape for shape, own in shapes.items() if own.chosen.value() > 0.5)
+        plan = max(quick, (shape, shapes[shape].units()), key=lambda plan: value(problem, *plan))
+    worth = value(problem, *plan)
     optimal = programme.sol_status == pulp.LpSolutionOptimal
-    worth = value(problem, shape, units)
     told = _BOUND.search(said)
-    bound = worth if optimal else abs(float(told[1])) if told else float("inf")
-    return Solution(shape, units, worth, max(worth, bound), optimal)
+    most = min(max(bounds.values()), abs(float(told[1])) if told else float("inf"))
+    return Solution(*plan, worth, worth if optimal else max(worth, most), optimal)
 
 
-def _programme(problem: Problem) -> tuple[pulp.LpProblem, dict[Shape, _OfShape]]:
-    """The programme and its variables by shape."""
+def _programme(
+    problem: Problem, tried: Sequence[Shape]
+) -> tuple[pulp.LpProblem, dict[Shape, _OfShape]]:
+    """The programme of some shapes, and its variables by shape."""
     programme = pulp.LpProblem("plan", pulp.LpMaximize)
     groups = lots(problem)
-    shapes = {shape: _OfShape.of(programme, groups, shape) for shape in problem.shapes}
+    shapes = {shape: _OfShape.of(programme, groups, shape) for shape in tried}
     choices = {choice.name: choice for choice in problem.choices}
     worth: list[tuple[pulp.LpVariable, float]] = []
     for shape, own in shapes.items():
@@ -271,37 +182,7 @@ def _serving(
     for need in goal.needs:
         fitting = [number for lot, number in own.numbers.items() if lot[0] in need.units]
         programme += need.least * binary <= pulp.lpSum(fitting)
-        behind = [_closure(problem, name) for name in sorted(need.units)]
+        behind = [problem.closures[name] for name in sorted(need.units)]
         for name in sorted(frozenset.intersection(*behind)):
             if (name,) in own.numbers:
                 programme += binary <= own.unit(name)
-
-
-def _closure(problem: Problem, name: str) -> frozenset[str]:
-    """A unit with all that it needs."""
-    choices = {choice.name: choice for choice in problem.choices}
-    reached, waiting = {name}, [name]
-    while waiting:
-        more = set(choices[waiting.pop()].needs) - reached
-        reached |= more
-        waiting += sorted(more)
-    return frozenset(reached)
-
-
-def lots(problem: Problem) -> list[Lot]:
-    """Units by lot: those of a lot may be swapped in any plan without a change of value or cost.
-
-    A unit that another one needs is a lot of its own.
-    """
-    needed = {name for choice in problem.choices for name in choice.needs}
-    groups: dict[object, list[str]] = {}
-    for choice in problem.choices:
-        goals = frozenset(
-            (goal.id, place)
-            for goal in problem.goals
-            for place, need in enumerate(goal.needs)
-            if choice.name in need.units
-        )
-        key: object = (choice.cost, choice.cells, frozenset(choice.needs), choice.support, goals)
-        groups.setdefault(choice.name if choice.name in needed else key, []).append(choice.name)
-    return [tuple(group) for group in groups.values()]

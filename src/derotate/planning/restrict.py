@@ -9,7 +9,7 @@ import yaml
 
 from derotate.config import Config, load
 from derotate.planning.grid import core_segments, rl_unit
-from derotate.planning.programme import Shape
+from derotate.planning.problem import Shape
 
 _HEADER = """\
 # The part of a study that a plan has chosen, by `derotate plan`; every key is given. It runs with

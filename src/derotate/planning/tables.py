@@ -7,7 +7,7 @@ import pandas as pd
 
 from derotate.evidence.claims import load_claims
 from derotate.planning.choose import CORE, HOUR, Plan
-from derotate.planning.programme import served
+from derotate.planning.problem import served
 from derotate.study import Run, runs
 
 STAGES = ("base", "sft", "rl", "evaluation", "surgery", "rest")
