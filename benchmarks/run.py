@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`make bench`: four measurements, one table of ratios, also in results/bench.csv.
+"""`make bench`: five measurements, one table of ratios, also in results/bench.csv.
 
 About five minutes on two idle cores. A missed target is shown and fails nothing: times depend on
 the machine and on what else it does, so the load is shown too.
@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 import evaluation
+import plan
 import sft
 import solver
 import surgery
@@ -31,7 +32,7 @@ def main() -> None:
         f"load before: {os.getloadavg()[0]:.2f}"
     )
     comparisons = []
-    for module in (solver, surgery, evaluation, sft):
+    for module in (solver, plan, surgery, evaluation, sft):
         comparisons.append(module.compare())
         show(comparisons[-1])
     found = table(comparisons)
