@@ -74,7 +74,7 @@ def solve(problem: Problem, seconds: float = 60.0) -> Solution:
         seconds: after which the solver gives up and the best plan so far is taken.
 
     Raises:
-        PlanError: the budget does not reach for the core of one run.
+        PlanError: the budget does not reach for the core of one run, or there is no solver.
     """
     if not problem.shapes:
         raise PlanError(f"needs at least {problem.least} device seconds, got {problem.budget}")
@@ -85,7 +85,12 @@ def solve(problem: Problem, seconds: float = 60.0) -> Solution:
     programme, shapes = _programme(problem, tried)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "cbc.log")
-        programme.solve(pulp.PULP_CBC_CMD(msg=False, timeLimit=seconds, logPath=str(log)))
+        solver = pulp.PULP_CBC_CMD(msg=False, timeLimit=seconds, logPath=str(log))
+        if not solver.available():
+            raise PlanError(
+                "the CBC that PuLP brings does not run on this machine; plan on another"
+            )
+        programme.solve(solver)
         said = log.read_text(encoding="utf-8", errors="replace")
     plan = quick
     if programme.sol_status in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
