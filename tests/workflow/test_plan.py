@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
-from checkout import dry_run, environment
+from checkout import TIMESTAMP, dry_run, environment
 
 from derotate.config import Config, load
 from derotate.planning.choose import HOUR, pose, unit_cells
@@ -76,7 +76,7 @@ def _of_run(config: Config, run: Run) -> list[str]:
         made += [f"{paths.checkpoint(f'sft-{step}')}/{name}" for step in steps
                  for name in ("model.safetensors", "config.json")]  # fmt: skip
         made += [f"{paths.run}/sft/training-{steps[-1]}.csv",
-                 f"{paths.run}/sft/state-{steps[-1]}/state"]  # fmt: skip
+                 f"{paths.run}/sft/state-{steps[-1]}/{TIMESTAMP}"]  # fmt: skip
         after = steps[-1]
     rows = [paths.evaluation(f"sft-{step}") for step in config.sft.steps]
     return [*made, *rows, *(row.replace("parquet", "csv") for row in rows),
