@@ -2,7 +2,7 @@
 
 Inputs, outputs, logs, benchmarks and scripts are those of the study up to its landmarks; there are
 no params, messages, resources, environments or input functions, and nothing is imported. It is
-planned beside the study by planning.py and never run.
+planned beside the study by dag.py and never run.
 """
 
 configfile: "config/demo.yaml"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`make bench`: five measurements, one table of ratios, also in results/bench.csv.
+"""`make bench`: six measurements, one table of ratios, also in results/bench.csv.
 
 About seven minutes on two idle cores. A missed target is shown and fails nothing: times depend on
 the machine and on what else it does, so the load is shown too.
@@ -11,8 +11,9 @@ import os
 from pathlib import Path
 from time import perf_counter
 
+import dag
 import evaluation
-import planning
+import plan
 import sft
 import solver
 import surgery
@@ -32,10 +33,10 @@ def main() -> None:
         f"load before: {os.getloadavg()[0]:.2f}"
     )
     comparisons = []
-    for module in (solver, surgery, evaluation, sft, planning):
+    for module in (solver, plan, surgery, evaluation, sft, dag):
         comparisons.append(module.compare())
         show(comparisons[-1])
-    print(planning.growth())
+    print(dag.growth())
     found = table(comparisons)
     OUT.parent.mkdir(exist_ok=True)
     found.to_csv(OUT, index=False, float_format="%.4g")

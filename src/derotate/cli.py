@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -19,6 +19,7 @@ BAD_INPUT: Final = 2
 PAIR: Final = Path("results/reference/pair")
 PAGE: Final = Path("results/explore.html")
 REFERENCE: Final = Path(TABLES)
+DEMO: Final = Path("config/demo.yaml")
 
 app = typer.Typer(
     help=__doc__.splitlines()[0],
@@ -68,20 +69,27 @@ def config_schema() -> None:
 @config_app.command("check")
 def config_check(file: Annotated[Path, typer.Argument(help="A config file.")]) -> None:
     """Check a config file; keys that it leaves out have their defaults."""
-    import yaml
-
     from derotate.config import ConfigError, load
 
     with _one_line(ConfigError, OSError):
-        try:
-            values = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            reason = " ".join(str(error).split())
-            raise ConfigError(f"{file}: not YAML: {reason}") from None
-        if not isinstance(values, dict):
-            raise ConfigError(f"{file}: expected keys with values, got {values!r}")
-        study = load(values).study
+        study = load(_values(file)).study
     typer.echo(f"{file}: a valid config; its results go to results/{study}/")
+
+
+def _values(file: Path) -> dict[str, Any]:
+    """The keys of a config file."""
+    import yaml
+
+    from derotate.config import ConfigError
+
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{file}: not YAML: {reason}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file}: expected keys with values, got {values!r}")
+    return values
 
 
 @app.command()
@@ -151,6 +159,51 @@ def summary(
 
     with _one_line(ConfigError, StudyError):
         show(folder, Console())
+
+
+@app.command()
+def plan(
+    gpu_hours: Annotated[
+        float | None, typer.Option(help="The budget, in hours of a device (see --device).")
+    ] = None,
+    configfile: Annotated[Path, typer.Option(help="The study whose cells are chosen.")] = DEMO,
+    costs: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of a study whose measured costs count; may be repeated."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder (default: results/STUDY/plan).")] = None,
+    device: Annotated[
+        Literal["core", "gpu"],
+        typer.Option(help="What an hour is of: a core, or a GPU, which jobs with torch hold."),
+    ] = "core",
+    time_limit: Annotated[float, typer.Option(help="Seconds that the solver may take.")] = 60.0,
+    check: Annotated[
+        Path | None, typer.Option(help="Instead: a study's plan beside what it then took.")
+    ] = None,
+) -> None:
+    """Choose the cells of a study that serve the most claims within a budget of device hours."""
+    from rich.console import Console
+
+    from derotate.config import ConfigError, load
+    from derotate.planning import command
+    from derotate.planning.programme import PlanError
+
+    with _one_line(ConfigError, PlanError, OSError):
+        if check is not None:
+            command.show_check(check, Console(), costs=costs or [], device=device)
+            return
+        if gpu_hours is None:
+            raise PlanError("--gpu-hours: not given, expected a number of hours, e.g. 2")
+        values = _values(configfile)
+        if DEMO.is_file() and configfile != DEMO:
+            # as Snakemake reads them: one over the other
+            from snakemake.utils import update_config
+
+            defaults = _values(DEMO)
+            update_config(defaults, values)
+            values = defaults
+        command.plan(load(values), gpu_hours, Console(), costs=costs or [], out=out, device=device,
+                     seconds=time_limit)  # fmt: skip
 
 
 @app.command()

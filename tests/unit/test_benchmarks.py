@@ -87,6 +87,12 @@ def test_one_at_a_time_answers_as_the_batch_does() -> None:
     assert single == respond(model, tokenizer, prompts, Decoding(max_new_tokens=4, batch_size=3))
 
 
+def test_the_large_grid_has_the_cells_that_the_plan_must_show() -> None:
+    grid, cells = import_module("plan").problem()
+    assert cells >= 5000
+    assert grid.core.of((1, 1)) > 0
+
+
 def test_a_slow_repeat_moves_the_spread_but_not_the_ratio() -> None:
     found = import_module("comparison").Comparison(
         name="", baseline="", unit="", target=2.0, equal=True, checked="",

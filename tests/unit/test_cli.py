@@ -106,6 +106,26 @@ def test_grade_refuses_a_bad_hand_rule_or_style_in_one_line(
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), "--gpu-hours: not given"),
+        (("--gpu-hours=-3",), "--gpu-hours: got -3"),
+        (("--gpu-hours=0.01",), "expected at least"),
+        (("--gpu-hours=1", "--configfile=absent.yaml"), "absent.yaml"),
+        (("--gpu-hours=1", "--costs=absent"), "absent: no config.yaml"),
+        (("--check=absent",), "absent: no config.yaml"),
+    ],
+)
+def test_a_plan_that_cannot_be_made_is_explained_in_one_line(
+    arguments: tuple[str, ...], expected: str
+) -> None:
+    result = derotate("plan", *arguments)
+    assert result.exit_code == 2
+    assert expected in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_the_command_line_starts_without_torch() -> None:
     code = (
         "import sys; from typer.testing import CliRunner; from derotate.cli import app;"

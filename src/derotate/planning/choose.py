@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""From a config and prices to the problem, and from its solution to a plan in cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import ceil
+
+from derotate.config import Config
+from derotate.evidence.claims import load_claims
+from derotate.planning.costs import Device, PricedCell, Prices, priced
+from derotate.planning.grid import Unit, grid
+from derotate.planning.needs import Goal, goals
+from derotate.planning.problem import Choice, Cost, Problem, served
+from derotate.planning.programme import PlanError, Solution, solve
+
+HOUR = 3600
+CORE = "core"
+"""Unit of the cells that every plan has."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was chosen, and from what.
+
+    Attributes:
+        config: the study whose grid it is.
+        device: what is spent.
+        hours: the budget, in device hours.
+        units: cells with their prices by unit, the core first.
+        problem: what the solver was given.
+        solution: what it answered.
+        unserved: claims that the grid cannot serve, by id, with the reason.
+    """
+
+    config: Config
+    device: Device
+    hours: float
+    units: dict[str, list[PricedCell]]
+    problem: Problem
+    solution: Solution
+    unserved: dict[str, str]
+
+    @property
+    def chosen(self) -> frozenset[str]:
+        """The units of the plan, the core among them."""
+        return self.solution.units | {CORE}
+
+    def serves(self, goal: Goal) -> bool:
+        """Whether the plan's runs serve a claim."""
+        return served(goal, self.solution.units)
+
+
+def choose(
+    config: Config, hours: float, prices: Prices, device: Device = "core", seconds: float = 60.0
+) -> Plan:
+    """The cells of a study that serve the most claims within so many device hours.
+
+    Args:
+        config: of the whole grid.
+        hours: the budget.
+        prices: what was measured.
+        device: what is spent.
+        seconds: after which the solver gives up, with the best plan so far.
+
+    Raises:
+        PlanError: one line: no plan fits the budget, and the smallest that has one.
+    """
+    if not 0 < hours < float("inf"):
+        raise PlanError(f"--gpu-hours: got {hours:g}, expected a number of hours above 0")
+    units = unit_cells(config, prices, device)
+    problem, unserved = pose(config, units, int(hours * HOUR))
+    if not problem.shapes:
+        least = ceil(problem.least / HOUR * 1000) / 1000
+        raise PlanError(
+            f"--gpu-hours: got {hours:g} {device} hours, expected at least {least:.3f}, which one "
+            "run takes up to the end of SFT with its tables; give as much, or a smaller study"
+        )
+    return Plan(config, device, hours, units, problem, solve(problem, seconds), unserved)
+
+
+def unit_cells(config: Config, prices: Prices, device: Device) -> dict[str, list[PricedCell]]:
+    """The cells of a config with what they take, by unit; the core first."""
+    cells = grid(config)
+    units = {CORE: cells.core, **{unit.name: unit.cells for unit in cells.units}}
+    return {name: priced(config, own, prices, device) for name, own in units.items()}
+
+
+def pose(
+    config: Config, units: Mapping[str, list[PricedCell]], budget: int
+) -> tuple[Problem, dict[str, str]]:
+    """The problem of so many device seconds; and the claims that the grid cannot serve."""
+    found, unserved = goals(config, load_claims())
+    problem = Problem(
+        bases=len(config.base_seeds),
+        seeds=len(config.seeds),
+        core=unit_cost(units[CORE]),
+        choices=tuple(_choice(unit, units[unit.name]) for unit in grid(config).units),
+        goals=tuple(found),
+        budget=budget,
+    )
+    return problem, unserved
+
+
+def unit_cost(cells: Iterable[PricedCell]) -> Cost:
+    """Device seconds of a unit."""
+    total = {"study": 0, "base": 0, "run": 0}
+    for cell in cells:
+        once = cell.seconds(runs=0)
+        total[cell.cell.level] += once * cell.devices
+        total["run"] += (cell.seconds(runs=1) - once) * cell.devices
+    return Cost(**total)
+
+
+def _choice(unit: Unit, cells: list[PricedCell]) -> Choice:
+    return Choice(unit.name, unit_cost(cells), len(cells), unit.needs, unit.support)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""The config that runs exactly what a plan has chosen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from derotate.config import Config, load
+from derotate.planning.grid import core_segments, rl_unit
+from derotate.planning.problem import Shape
+
+_HEADER = """\
+# The part of a study that a plan has chosen, by `derotate plan`; every key is given. It runs with
+#     derotate run -- --profile local --cores 2 --configfile THIS_FILE
+"""
+
+
+def restricted(config: Config, shape: Shape, units: frozenset[str]) -> Config:
+    """A config with the first base seeds and seeds of another, and these units of it.
+
+    Raises:
+        ConfigError: units without what they need; a plan never has them.
+    """
+    bases, seeds = shape
+    values = config.model_dump(mode="json")
+    values["base_seeds"] = values["base_seeds"][:bases]
+    values["seeds"] = values["seeds"][:seeds]
+    core = core_segments(config)
+    values["sft"]["segments"] = [
+        steps
+        for place, steps in enumerate(values["sft"]["segments"])
+        if place < core or f"sft-to-{steps[-1]}" in units
+    ]
+    for arm in ("lora", "oracle"):
+        if arm not in units:
+            values[arm]["steps"] = []
+    if "phase" not in units:
+        values["phase"] = {"base_steps": [], "learning_rates": [], "steps": []}
+    if "diagnostics" not in units:
+        values["diagnostics"]["prompts"] = 0
+    values["rl"]["runs"] = list(_rl_runs(values["rl"]["runs"], units))
+    surgery = values["surgery"]
+    surgery["recipes"] = [each for each in surgery["recipes"] if f"surgery-{each['name']}" in units]
+    surgery["reverse"] = [name for name in surgery["reverse"] if f"reverse-{name}" in units]
+    return load(values)
+
+
+def to_yaml(config: Config, remarks: str) -> str:
+    """All keys of a config as YAML, so that nothing else decides what it runs.
+
+    Args:
+        config: what to write.
+        remarks: lines that say what was planned, without `#`.
+    """
+    values = config.model_dump(mode="json")
+    values["surgery"]["recipes"] = [
+        recipe.model_dump(mode="json", exclude_defaults=True) for recipe in config.surgery.recipes
+    ]
+    said = "".join(f"# {line}\n" for line in remarks.splitlines())
+    body = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=100)
+    return f"{_HEADER}{said}{body}"
+
+
+def _rl_runs(runs: list[dict[str, Any]], units: frozenset[str]) -> list[dict[str, Any]]:
+    """The runs with the starts that were chosen; those without any are left out."""
+    kept = [
+        run | {"starts": [start for start in run["starts"]
+                          if rl_unit(run["algorithm"], start) in units]}
+        for run in runs
+    ]  # fmt: skip
+    return [run for run in kept if run["starts"]]
