@@ -260,9 +260,7 @@ def restore(
     with _one_line(ArchiveError, OSError):
         restored = restore(file, into, force=force)
     typer.echo(f"Restored {restored.folder}: {restored.written} files, {restored.kept} were there")
-    typer.echo(
-        f"Next     derotate redraw {restored.folder}, or make redraw STUDY={restored.folder}"
-    )
+    typer.echo(f"Next     make redraw STUDY={restored.folder}")
 
 
 @app.command()

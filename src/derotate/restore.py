@@ -70,8 +70,8 @@ def restore(file: Path, into: Path, *, force: bool = False) -> Restored:
         differing = [member for member in new if targets[member].exists()]
         if differing and not force:
             raise ArchiveError(
-                f"{targets[differing[0]]} (the first of {len(differing)}) is there and differs from "
-                f"the archive's; move {folder} away, or overwrite with --force"
+                f"{targets[differing[0]]} is there and differs, the first of {len(differing)}; "
+                f"move {folder} away, or overwrite with --force"
             )
         now = time.time()
         for member in new:
@@ -125,9 +125,7 @@ def _manifest(file: Path, tar: tarfile.TarFile) -> tuple[str, tuple[Member, ...]
         study = str(values["study"])
         members = tuple(_member(value) for value in values["members"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ArchiveError(
-            f"{file}: {header.name} cannot be read ({error}); copy it again"
-        ) from None
+        raise ArchiveError(f"{file}: {header.name}: {error}; copy it again") from None
     if known != FORMAT:
         raise ArchiveError(
             f"{file}: format {known}, expected {FORMAT}; use the derotate that made it"
@@ -170,7 +168,7 @@ def _unpack_member(
         raise ArchiveError(f"{file}: {name} is missing; copy it again")
     if not header.isreg() or header.size != member.size:
         raise ArchiveError(
-            f"{file}: {name} is not a file of {member.size} bytes as the manifest says; copy it again"
+            f"{file}: {name} is not a file of {member.size} bytes, as packed; copy it again"
         )
     digest = hashlib.sha256()
     target.parent.mkdir(parents=True, exist_ok=True)

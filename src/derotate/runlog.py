@@ -126,8 +126,8 @@ def _failures(lines: Sequence[str], titles: dict[int, str]) -> Iterator[Failure]
                     block.setdefault(named[1], named[2])
                 elif not item.startswith(f"{found[1]}    "):
                     break
-            outputs = tuple(block.get("output", "").split(", "))
-            blocks.setdefault((block["rule"], *outputs), []).append(block)
+            key = (block["rule"], *_names(block.get("output", "")))
+            blocks.setdefault(key, []).append(block)
     for (rule, *outputs), tries in blocks.items():
         jobid = int(tries[0].get("jobid", -1))
         own, *slurm = dict.fromkeys(
@@ -138,7 +138,7 @@ def _failures(lines: Sequence[str], titles: dict[int, str]) -> Iterator[Failure]
             rule=rule,
             jobid=jobid,
             title=titles.get(jobid, rule),
-            outputs=tuple(filter(None, outputs)),
+            outputs=tuple(outputs),
             # each try has a log of SLURM's, and the rule's own is the same
             logs=tuple(filter(None, (own, *slurm[-1:]))),
             said=said[-1] if said else "",

@@ -2,8 +2,8 @@
 """Why the last run stopped: each failed job, its logs, what waits for it, what it costs to repeat.
 
 How the run ended is read from Snakemake's log of it (`derotate.runlog`), what is left to do from a
-dry run of the study's own config (`derotate.dryrun`), and the costs from the benchmarks of like jobs
-of the study, which are those whose benchmark has the same name but for its wildcards.
+dry run of the study's own config (`derotate.dryrun`), and the costs from the benchmarks of like
+jobs of the study, which are those whose benchmark has the same name but for its wildcards.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def _is_at_work() -> bool:
 
 
 def _left(study: Path) -> tuple[list[Job], str]:
-    """What is left to do of the study by the config of its last run; why not, if that is unknown."""
+    """What is left to do of the study, by the config of its last run; or why that is unknown."""
     config = study / record.FILE
     if not config.exists():
         return [], f"{config} is missing"
