@@ -19,6 +19,7 @@ BAD_INPUT: Final = 2
 PAIR: Final = Path("results/reference/pair")
 PAGE: Final = Path("results/explore.html")
 REFERENCE: Final = Path(TABLES)
+RESULTS: Final = Path("results")
 
 app = typer.Typer(
     help=__doc__.splitlines()[0],
@@ -250,7 +251,7 @@ def archive(
 @app.command()
 def restore(
     file: Annotated[Path, typer.Argument(help="What `derotate archive` wrote.")],
-    into: Annotated[Path, typer.Option(help="Where studies are.")] = Path("results"),
+    into: Annotated[Path, typer.Option(help="Where studies are.")] = RESULTS,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that differ.")] = False,
 ) -> None:
     """Unpack an archive into the folder of its study, after every byte was checked."""
@@ -260,7 +261,8 @@ def restore(
     with _one_line(ArchiveError, OSError):
         restored = restore(file, into, force=force)
     typer.echo(f"Restored {restored.folder}: {restored.written} files, {restored.kept} were there")
-    typer.echo(f"Next     make redraw STUDY={restored.folder}")
+    if into == RESULTS:
+        typer.echo(f"Next     make redraw STUDY={restored.folder}")
 
 
 @app.command()

@@ -93,7 +93,7 @@ def unpack(file: Path, folder: Path) -> tuple[str, tuple[Member, ...]]:
     """
     expected = "the manifest"
     try:
-        with gzip.open(file) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+        with gzip.open(file) as stream, _tar(stream) as tar:
             study, members = _manifest(file, tar)
             _require_room(file, members, folder)
             for member in members:
@@ -109,6 +109,11 @@ def unpack(file: Path, folder: Path) -> tuple[str, tuple[Member, ...]]:
     except _BROKEN as error:
         raise ArchiveError(f"{file}: broken at {expected} ({error}); copy it again") from None
     return study, members
+
+
+def _tar(stream: gzip.GzipFile) -> tarfile.TarFile:
+    """Read a tar without reading ahead, so that a cut is met at the member that it is in."""
+    return tarfile.open(fileobj=stream, mode="r|", bufsize=tarfile.BLOCKSIZE)
 
 
 def _manifest(file: Path, tar: tarfile.TarFile) -> tuple[str, tuple[Member, ...]]:

@@ -65,7 +65,8 @@ def explain(folder: Path | None, console: Console) -> None:
 
 
 def _lines(log: RunLog, study: Path) -> Iterator[str]:
-    yield _headline(log, study)
+    live = log.ending is Ending.KILLED and _is_at_work()
+    yield _headline(log, study, live=live)
     if log.ending is Ending.REFUSED:
         said = log.last_words[-LAST_LINES:] or ("say the same command again to see why",)
         yield from (f"  | {line}" for line in said)
@@ -82,9 +83,10 @@ def _lines(log: RunLog, study: Path) -> Iterator[str]:
         yield from (f"   {line}" for line in _about(failure, jobs, costs, study))
     if log.interrupted:
         yield ""
-        yield f"At work when it ended: {'; '.join(log.interrupted)}"
-    yield ""
-    yield "The same command goes on; what is done is kept."
+        yield f"At work{'' if live else ' when it ended'}: {'; '.join(log.interrupted)}"
+    if not live:
+        yield ""
+        yield "The same command goes on; what is done is kept."
 
 
 def last_run(folder: Path | None) -> tuple[RunLog, Path]:
@@ -148,7 +150,7 @@ def cost(job: Job, costs: pd.DataFrame, study: Path) -> Cost | None:
     )
 
 
-def _headline(log: RunLog, study: Path) -> str:
+def _headline(log: RunLog, study: Path, *, live: bool) -> str:
     how = {
         Ending.DONE: "ended well, nothing failed",
         Ending.FAILED: f"failed at {_count(len(log.failures), 'job')}",
@@ -156,8 +158,9 @@ def _headline(log: RunLog, study: Path) -> str:
         Ending.REFUSED: "ended before any job began",
         Ending.KILLED: "was killed, its log has no last line",
     }[log.ending]
-    if log.ending is Ending.KILLED and _is_at_work():
-        how = f"goes on, {_count(len(log.failures), 'job')} of it failed"
+    if live:
+        failed = _count(len(log.failures), "job") if log.failures else "nothing"
+        how = f"goes on, {failed} failed so far"
     where = f"{log.date}, {log.path.relative_to(Path.cwd())}"
     return f"The last run of {study} {how}; {_count(log.done, 'job')} done ({where})"
 
