@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from derotate.cli import app
 from derotate.dryrun import Job, waiting
 from derotate.why import Cost, cost, study_of
 
@@ -97,3 +99,15 @@ def test_the_study_of_a_run_is_told_by_its_command_line(
 ) -> None:
     monkeypatch.chdir(Path(__file__).parents[2])
     assert study_of(command.split()) == study
+
+
+@pytest.mark.parametrize("folder", [[], ["results/demo"]])
+def test_where_nothing_has_run_there_is_nothing_to_explain(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = CliRunner().invoke(app, ["why", *folder])
+    assert refused.exit_code == 2
+    assert len(refused.stderr.splitlines()) == 1
+    assert "is recorded in .snakemake/log/ here" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
