@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from typing import Any, Final
 
 TARGET_RULE: Final = "all"
 """Only names the results; it has nothing to do."""
+
+_ERROR: Final = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception)\b")
+_LINES: Final = 6
+"""How much of a refusal is shown: an error, its rule and its files."""
 
 
 class PlanError(RuntimeError):
@@ -123,7 +128,7 @@ def _path(name: str) -> str:
 
 
 def _reason(said: str) -> str:
-    """The last words of a refusal, behind what Snakemake says before it plans."""
+    """A refusal in one line: from the name of the error on, which a traceback has at its end."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    start = next((n for n, line in enumerate(lines) if line.startswith("Building DAG")), -1)
-    return " ".join(lines[start + 1 :][:6]) or "Snakemake refused to plan"
+    start = next((n for n, line in enumerate(lines) if _ERROR.match(line)), -1)
+    return " ".join(lines[start:][:_LINES]) or "Snakemake refused to plan"

@@ -23,8 +23,8 @@ from rich.console import Console
 
 from derotate import record, runlog
 from derotate.config import Config
-from derotate.dryrun import Job, PlanError, planned, waiting
-from derotate.runlog import Ending, Failure, RunLog
+from derotate.dryrun import TARGET_RULE, Job, PlanError, planned, waiting
+from derotate.runlog import Ending, RunLog
 from derotate.running import BusyError, respect_snakemake, take_lock
 from derotate.stages.costs import read_costs
 
@@ -68,11 +68,11 @@ def _lines(log: RunLog, study: Path) -> Iterator[str]:
     live = log.ending is Ending.KILLED and _is_at_work()
     yield _headline(log, study, live=live)
     if log.ending is Ending.REFUSED:
-        said = log.last_words[-LAST_LINES:] or ("say the same command again to see why",)
+        said = log.last_words[-LAST_LINES:] or ("its log says no more; the same command does",)
         yield from (f"  | {line}" for line in said)
     if not (log.failures or log.interrupted):
         return
-    jobs, unplanned = _left(study)
+    left, unplanned = _left(log, study)
     if unplanned:
         yield f"What is left cannot be told: {unplanned}"
     costs = read_costs(sorted(study.rglob(BENCHMARKS)))
@@ -80,10 +80,16 @@ def _lines(log: RunLog, study: Path) -> Iterator[str]:
         yield ""
         tries = f", tried {failure.attempts} times" if failure.attempts > 1 else ""
         yield f"{number}. {failure.title} (rule {failure.rule}{tries})"
-        yield from (f"   {line}" for line in _about(failure, jobs, costs, study))
-    if log.interrupted:
+        yield from ([f"   said    {failure.said}"] if failure.said else [])
+        yield from _logs(failure.logs)
+        job = next((job for job in left if set(job.outputs) & set(failure.outputs)), None)
+        yield from _repeating(job, left, costs, study)
+    for title in log.interrupted:
         yield ""
-        yield f"At work{'' if live else ' when it ended'}: {'; '.join(log.interrupted)}"
+        yield f"At work{'' if live else ' when it ended'}: {title}"
+        job = next((job for job in left if job.title == title), None)
+        yield from _logs(job.logs if job else ())
+        yield from _repeating(job, left, costs, study)
     if not live:
         yield ""
         yield "The same command goes on; what is done is kept."
@@ -109,8 +115,7 @@ def study_of(command: Sequence[str]) -> str:
     for word in command:
         if word.startswith("study="):
             return word.removeprefix("study=")
-    files = [word.partition("=")[2] or word for word in command if word.endswith((".yaml", ".yml"))]
-    for file in reversed(files):
+    for file in reversed(_config_files(command)):
         try:
             values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError):
@@ -118,6 +123,11 @@ def study_of(command: Sequence[str]) -> str:
         if isinstance(values, dict) and "study" in values:
             return str(values["study"])
     return Config.model_fields["study"].get_default()
+
+
+def _config_files(command: Sequence[str]) -> list[str]:
+    """The config files that a command line names."""
+    return [word.rpartition("=")[2] for word in command if word.endswith((".yaml", ".yml"))]
 
 
 def cost(job: Job, costs: pd.DataFrame, study: Path) -> Cost | None:
@@ -175,38 +185,42 @@ def _is_at_work() -> bool:
     return False
 
 
-def _left(study: Path) -> tuple[list[Job], str]:
-    """What is left to do of the study, by the config of its last run; or why that is unknown."""
-    config = study / record.FILE
-    if not config.exists():
-        return [], f"{config} is missing"
-    options = ["--configfile", str(config), "--replace-workflow-config"]
+def _left(log: RunLog, study: Path) -> tuple[list[Job], str]:
+    """What is left to do of the study, by the config of its last run; or why that is unknown.
+
+    What failed is asked for by name too: the run may have had other targets than the study's.
+    """
+    recorded = study / record.FILE
+    files = [str(recorded)] if recorded.exists() else _config_files(log.command)
+    config = ["--configfile", *files] if files else []
+    failed = [failure.outputs[0] for failure in log.failures if failure.outputs]
     try:
-        return planned(["--profile", "local", "--cores", "1", *options]), ""
+        return planned([*config, "--profile", "local", "--cores", "1", TARGET_RULE, *failed]), ""
     except PlanError as error:
         return [], str(error)
 
 
-def _about(
-    failure: Failure, jobs: Sequence[Job], costs: pd.DataFrame, study: Path
+def _logs(logs: Sequence[str]) -> Iterator[str]:
+    """Where the rule's log is, and SLURM's if there is one, with the last lines of each."""
+    for name, log in zip(("log", "SLURM"), logs, strict=False):
+        path = Path(log)
+        here = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        yield f"   {name:7} {here}"
+        yield from (f"           | {line}" for line in _tail(path))
+
+
+def _repeating(
+    job: Job | None, left: Sequence[Job], costs: pd.DataFrame, study: Path
 ) -> Iterator[str]:
-    """The lines about a failed job."""
-    if failure.said:
-        yield f"said    {failure.said}"
-    for name, log in zip(("log", "SLURM"), failure.logs, strict=False):
-        yield f"{name:7} {log}"
-        yield from (f"        | {line}" for line in _tail(Path(log)))
-    job = next((job for job in jobs if set(job.outputs) & set(failure.outputs)), None)
+    """What waits for a job, what it takes and what it asks for."""
     if job is None:
-        yield "cost    none if it was made since; else ask again once Snakemake can plan"
+        yield "   cost    nothing if it was made since; it is not among what is left to do"
         return
-    behind = waiting(job, jobs)
-    yield f"waiting {_behind(behind, costs, study)}"
-    yield f"cost    {_price(cost(job, costs, study), study)}"
-    asks = {name: job.resources[name] for name in ASKED if name in job.resources}
-    yield f"asks    {_count(job.threads, 'core')}" + "".join(
-        f", {value} {ASKED[name]}" for name, value in asks.items()
-    )
+    yield f"   waiting {_behind(waiting(job, left), costs, study)}"
+    yield f"   cost    {_price(cost(job, costs, study), study)}"
+    asks = [f"{job.resources[name]} {unit}" for name, unit in ASKED.items()
+            if job.resources.get(name)]  # fmt: skip
+    yield f"   asks    {', '.join([_count(job.threads, 'core'), *asks])}"
 
 
 def _behind(behind: Sequence[Job], costs: pd.DataFrame, study: Path) -> str:
@@ -220,9 +234,8 @@ def _behind(behind: Sequence[Job], costs: pd.DataFrame, study: Path) -> str:
     unknown = len(behind) - len(known)
     if unknown:
         price += f"{' and ' if known else ''}{unknown} of which no like job was measured"
-    more = (
-        "" if not any(job.is_checkpoint for job in behind) else ", and what the landmarks ask for"
-    )
+    unknown_yet = any(job.is_checkpoint for job in behind)
+    more = ", and what the landmarks ask for" if unknown_yet else ""
     return f"{_count(len(behind), 'job')} ({names}{more}): {price}"
 
 
