@@ -230,10 +230,10 @@ def _behind(behind: Sequence[Job], costs: pd.DataFrame, study: Path) -> str:
     rules = Counter(job.rule for job in behind)
     names = ", ".join(f"{rule} {count}" if count > 1 else rule for rule, count in rules.items())
     known = [found for job in behind if (found := cost(job, costs, study))]
-    price = f"{_duration(sum(found.seconds for found in known))} of job time" if known else ""
     unknown = len(behind) - len(known)
+    price = f"about {_duration(sum(found.seconds for found in known))} of job time"
     if unknown:
-        price += f"{' and ' if known else ''}{unknown} of which no like job was measured"
+        price += f", without the {unknown} of which no like job was measured"
     unknown_yet = any(job.is_checkpoint for job in behind)
     more = ", and what the landmarks ask for" if unknown_yet else ""
     return f"{_count(len(behind), 'job')} ({names}{more}): {price}"
