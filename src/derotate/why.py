@@ -36,6 +36,9 @@ BENCHMARKS: Final = "benchmarks"
 ASKED: Final = {"mem_mb": "MB", "runtime": "minutes", "gpu": "GPU"}
 """Resources that are named, with their units."""
 
+ANY: Final = "1024"
+"""Cores of the dry run: with fewer than a rule asks for, Snakemake would tell of fewer."""
+
 _TWO_MINUTES: Final = 120.0
 
 
@@ -195,7 +198,7 @@ def _left(log: RunLog, study: Path) -> tuple[list[Job], str]:
     config = ["--configfile", *files] if files else []
     failed = [failure.outputs[0] for failure in log.failures if failure.outputs]
     try:
-        return planned([*config, "--profile", "local", "--cores", "1", TARGET_RULE, *failed]), ""
+        return planned([*config, "--profile", "local", "--cores", ANY, TARGET_RULE, *failed]), ""
     except PlanError as error:
         return [], str(error)
 
