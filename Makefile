@@ -6,6 +6,8 @@
 #   BASE_SEED      seed of the base model's pretraining
 #   CORES          cores that jobs may use side by side
 #   NEW            tables that `compare` sets beside the reference (results/tiny/tables)
+#   STUDY          folder of a study, for `archive`, `redraw` and `why` (results/demo; why: the last run)
+#   ARCHIVE        what `make archive` wrote, for `restore`
 #   PYTHON         the interpreter that makes .venv; by default the first of 3.11 to 3.13 on PATH
 # Environment:
 #   DEROTATE_INDEX_URL   a package index searched beside pip's own. PyTorch's index of CPU builds
@@ -91,6 +93,22 @@ figures: setup  ## redraw all pages of the reference study from its tables (unde
 .PHONY: compare
 compare: setup  ## set a run's tables beside the reference (NEW=results/tiny/tables)
 	@$(BIN)/derotate compare $(NEW)
+
+.PHONY: why
+why: setup  ## say how the last run ended: what failed, its log, what a repetition costs
+	@$(BIN)/derotate why $(STUDY)
+
+.PHONY: archive
+archive: setup  ## pack a study without its weights (STUDY=results/demo)
+	@$(BIN)/derotate archive $(or $(STUDY),results/demo)
+
+.PHONY: restore
+restore: setup  ## unpack such a study, checked byte by byte (ARCHIVE=demo.tar.gz)
+	@$(BIN)/derotate restore $(or $(ARCHIVE),$(error name the archive: make restore ARCHIVE=demo.tar.gz))
+
+.PHONY: redraw
+redraw: setup  ## make its tables and figures again, without training (STUDY=results/demo)
+	@$(BIN)/derotate redraw $(or $(STUDY),results/demo) --cores $(CORES)
 
 .PHONY: calibration
 calibration: setup  ## try the claims' tests on simulated studies again, if their code changed (8 minutes)

@@ -20,6 +20,7 @@ PAIR: Final = Path("results/reference/pair")
 PAGE: Final = Path("results/explore.html")
 REFERENCE: Final = Path(TABLES)
 DEMO: Final = Path("config/demo.yaml")
+RESULTS: Final = Path("results")
 
 app = typer.Typer(
     help=__doc__.splitlines()[0],
@@ -277,6 +278,74 @@ def explore_export(
         lost = export(study, out, chosen_run(study, base_seed, seed))
     typer.echo(lost.to_string(index=False))
     typer.echo(f"Pair: {out}")
+
+
+@app.command()
+def archive(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study, e.g. results/demo.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write (default: results/STUDY.tar.gz).")
+    ] = None,
+) -> None:
+    """Pack what people read of a study, and what it is drawn from; weights stay behind."""
+    from derotate.archive import ArchiveError, pack
+    from derotate.config import ConfigError
+
+    with _one_line(ConfigError, ArchiveError, OSError):
+        packed = pack(folder, out)
+    typer.echo(f"Archive  {packed.file}: {len(packed.members)} files, {packed.size / 1e6:.1f} MB")
+    typer.echo(f"SHA-256  {packed.sha256}")
+    typer.echo(
+        f"Left     {packed.left_files} files, {packed.left_size / 1e6:.1f} MB: weights, factors, "
+        "training states, samples"
+    )
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `derotate archive` wrote.")],
+    into: Annotated[Path, typer.Option(help="Where studies are.")] = RESULTS,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that differ.")] = False,
+) -> None:
+    """Unpack an archive into the folder of its study, after every byte was checked."""
+    from derotate.archive import ArchiveError
+    from derotate.restore import restore
+
+    with _one_line(ArchiveError, OSError):
+        restored = restore(file, into, force=force)
+    typer.echo(f"Restored {restored.folder}: {restored.written} files, {restored.kept} were there")
+    if into == RESULTS:
+        typer.echo(f"Next     make redraw STUDY={restored.folder}")
+
+
+@app.command()
+def redraw(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study, e.g. results/demo.")],
+    cores: Annotated[int, typer.Option(help="Jobs side by side.")] = 2,
+) -> None:
+    """Make tables, figures and verdicts again from a study's rows; nothing is trained."""
+    from derotate.config import ConfigError
+    from derotate.dryrun import PlanError
+    from derotate.redraw import RedrawError, redraw
+    from derotate.running import BusyError
+
+    with _one_line(ConfigError, RedrawError, PlanError), _one_line(BusyError, code=1):
+        redraw(folder, cores)
+
+
+@app.command()
+def why(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder of a study (default: that of the last run).")
+    ] = None,
+) -> None:
+    """Say how the last run ended: what failed, where its log is, what it costs to repeat."""
+    from rich.console import Console
+
+    from derotate.why import WhyError, explain
+
+    with _one_line(WhyError):
+        explain(folder, Console())
 
 
 if __name__ == "__main__":

@@ -79,6 +79,14 @@ def snakemake(
     )  # fmt: skip
 
 
+def derotate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of derotate in a copy."""
+    return subprocess.run(
+        [sys.executable, "-m", "derotate.cli", *arguments],
+        cwd=folder, env=environment(folder), timeout=PATIENCE, capture_output=True, text=True,
+    )  # fmt: skip
+
+
 def dry_run(folder: Path, *arguments: str, config: str = COUNTED) -> dict[str, int]:
     """Jobs by rule that Snakemake plans; empty if nothing is to be done.
 

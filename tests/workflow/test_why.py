@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""`derotate why` after a run that failed, and after the one that mended it."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from checkout import derotate, snakemake
+from safetensors.torch import load_file, save_file
+
+STUDY = "results/counted"
+RUN = f"{STUDY}/general_points/base-1/seed-1"
+MATRIX = "model.layers.0.mlp.down_proj.weight"
+
+
+def why(folder: Path, *arguments: str) -> str:
+    done = derotate(folder, "why", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_a_bad_checkpoint_is_named_with_its_log_what_waits_and_what_it_costs(study: Path) -> None:
+    weights = study / RUN / "sft/step-4/model.safetensors"
+    shutil.copy2(weights, study / "good")
+    tensors = load_file(weights)
+    tensors[MATRIX][0, 0] = torch.nan
+    save_file(tensors, weights, metadata={"format": "pt"})
+    # only this of what reads the weights: more than one job could fail otherwise
+    assert snakemake(study, f"{RUN}/evaluations/sft-4.csv").returncode == 1
+    told = why(study)
+    assert told == why(study, STUDY)
+    assert f"The last run of {STUDY} failed at 1 job; 0 jobs done" in told
+    assert "1. evaluation of sft-4 (base 1, seed 1) (rule evaluate_sft)" in told
+    assert f"log     {RUN}/logs/evaluation/sft-4.log" in told
+    assert f"tensor {MATRIX} holds a NaN or infinity" in told
+    assert re.search(r"waiting \d+ jobs \(.*landmarks.*\): about \d+ s of job time", told)
+    like = rf"(median of 2 like jobs|1 like job): {STUDY}/\*\*/benchmarks/evaluation/sft-\*\.tsv"
+    assert re.search(rf"cost    about \d+ s, up to \d+ MB \({like}\)", told)
+    assert "asks    1 core, 2500 MB, 30 minutes" in told
+
+    shutil.move(study / "good", weights)
+    mended = snakemake(study)
+    assert mended.returncode == 0, mended.stdout
+    assert f"The last run of {STUDY} ended well, nothing failed" in why(study)
