@@ -139,6 +139,27 @@ def run(
         run(arguments or [])
 
 
+@app.command(context_settings={"ignore_unknown_options": True})
+def slurm(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="Arguments of Snakemake, after --.")
+    ] = None,
+    orphans: Annotated[
+        str, typer.Option(help="Jobs that a killed run left in the queue: wait or cancel.")
+    ] = "wait",
+) -> None:
+    """Run Snakemake on SLURM (--profile slurm), as the only writer; it goes on after a kill."""
+    from derotate.running import BusyError, MissingConfigError
+    from derotate.slurm.cluster import SlurmError
+    from derotate.slurm.start import run
+
+    with _one_line(ValueError):
+        if orphans not in ("wait", "cancel"):
+            raise ValueError(f"--orphans: got {orphans!r}, expected wait or cancel")
+    with _one_line(BusyError, MissingConfigError, SlurmError, code=1):
+        run(arguments or [], "cancel" if orphans == "cancel" else "wait")
+
+
 @app.command()
 def summary(
     folder: Annotated[Path, typer.Argument(help="Folder of a finished study, e.g. results/demo.")],

@@ -3,11 +3,11 @@
 
     python tests/slurm/cluster.py up|down|status
 
-`up` installs Debian's packages if they are missing, and starts a munged, a slurmctld and a slurmd of
-its own; called again it does nothing. `down` stops what `up` started and nothing else, and takes the
-config out of /etc/slurm again: a SLURM that is configured and does not answer makes each Snakemake
-of this machine wait ten seconds. All else stays in `STATE`, one folder a machine, since the ports
-and /etc/slurm are the machine's too.
+`up` installs Debian's packages if they are missing, and starts a munged, a slurmctld and a slurmd
+of its own; called again it does nothing. `down` stops what `up` started and nothing else, and takes
+the config out of /etc/slurm again: a SLURM that is configured and does not answer makes each
+Snakemake of this machine wait ten seconds. All else stays in `STATE`, one folder a machine, since
+the ports and /etc/slurm are the machine's too.
 
 The node claims more CPUs than there are and GPUs that do not exist: they are scheduled, not used.
 SLURM's defaults are kept where they are hard on a workflow: a request that no node meets is queued
@@ -87,7 +87,7 @@ SlurmctldPidFile={state}/slurmctld.pid
 SlurmdPidFile={state}/slurmd.pid
 SlurmctldLogFile={state}/slurmctld.log
 SlurmdLogFile={state}/slurmd.log
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpu}:{gpus} State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres={gpus} State=UNKNOWN
 PartitionName=cpu Nodes={host} Default=YES DefMemPerCPU=500 MaxTime=24:00:00 State=UP
 PartitionName=gpu Nodes={host} DefMemPerCPU=500 MaxTime=24:00:00 State=UP
 """
@@ -240,7 +240,7 @@ def configure() -> None:
     files = {
         "slurm.conf": CONF.format(
             host=host, state=STATE, addresses=_addresses(host),
-            cpus=CPUS, memory=MEMORY, gpu=GPU, gpus=len(GPU_FILES),
+            cpus=CPUS, memory=MEMORY, gpus=f"gpu:{GPU}:{len(GPU_FILES)}",
         ),
         "gres.conf": "".join(
             f"NodeName={host} Name=gpu Type={GPU} File={file}\n" for file in GPU_FILES
@@ -368,7 +368,7 @@ def _call(*command: str, seconds: float = CALL_PATIENCE, **environment: str) -> 
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command line; the exit code is 1 if the cluster is not up at the end of `up`, `status`."""
+    """The command line; exit code 1 if the cluster is not up after `up` or `status`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("action", choices=("up", "down", "status"))
     action = parser.parse_args(arguments).action
