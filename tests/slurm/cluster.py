@@ -264,12 +264,14 @@ def stop_controller() -> None:
     CONTROLLER.stop()
 
 
-def start_controller() -> None:
-    """Start slurmctld with the state that it left.
+def start_controller(*, forgetful: bool = False) -> None:
+    """Start slurmctld, with the state that it left or without it.
 
     Raises:
         Unavailable: it does not answer.
     """
+    if forgetful:
+        _call(*CONTROLLER.command, "-c")
     CONTROLLER.start()
     require(answers, "slurmctld answers")
 

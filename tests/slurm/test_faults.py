@@ -8,7 +8,7 @@ from pathlib import Path
 import checkout
 import cluster
 import pytest
-from conftest import FAULTS, Run, diary, state
+from runs import FAULTS, Run, diary, state
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,12 +36,43 @@ CONTROLLER_SECONDS: Final = 5.0
 FULL: Final = 5 * 2**20
 """Bytes; with less, jobs and Snakemake cannot write."""
 
-FAILED: Final[dict[str, str]] = {}
-"""Why jobs failed, by job; those that a later attempt finished are taken out again."""
+
+@dataclass
+class Record:
+    """What a run has met.
+
+    Attributes:
+        failed: why jobs failed, by job; what a later attempt finished is taken out again.
+        least_free: bytes that were free on the disk when it was fullest.
+    """
+
+    failed: dict[str, str] = field(default_factory=dict)
+    least_free: int = sys.maxsize
+
+    def look_at(self, folder: Path) -> None:
+        """Note how full the disk is: a job that failed for that has made room again."""
+        self.least_free = min(self.least_free, shutil.disk_usage(folder).free)
+
+    def lines(self, folder: Path) -> list[str]:
+        """A line for each job that failed for good where SLURM is the cause, and for the disk."""
+        lines = [f"{name}: {why}" for name, why in self.failed.items()]
+        if self.least_free < FULL:
+            lines.append(
+                f"{folder}: the disk was full during the run; it has "
+                f"{shutil.disk_usage(folder).free / 2**20:.0f} MB free now: make room, then repeat "
+                "the same command, which goes on where this run stopped"
+            )
+        return lines
 
 
 class PatientExecutor(plugin.Executor):
     """The plugin's executor with these changes."""
+
+    record = Record()
+
+    @property
+    def _first_wait(self) -> int:
+        return self.workflow.executor_settings.init_seconds_before_status_checks
 
     def __post_init__(self, test_mode: bool = False) -> None:
         super().__post_init__(test_mode)
@@ -69,12 +101,16 @@ class PatientExecutor(plugin.Executor):
         """Wait until the next query, but not beyond the end of the run."""
         end = time.monotonic() + self.next_seconds_between_status_checks
         while self.wait and (left := end - time.monotonic()) > 0:
+            self.record.look_at(Path.cwd())
             await asyncio.sleep(min(left, 1.0))
 
     async def check_active_jobs(
         self, active_jobs: list[SubmittedJobInfo]
     ) -> AsyncIterator[SubmittedJobInfo]:
         """Report the jobs that are at their end and yield the others."""
+        if not active_jobs:  # nor may this object be complete yet: queries begin in its constructor
+            self.next_seconds_between_status_checks = self._first_wait
+            return
         async for _ in super().check_active_jobs(active_jobs):
             pass  # what the plugin does not report is still active, whether it yields it or not
         left = [job for job in active_jobs if job.external_jobid not in self._ended]
@@ -92,7 +128,7 @@ class PatientExecutor(plugin.Executor):
     def report_job_success(self, job_info: SubmittedJobInfo) -> None:
         """Note that the job is at its end."""
         self._ended.add(job_info.external_jobid)
-        FAILED.pop(_name(job_info), None)
+        self.record.failed.pop(_name(job_info), None)
         super().report_job_success(job_info)
 
     def report_job_error(
@@ -102,7 +138,7 @@ class PatientExecutor(plugin.Executor):
         self._ended.add(job_info.external_jobid)
         why = self._never.get(job_info.external_jobid or "") or explained(msg or "")
         if why:
-            FAILED[_name(job_info)] = why
+            self.record.failed[_name(job_info)] = why
         super().report_job_error(job_info, msg=msg, **more)
 
     def _known(self) -> set[str] | None:
@@ -135,25 +171,11 @@ def main(arguments: Sequence[str]) -> int:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     if code:
-        for line in (*failures(), *full(Path.cwd())):
+        record = PatientExecutor.record
+        record.look_at(Path.cwd())
+        for line in record.lines(Path.cwd()):
             print(f"derotate: {line}", file=sys.stderr)
     return code
-
-
-def failures() -> list[str]:
-    """A line for each job that failed for good, where SLURM is the cause."""
-    return [f"{name}: {why}" for name, why in FAILED.items()]
-
-
-def full(folder: Path) -> list[str]:
-    """A line if the disk has no room left."""
-    free = shutil.disk_usage(folder).free
-    if free > FULL:
-        return []
-    return [
-        f"{folder}: the disk is full ({free / 2**20:.0f} MB free): make room, then repeat the same "
-        "command, which goes on where this run stopped"
-    ]
 
 
 def _name(job_info: SubmittedJobInfo) -> str:
