@@ -29,7 +29,7 @@ import snakemake_executor_plugin_slurm as plugin
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from derotate.slurm import cluster
-from derotate.slurm.reasons import explained, never
+from derotate.slurm.reasons import explained, explained_by_logs, never
 
 CONTROLLER_SECONDS: Final = 5.0
 """Between two questions whether slurmctld answers again."""
@@ -136,7 +136,11 @@ class PatientExecutor(plugin.Executor):
     ) -> None:
         """Note that the job is at its end, and why, where SLURM is the cause."""
         self._ended.add(job_info.external_jobid)
-        why = self._never.get(job_info.external_jobid or "") or explained(msg or "")
+        why = (
+            self._never.get(job_info.external_jobid or "")
+            or explained(msg or "")
+            or explained_by_logs(_logs(job_info))
+        )
         if why:
             self.record.failed[_name(job_info)] = why
         super().report_job_error(job_info, msg=msg, **more)
@@ -176,6 +180,12 @@ def main(arguments: Sequence[str]) -> int:
         for line in record.lines(Path.cwd()):
             print(f"derotate: {line}", file=sys.stderr)
     return code
+
+
+def _logs(job_info: SubmittedJobInfo) -> list[Path]:
+    """The logs of a job: SLURM's and the rule's."""
+    written = [job_info.aux.get("slurm_logfile"), *job_info.job.log]
+    return [Path(log) for log in written if log]
 
 
 def _name(job_info: SubmittedJobInfo) -> str:

@@ -5,6 +5,8 @@ The words of SLURM are those of `squeue` (JOB REASON CODES in its manual page) a
 """
 
 import re
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 NEVER: Final = {
@@ -45,6 +47,7 @@ ENDED: Final = {
 }
 """States in which SLURM ends a job, with the remedy."""
 
+_FULL: Final = re.compile(r"No space left on device|Disk quota exceeded")
 _SAID: Final = re.compile(r"The error message was '(.*?)'\.\n", re.DOTALL)
 _NOISE: Final = re.compile(r"sbatch: error: (Batch job submission failed: )?")
 _STATE: Final = re.compile(r"SLURM status is: '(\w+)'")
@@ -67,6 +70,19 @@ def explained(message: str) -> str | None:
     state = _STATE.search(message)
     if state and state[1] in ENDED:
         return f"SLURM ended it as {state[1]}: {ENDED[state[1]]}"
+    return None
+
+
+def explained_by_logs(logs: Iterable[Path]) -> str | None:
+    """What a job that failed wrote of the disk, in one line; None if nothing."""
+    for log in logs:
+        if log.is_file():
+            words = _FULL.search(log.read_text(encoding="utf-8", errors="replace"))
+            if words:
+                return (
+                    f"the disk is full ({words[0]}): make room, then repeat the same command, which "
+                    "goes on where this run stopped"
+                )
     return None
 
 
