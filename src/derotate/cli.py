@@ -134,8 +134,11 @@ def run(
 ) -> None:
     """Run Snakemake here, as the only writer; what a killed run left behind is cleared first."""
     from derotate.running import BusyError, MissingConfigError, run
+    from derotate.slurm.cluster import SlurmError
+    from derotate.slurm.orphans import require_none
 
-    with _one_line(BusyError, MissingConfigError, code=1):
+    with _one_line(BusyError, MissingConfigError, SlurmError, code=1):
+        require_none(Path.cwd())
         run(arguments or [])
 
 

@@ -21,12 +21,18 @@ QUICK: Final = ("--slurm-init-seconds-before-status-checks", "5", "--latency-wai
 class Run:
     """`derotate slurm -- ARGUMENTS` in a checkout, as make calls it, on the study with faults."""
 
-    def __init__(self, folder: Path, *arguments: str, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        options: tuple[str, ...] = (),
+        snakefile: str = "tests/slurm/Snakefile",
+    ) -> None:
         self._output = folder / f"output-{time.monotonic_ns()}.txt"
         # --configfile takes all words that follow, so targets come behind another option
         command = [
             *(sys.executable, "-m", "derotate.cli", "slurm", *options, "--"),
-            *("--snakefile", "tests/slurm/Snakefile", "--configfile", checkout.SMOKE),
+            *("--snakefile", snakefile, "--configfile", checkout.SMOKE),
             *QUICK,
             *arguments,
         ]

@@ -72,6 +72,12 @@ def test_after_a_kill_the_job_that_still_runs_is_awaited(fresh: Path) -> None:
     assert whole(fresh)
     assert "Nothing to be done" in again.said
 
+    # what the orphan was made from is known, although no Snakemake has seen its end
+    checkout.edit(fresh, "tests/slurm/Snakefile", "echo half > {output}; sleep $(", "sleep $(")
+    edited = Run(fresh, "--dry-run", SLOW)
+    assert edited.finish() == 0, edited.said
+    assert "Code has changed since last execution" in edited.said
+
 
 def test_after_a_kill_the_job_that_still_runs_can_be_cancelled(fresh: Path) -> None:
     run_slow(fresh, 600).kill()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from derotate import running
-from derotate.slurm import cluster, reasons, requests, start
+from derotate.slurm import cluster, orphans, reasons, requests, start
 from derotate.slurm.cluster import Inventory, SlurmError
 
 HAS = Inventory(partitions=frozenset({"cpu", "gpu"}), gpus=frozenset({"a100", ""}))
@@ -144,11 +144,20 @@ def test_a_run_of_another_machine_is_respected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    running.SNAKEMAKE_LOCKS.mkdir(parents=True)
-    start.HOST.write_text("login-7")
-    start.require_this_host()  # it has ended: Snakemake's lock is gone
-    (running.SNAKEMAKE_LOCKS / "0.input.lock").touch()
+    orphans.MARK.parent.mkdir()
+    orphans.MARK.write_text("login-7")
     with pytest.raises(running.BusyError, match="a run of login-7 may be at work"):
         start.require_this_host()
-    start.HOST.unlink()
+    orphans.MARK.unlink()
     start.require_this_host()
+
+
+def test_after_a_killed_run_on_slurm_a_local_one_asks_for_its_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    orphans.require_none(tmp_path)
+    (tmp_path / orphans.MARK).parent.mkdir()
+    (tmp_path / orphans.MARK).write_text("login-7")
+    with pytest.raises(SlurmError, match=r"its jobs are unknown \(squeue: not found on PATH\)"):
+        orphans.require_none(tmp_path)

@@ -176,6 +176,8 @@ def _call(command: Sequence[str], *, check: bool = True) -> str:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=CALL_SECONDS, check=False
         )
+    except FileNotFoundError:
+        raise SlurmError(f"{command[0]}: not found on PATH") from None
     except subprocess.TimeoutExpired:
         if check:
             raise SlurmError(f"{command[0]}: no answer within {CALL_SECONDS:.0f} s") from None

@@ -10,6 +10,9 @@ changes to snakemake-executor-plugin-slurm 2.8, which is otherwise at work as it
   succeeded is told by its outputs, which a job that fails removes. The plugin waits for ever.
 - Nothing is submitted while slurmctld does not answer, as that would use up a job's retries.
 - A job that can never start is cancelled, with the reason, instead of pending for ever.
+- What a job is made from (code, params, inputs) is noted when it is submitted. Snakemake notes it
+  when it sees the end of the job, which it does not if it was killed; without the note a later edit
+  would not rerun that job.
 - The last wait between two queries ends with the run.
 
 At the end, what SLURM refused or ended is said in one line a job, after Snakemake's own words.
@@ -29,6 +32,7 @@ import snakemake_executor_plugin_slurm as plugin
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from derotate.slurm import cluster
+from derotate.slurm.orphans import MARK
 from derotate.slurm.reasons import explained, explained_by_logs, never
 
 CONTROLLER_SECONDS: Final = 5.0
@@ -80,6 +84,7 @@ class PatientExecutor(plugin.Executor):
         self._missing: set[str | None] = set()
         self._never: dict[str, str] = {}
         self._cancelled = threading.Event()
+        self._notes: set[asyncio.Task[None]] = set()
 
     def run_job(self, job: Any) -> None:
         """Submit a job once slurmctld answers; called in a thread of its own."""
@@ -91,6 +96,23 @@ class PatientExecutor(plugin.Executor):
             if self._cancelled.wait(CONTROLLER_SECONDS):
                 return
         super().run_job(job)
+
+    def report_job_submission(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
+        """Note what the job is made from; called in the event loop, if there is one."""
+        super().report_job_submission(job_info, register_job=register_job)
+        try:
+            task = asyncio.get_running_loop().create_task(self._note(job_info))
+        except RuntimeError:
+            asyncio.run(self._note(job_info))
+        else:
+            self._notes.add(task)
+            task.add_done_callback(self._notes.discard)
+
+    async def _note(self, job_info: SubmittedJobInfo) -> None:
+        persistence = self.workflow.persistence
+        for job in job_info.job.jobs if job_info.job.is_group() else [job_info.job]:
+            await persistence.finished(job)  # writes the note, and takes the outputs as whole
+            persistence.started(job, job_info.external_jobid)
 
     def cancel(self) -> None:
         """End the run; what waits to be submitted is not."""
@@ -174,6 +196,7 @@ def main(arguments: Sequence[str]) -> int:
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    MARK.unlink(missing_ok=True)
     if code:
         record = PatientExecutor.record
         record.look_at(Path.cwd())
@@ -191,6 +214,8 @@ def _logs(job_info: SubmittedJobInfo) -> list[Path]:
 def _name(job_info: SubmittedJobInfo) -> str:
     """Rule and wildcards."""
     job = job_info.job
+    if job.is_group():
+        return f"group {job.name}"
     wildcards = ", ".join(f"{key}={value}" for key, value in job.wildcards_dict.items())
     return f"{job.name} ({wildcards})" if wildcards else str(job.name)
 

@@ -16,6 +16,8 @@ from derotate.slurm.reasons import never
 
 Treatment = Literal["wait", "cancel"]
 
+MARK: Final = Path(".snakemake", "derotate.slurm")
+"""Is there while a run on SLURM has begun and not ended, and names its machine."""
 POLL_SECONDS: Final = 5.0
 
 
@@ -42,6 +44,28 @@ def settle(folder: Path, treatment: Treatment) -> None:
         time.sleep(POLL_SECONDS)
         if cluster.answers():
             left = cluster.left_in(folder)
+
+
+def require_none(folder: Path) -> None:
+    """Make sure that no job of ours runs in `folder`, for a run that does not use SLURM.
+
+    Raises:
+        SlurmError: there are jobs, or the cluster does not tell.
+    """
+    if not (folder / MARK).exists():
+        return
+    try:
+        left = cluster.left_in(folder)
+    except cluster.SlurmError as error:
+        raise cluster.SlurmError(
+            f"a run on SLURM was killed here and its jobs are unknown ({error}); repeat it by "
+            f"`make slurm`, or if no job is left remove {MARK}"
+        ) from None
+    if left:
+        raise cluster.SlurmError(
+            f"{len(left)} jobs of a killed run on SLURM are at work here, e.g. {left[0].number} "
+            f"({left[0].rule}); repeat it by `make slurm`, which awaits or cancels them"
+        )
 
 
 def _verb(treatment: Treatment) -> str:

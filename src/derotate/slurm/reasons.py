@@ -80,8 +80,8 @@ def explained_by_logs(logs: Iterable[Path]) -> str | None:
             words = _FULL.search(log.read_text(encoding="utf-8", errors="replace"))
             if words:
                 return (
-                    f"the disk is full ({words[0]}): make room, then repeat the same command, which "
-                    "goes on where this run stopped"
+                    f"the disk is full ({words[0]}): make room, then repeat the same command, "
+                    "which goes on where this run stopped"
                 )
     return None
 

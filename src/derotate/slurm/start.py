@@ -6,7 +6,6 @@ run makes sure that it is the only writer in its directory: one run at a time by
 `flock`, no live Snakemake, no jobs of a dead run in SLURM's queue, no lock of a dead Snakemake.
 """
 
-import os
 import shutil
 import socket
 import sys
@@ -17,8 +16,6 @@ from typing import Final, NoReturn
 from derotate import running
 from derotate.slurm import cluster, orphans, requests
 
-HOST: Final = Path(".snakemake", "derotate.host")
-"""Names the machine of the last run: on some shared file systems `flock` holds on one machine."""
 ROOM: Final = 50 * 2**20
 """Bytes that must be free before a run; a study of tiny models writes 100 MB."""
 PROFILE: Final = ("--profile", "slurm")
@@ -51,7 +48,7 @@ def run(arguments: Sequence[str], treatment: orphans.Treatment) -> NoReturn:
     running.end_orphans(folder)
     if any(running.SNAKEMAKE_LOCKS.glob("*.lock")):
         running.unlock(arguments)
-    HOST.write_text(socket.gethostname())
+    orphans.MARK.write_text(socket.gethostname())
     running.become([sys.executable, "-m", "derotate.slurm.executor", *arguments], lock)
 
 
@@ -72,12 +69,14 @@ def require_room(folder: Path) -> None:
 def require_this_host() -> None:
     """Make sure that no run of another machine may be at work here.
 
+    On some shared file systems `flock` holds on one machine only.
+
     Raises:
         BusyError: one was started there and has not said that it ended.
     """
-    there = HOST.read_text() if HOST.exists() else socket.gethostname()
-    if there != socket.gethostname() and any(running.SNAKEMAKE_LOCKS.glob("*.lock")):
+    there = orphans.MARK.read_text() if orphans.MARK.exists() else socket.gethostname()
+    if there != socket.gethostname():
         raise running.BusyError(
             f"a run of {there} may be at work in this directory; repeat the command there, or if "
-            f"it has ended remove {os.fspath(running.SNAKEMAKE_LOCKS)}"
+            f"it has ended remove {orphans.MARK}"
         )
