@@ -18,7 +18,7 @@ PREFIX: Final = "derotate"
 CALL_SECONDS: Final = 60.0
 """After which a call is given up; SLURM's commands themselves try for 10 s and more."""
 
-_JOB: Final = "%A|%T|%r|%j|%k|%Z"
+_JOB: Final = "%i|%T|%r|%j|%k|%Z"
 
 
 class SlurmError(RuntimeError):
@@ -30,7 +30,7 @@ class Job:
     """A job as squeue shows it.
 
     Attributes:
-        number: SLURM's job id.
+        number: SLURM's job id, with the task's where the job is an array.
         state: e.g. `RUNNING`, `PENDING`.
         reason: why it waits; `None` (the word) while it runs.
         name: of all jobs of one run: the prefix and the run's id.
@@ -151,7 +151,7 @@ def jobs_of(run: str) -> list[Job]:
 
 
 def _jobs(*options: str) -> list[Job]:
-    said = _call(["squeue", *options, "--noheader", "--format", _JOB])
+    said = _call(["squeue", *options, "--array", "--noheader", "--format", _JOB])
     return [Job(*line.split("|", 5)) for line in said.splitlines() if line.count("|") >= 5]
 
 

@@ -24,12 +24,13 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import snakemake_executor_plugin_slurm as plugin
-from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_executor_plugin_slurm import SubmittedJobInfo
 
 from derotate.slurm import cluster
 from derotate.slurm.orphans import MARK
@@ -111,8 +112,9 @@ class PatientExecutor(plugin.Executor):
     async def _note(self, job_info: SubmittedJobInfo) -> None:
         persistence = self.workflow.persistence
         for job in job_info.job.jobs if job_info.job.is_group() else [job_info.job]:
-            await persistence.finished(job)  # writes the note, and takes the outputs as whole
-            persistence.started(job, job_info.external_jobid)
+            with suppress(OSError):  # a full disk: the job itself will fail, and say so
+                await persistence.finished(job)  # writes the note, and takes the outputs as whole
+                persistence.started(job, job_info.external_jobid)
 
     def cancel(self) -> None:
         """End the run; what waits to be submitted is not."""
@@ -163,6 +165,7 @@ class PatientExecutor(plugin.Executor):
             or explained(msg or "")
             or explained_by_logs(_logs(job_info))
         )
+        self.record.failed.pop(_name(job_info), None)
         if why:
             self.record.failed[_name(job_info)] = why
         super().report_job_error(job_info, msg=msg, **more)
@@ -196,7 +199,9 @@ def main(arguments: Sequence[str]) -> int:
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    MARK.unlink(missing_ok=True)
+    with suppress(cluster.SlurmError):
+        if not cluster.left_in(Path.cwd()):
+            MARK.unlink(missing_ok=True)
     if code:
         record = PatientExecutor.record
         record.look_at(Path.cwd())
