@@ -82,6 +82,27 @@ def test_what_failed_is_explained_where_slurm_is_the_cause(
 
 
 @pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("OSError: [Errno 28] No space left on device", "the disk is full (No space left on dev"),
+        ("cp: error writing 'x': Disk quota exceeded", "the disk is full (Disk quota exceeded)"),
+        (
+            "slurmstepd: error: StepId=9.0 exceeded memory limit (9 > 8), being killed",
+            "it took more memory than its mem_mb (exceeded memory limit)",
+        ),
+        ("error: Detected 1 oom_kill event in StepId=9.0", "it took more memory than its mem_mb"),
+        ("KeyError: 'memory'", None),
+    ],
+)
+def test_disk_and_memory_are_found_in_the_logs_of_a_job_that_failed(
+    tmp_path: Path, written: str, expected: str | None
+) -> None:
+    (tmp_path / "9.log").write_text(f"Building DAG of jobs...\n{written}\n")
+    found = reasons.explained_by_logs([tmp_path / "missing.log", tmp_path / "9.log"])
+    assert (found is None) if expected is None else (found or "").startswith(expected)
+
+
+@pytest.mark.parametrize(
     ("profile", "arguments", "message"),
     [
         (

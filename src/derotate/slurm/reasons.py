@@ -47,7 +47,19 @@ ENDED: Final = {
 }
 """States in which SLURM ends a job, with the remedy."""
 
-_FULL: Final = re.compile(r"No space left on device|Disk quota exceeded")
+_WRITTEN: Final = (
+    (
+        re.compile(r"No space left on device|Disk quota exceeded"),
+        "the disk is full ({}): make room, then repeat the same command, which goes on where this "
+        "run stopped",
+    ),
+    # by polling, and by cgroups, which both may end a job as plainly FAILED
+    (
+        re.compile(r"(?i:exceeded (job |virtual )?memory limit)|oom[-_ ]kill"),
+        "it took more memory than its mem_mb ({}): raise it",
+    ),
+)
+"""What SLURM and scripts write into logs, with what it means."""
 _SAID: Final = re.compile(r"The error message was '(.*?)'\.\n", re.DOTALL)
 _NOISE: Final = re.compile(r"sbatch: error: (Batch job submission failed: )?")
 _STATE: Final = re.compile(r"SLURM status is: '(\w+)'")
@@ -74,15 +86,13 @@ def explained(message: str) -> str | None:
 
 
 def explained_by_logs(logs: Iterable[Path]) -> str | None:
-    """What a job that failed wrote of the disk, in one line; None if nothing."""
+    """What the logs of a job that failed say of disk or memory, in one line; None if nothing."""
     for log in logs:
-        if log.is_file():
-            words = _FULL.search(log.read_text(encoding="utf-8", errors="replace"))
+        text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+        for pattern, what in _WRITTEN:
+            words = pattern.search(text)
             if words:
-                return (
-                    f"the disk is full ({words[0]}): make room, then repeat the same command, "
-                    "which goes on where this run stopped"
-                )
+                return what.format(words[0])
     return None
 
 
