@@ -5,6 +5,8 @@
 #   SEED, SEEDS    one seed, or several in quotes ("101 202 303"), of SFT, RL and the order of problems
 #   BASE_SEED      seed of the base model's pretraining
 #   CORES          cores that jobs may use side by side
+#   CONFIGFILE     of the study that `slurm` runs; by default config/demo.yaml
+#   ORPHANS        what `slurm` does with jobs that a killed run left in the queue: wait or cancel
 #   NEW            tables that `compare` sets beside the reference (results/tiny/tables)
 #   STUDY          folder of a study, for `archive`, `redraw` and `why` (results/demo; why: the last run)
 #   ARCHIVE        what `make archive` wrote, for `restore`
@@ -76,6 +78,11 @@ demo: setup  ## run the study of config/demo.yaml (SEED=101, SEEDS="101 202", BA
 smoke: setup  ## run the whole workflow at its smallest (under 2 minutes)
 	@$(RUN) --configfile config/smoke.yaml $(CONFIG)
 
+.PHONY: slurm
+slurm: setup  ## run a study on a cluster, see slurm/README.md (CONFIGFILE=config/mine.yaml ORPHANS=cancel)
+	@$(BIN)/derotate slurm $(if $(ORPHANS),--orphans $(ORPHANS)) -- \
+	  $(if $(CONFIGFILE),--configfile $(CONFIGFILE)) $(CONFIG)
+
 .PHONY: report
 report: setup  ## write the self-contained report of the demo to results/demo/report.html
 	@$(RUN) --report results/demo/report.html $(CONFIG)
@@ -126,6 +133,18 @@ test-all: setup  ## run all tests, those too that train and run the workflow
 	@$(BIN)/python -m pytest -q $(TESTS)
 
 # --- for developers
+
+.PHONY: slurm-up
+slurm-up: setup  ## start a SLURM on this machine (root; installs Debian's packages if missing)
+	@$(BIN)/python tests/slurm/cluster.py up
+
+.PHONY: slurm-down
+slurm-down: setup  ## stop what slurm-up started
+	@$(BIN)/python tests/slurm/cluster.py down
+
+.PHONY: slurm-smoke
+slurm-smoke: slurm-up  ## run the smoke study on that SLURM (root; 10 minutes)
+	@$(BIN)/derotate slurm -- --configfile config/smoke.yaml
 
 .PHONY: coverage
 coverage: setup  ## run the unit tests and show the lines that none of them reaches

@@ -143,9 +143,33 @@ def run(
 ) -> None:
     """Run Snakemake here, as the only writer; what a killed run left behind is cleared first."""
     from derotate.running import BusyError, MissingConfigError, run
+    from derotate.slurm.cluster import SlurmError
+    from derotate.slurm.orphans import require_none
 
-    with _one_line(BusyError, MissingConfigError, code=1):
+    with _one_line(BusyError, MissingConfigError, SlurmError, code=1):
+        require_none(Path.cwd())
         run(arguments or [])
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def slurm(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="Arguments of Snakemake, after --.")
+    ] = None,
+    orphans: Annotated[
+        str, typer.Option(help="Jobs that a killed run left in the queue: wait or cancel.")
+    ] = "wait",
+) -> None:
+    """Run Snakemake on SLURM (--profile slurm), as the only writer; it goes on after a kill."""
+    from derotate.running import BusyError, MissingConfigError
+    from derotate.slurm.cluster import SlurmError
+    from derotate.slurm.start import run
+
+    with _one_line(ValueError):
+        if orphans not in ("wait", "cancel"):
+            raise ValueError(f"--orphans: got {orphans!r}, expected wait or cancel")
+    with _one_line(BusyError, MissingConfigError, SlurmError, code=1):
+        run(arguments or [], "cancel" if orphans == "cancel" else "wait")
 
 
 @app.command()

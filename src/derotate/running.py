@@ -70,11 +70,16 @@ def run(arguments: Sequence[str]) -> NoReturn:
     end_orphans(Path.cwd())
     if any(SNAKEMAKE_LOCKS.glob("*.lock")):
         unlock(arguments)
+    become(_snakemake(arguments), lock)
+
+
+def become(command: Sequence[str], lock: int) -> NoReturn:
+    """Go on as another command of this Python, which holds the lock until it ends."""
     os.set_inheritable(lock, True)
     # the commands of this environment, for rules with a shell, also if it is not activated
     commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     sys.stdout.flush()
-    os.execve(sys.executable, _snakemake(arguments), {**os.environ, "PATH": commands})
+    os.execve(sys.executable, list(command), {**os.environ, "PATH": commands})
 
 
 def require_config_files(arguments: Sequence[str]) -> None:
@@ -122,14 +127,18 @@ def take_lock(directory: Path) -> int:
         return descriptor
 
 
-def respect_snakemake(directory: Path) -> None:
+def respect_snakemake(directory: Path, *, jobs: bool = True) -> None:
     """Refuse to go on beside a Snakemake that runs in `directory`.
+
+    Args:
+        directory: in which it would work.
+        jobs: whether one that runs a single job for another Snakemake counts too.
 
     Raises:
         BusyError: there is one.
     """
     for process, command in _processes(directory):
-        if _is_snakemake(command):
+        if _is_snakemake(command) and (jobs or "--mode" not in command):
             raise BusyError(_busy(process.pid))
 
 

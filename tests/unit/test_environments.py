@@ -77,7 +77,8 @@ def third_party_imports(path: Path) -> set[str]:
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module.split(".")[0])
-    neighbours = {file.stem for file in path.parent.glob("*.py")}
+    nearby = path.parents[1].glob("*/*.py") if "tests" in path.parts else path.parent.glob("*.py")
+    neighbours = {file.stem for file in nearby}
     return names - set(sys.stdlib_module_names) - neighbours - {"derotate"}
 
 

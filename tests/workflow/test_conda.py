@@ -83,6 +83,7 @@ def drop_tables(folder: Path) -> None:
         shutil.rmtree(folder / "results" / "smoke" / name)
 
 
+@pytest.mark.conda
 @pytest.mark.slow
 def test_each_rule_runs_in_its_environment_to_the_same_tables_and_back(
     conda: None, bare_python: Path, fresh: Path, smoked: Path
@@ -94,6 +95,7 @@ def test_each_rule_runs_in_its_environment_to_the_same_tables_and_back(
     assert dry_run(fresh, config=SMOKE) == {}
 
 
+@pytest.mark.conda
 @pytest.mark.slow
 def test_tables_and_figures_need_their_own_environment_alone(
     conda: None, bare_python: Path, smoke: Path, smoked: Path
@@ -105,6 +107,7 @@ def test_tables_and_figures_need_their_own_environment_alone(
     assert tables(smoke) == tables(smoked)
 
 
+@pytest.mark.conda
 @pytest.mark.slow
 def test_a_package_that_is_used_but_not_declared_fails(
     conda: None, bare_python: Path, smoke: Path

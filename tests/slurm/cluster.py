@@ -1,0 +1,397 @@
+# SPDX-License-Identifier: MIT
+"""A real SLURM on this one machine, for tests: no systemd, no cgroups, no database.
+
+    python tests/slurm/cluster.py up|down|status
+
+`up` installs Debian's packages if they are missing, and starts a munged, a slurmctld and a slurmd
+of its own; called again it does nothing. `down` stops what `up` started and nothing else, and takes
+the config out of /etc/slurm again: a SLURM that is configured and does not answer makes each
+Snakemake of this machine wait ten seconds. All else stays in `STATE`, one folder a machine, since
+the ports and /etc/slurm are the machine's too.
+
+The node claims more CPUs than there are and GPUs that do not exist: they are scheduled, not used.
+SLURM's defaults are kept where they are hard on a workflow: a request that no node meets is queued
+for ever (EnforcePartLimits=NO), and there is no accounting, so `sacct` fails.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+STATE: Final = Path("/var/tmp/derotate-slurm")
+ETC: Final = Path("/etc/slurm")
+PACKAGES: Final = ("munge", "slurm-client", "slurmctld", "slurmd")
+POLICY: Final = Path("/usr/sbin/policy-rc.d")
+"""While this says no, a package that is installed starts no daemon."""
+
+CPUS: Final = 8
+MEMORY: Final = 12_000
+"""MB that the node claims; the most that a job of the tests may ask for."""
+GPU: Final = "pretend"
+"""The type of the node's GPUs."""
+GPU_FILES: Final = ("/dev/null", "/dev/zero")
+"""A device file stands for each GPU; the files must differ."""
+PARTITIONS: Final = ("cpu", "gpu")
+
+PATIENCE: Final = 60.0
+"""Seconds that a daemon may take to answer, on a machine that is busy."""
+STOP_PATIENCE: Final = 20.0
+"""Seconds that a daemon may take to end before it is killed."""
+CALL_PATIENCE: Final = 30.0
+"""Seconds after which a call of SLURM's commands is given up."""
+
+CONF: Final = """\
+ClusterName=derotate
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={state}/munge/socket
+CredType=cred/munge
+{addresses}
+# clients find out within seconds that slurmctld is gone
+MessageTimeout=10
+ReturnToService=2
+SlurmctldTimeout=30
+SlurmdTimeout=120
+MpiDefault=none
+MailProg=/bin/true
+# no cgroups and no binding to CPUs; memory is measured each second and enforced by killing the step
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=1
+JobAcctGatherParams=OverMemoryKill
+AccountingStorageType=accounting_storage/none
+JobCompType=jobcomp/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU_Memory
+SchedulerParameters=batch_sched_delay=0,sched_interval=5,bf_interval=5
+SlurmdParameters=config_overrides
+GresTypes=gpu
+# squeue shows finished jobs this long; Snakemake's plugin asks it for their states
+MinJobAge=3600
+KillWait=5
+StateSaveLocation={state}/controller
+SlurmdSpoolDir={state}/node
+SlurmctldPidFile={state}/slurmctld.pid
+SlurmdPidFile={state}/slurmd.pid
+SlurmctldLogFile={state}/slurmctld.log
+SlurmdLogFile={state}/slurmd.log
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres={gpus} State=UNKNOWN
+PartitionName=cpu Nodes={host} Default=YES DefMemPerCPU=500 MaxTime=24:00:00 State=UP
+PartitionName=gpu Nodes={host} DefMemPerCPU=500 MaxTime=24:00:00 State=UP
+"""
+
+
+class Unavailable(RuntimeError):
+    """SLURM cannot be started here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A program that runs in the background, known by the file that holds its pid."""
+
+    name: str
+    command: tuple[str, ...]
+
+    @property
+    def pid(self) -> int | None:
+        """Its pid while it lives: a number that now belongs to another program is none."""
+        try:
+            pid = int((STATE / f"{self.name}.pid").read_text())
+            alive = Path(f"/proc/{pid}/comm").read_text().strip() == self.name
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (OSError, ValueError):
+            return None
+        # without an init process a daemon that has ended stays in the table as a zombie
+        return pid if alive and state != "Z" else None
+
+    def start(self) -> None:
+        """Start it unless it lives."""
+        if self.pid is None:
+            _call(*self.command)
+
+    def stop(self) -> None:
+        """End it and wait for its end; kill it if it does not."""
+        pid = self.pid
+        if pid is None:
+            return
+        os.kill(pid, signal.SIGTERM)
+        if not _becomes(lambda: self.pid is None, STOP_PATIENCE):
+            os.kill(pid, signal.SIGKILL)
+            _becomes(lambda: self.pid is None, STOP_PATIENCE)
+
+
+MUNGED: Final = Daemon(
+    "munged",
+    (
+        "/usr/sbin/munged",
+        "--force",  # /var/tmp is writable by all, which it would otherwise only warn about
+        f"--socket={STATE}/munge/socket",
+        f"--key-file={STATE}/munge/key",
+        f"--seed-file={STATE}/munge/seed",
+        f"--log-file={STATE}/munge/log",
+        f"--pid-file={STATE}/munged.pid",
+    ),
+)
+CONTROLLER: Final = Daemon("slurmctld", ("/usr/sbin/slurmctld",))
+NODE: Final = Daemon("slurmd", ("/usr/sbin/slurmd",))
+
+
+def up() -> bool:
+    """Make the cluster ready to run jobs.
+
+    Returns:
+        Whether it had to be started.
+
+    Raises:
+        Unavailable: not root, a SLURM of somebody else's, no packages, or a daemon does not answer.
+    """
+    if os.geteuid() != 0:
+        raise Unavailable("a SLURM of one's own needs root")
+    install()
+    configure()
+    if answers() and NODE.pid is not None and idle():
+        return False
+    MUNGED.start()
+    CONTROLLER.start()
+    require(answers, "slurmctld answers")
+    NODE.start()
+    require(idle, "the node is ready")
+    require(runs_steps, "a first step runs")
+    return True
+
+
+def down() -> None:
+    """Cancel all jobs, stop the daemons, and leave no config behind."""
+    if CONTROLLER.pid is not None and NODE.pid is not None:
+        cancel_all()
+    for daemon in (NODE, CONTROLLER, MUNGED):
+        daemon.stop()
+    for name in ("slurm.conf", "gres.conf"):
+        if _ours(ETC / name):
+            (ETC / name).unlink()
+
+
+def cancel_all() -> None:
+    """Cancel every job and wait until none is left: steps outlive their daemon."""
+    if queue():
+        subprocess.run(["scancel", "--user=root"], timeout=CALL_PATIENCE, check=False)
+        _becomes(lambda: not queue(), PATIENCE)
+
+
+def install() -> None:
+    """Install Debian's packages if one of them is missing.
+
+    Raises:
+        Unavailable: this is no Debian, or the packages cannot be had.
+    """
+    missing = [name for name in PACKAGES if not _installed(name)]
+    if not missing:
+        return
+    if shutil.which("apt-get") is None:
+        raise Unavailable(f"SLURM's packages are missing and this is no Debian: {missing}")
+    print(f"installing Debian's packages: {' '.join(missing)}", flush=True)
+    forbid = not POLICY.exists()
+    if forbid:
+        POLICY.write_text("#!/bin/sh\nexit 101\n")
+        POLICY.chmod(0o755)
+    try:
+        apt_get = ("apt-get", "-q", "-y", "--no-install-recommends", "install", *missing)
+        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        try:
+            _call(*apt_get, seconds=600, **quiet)
+        except Unavailable:  # the list of packages may be old
+            _call("apt-get", "-q", "update", seconds=600)
+            _call(*apt_get, seconds=600, **quiet)
+    finally:
+        if forbid:
+            POLICY.unlink()
+
+
+def configure() -> None:
+    """Write the config and make /etc/slurm point to it.
+
+    /etc, as the plugin removes SLURM_CONF from the environment of job steps.
+
+    Raises:
+        Unavailable: this machine has a SLURM that is not ours.
+    """
+    for name in ("slurm.conf", "gres.conf"):
+        if os.path.lexists(ETC / name) and not _ours(ETC / name):
+            raise Unavailable(f"{ETC / name} is there: the SLURM of this machine is left alone")
+    for folder in ("controller", "node", "munge"):
+        (STATE / folder).mkdir(parents=True, exist_ok=True, mode=0o755)
+    key = STATE / "munge" / "key"
+    if not key.exists():
+        key.touch(mode=0o600)
+        key.write_bytes(os.urandom(1024))
+    host = _host()
+    files = {
+        "slurm.conf": CONF.format(
+            host=host, state=STATE, addresses=_addresses(host),
+            cpus=CPUS, memory=MEMORY, gpus=f"gpu:{GPU}:{len(GPU_FILES)}",
+        ),
+        "gres.conf": "".join(
+            f"NodeName={host} Name=gpu Type={GPU} File={file}\n" for file in GPU_FILES
+        ),
+    }  # fmt: skip
+    changed = [name for name, text in files.items() if _text(STATE / name) != text]
+    if changed:
+        down()
+        for folder in ("controller", "node"):
+            shutil.rmtree(STATE / folder)
+            (STATE / folder).mkdir(mode=0o755)
+    ETC.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (STATE / name).write_text(text)
+        if not _ours(ETC / name):
+            (ETC / name).symlink_to(STATE / name)
+
+
+def stop_controller() -> None:
+    """Stop slurmctld alone: jobs go on."""
+    CONTROLLER.stop()
+
+
+def start_controller(*, forgetful: bool = False) -> None:
+    """Start slurmctld, with the state that it left or without it.
+
+    Raises:
+        Unavailable: it does not answer.
+    """
+    if forgetful:
+        _call(*CONTROLLER.command, "-c")
+    CONTROLLER.start()
+    require(answers, "slurmctld answers")
+
+
+def answers() -> bool:
+    """Whether slurmctld answers."""
+    return CONTROLLER.pid is not None and " is UP" in _said("scontrol", "ping")
+
+
+def idle() -> bool:
+    """Whether the node takes jobs; one that an unclean end left down is resumed."""
+    state = _said("sinfo", "--noheader", "--format=%T").split("\n")[0].strip()
+    if state.startswith(("down", "drain")):
+        _said("scontrol", "update", f"nodename={_host()}", "state=resume")
+    return state in {"idle", "mixed", "allocated", "completing"}
+
+
+def runs_steps() -> bool:
+    """Whether a job step runs: the state that sinfo shows may be one that was saved."""
+    return _said("srun", "-Q", "-n1", "--mem=100", "-t1", "echo", "ran").strip() == "ran"
+
+
+def queue() -> list[str]:
+    """The jobs that are not at their end: id, state, name, reason."""
+    return _said("squeue", "--noheader", "--format=%i %T %j %r").splitlines()
+
+
+def require(condition: Callable[[], bool], what: str) -> None:
+    """Wait until a condition holds.
+
+    Raises:
+        Unavailable: it does not within `PATIENCE`; with the end of the logs.
+    """
+    if not _becomes(condition, PATIENCE):
+        ends = "\n".join(
+            f"{log.name}: {line}"
+            for log in sorted(STATE.glob("*.log"))
+            for line in log.read_text(errors="replace").splitlines()[-5:]
+        )
+        raise Unavailable(f"waited {PATIENCE:.0f} s in vain until {what}\n{ends}")
+
+
+def _becomes(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (holds := condition()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return holds
+
+
+def _addresses(host: str) -> str:
+    """Listen on loopback alone where the name of the host leads there."""
+    try:
+        local = socket.gethostbyname(host).startswith("127.")
+    except OSError:
+        local = False
+    return "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny" if local else ""
+
+
+def _host() -> str:
+    return socket.gethostname().partition(".")[0]
+
+
+def _ours(link: Path) -> bool:
+    return link.is_symlink() and Path(os.readlink(link)).parent == STATE
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def _installed(package: str) -> bool:
+    query = ["dpkg-query", "-W", "-f", "${db:Status-Status}", package]
+    return shutil.which("dpkg-query") is not None and _said(*query) == "installed"
+
+
+def _said(*command: str) -> str:
+    """What a command prints; nothing if it fails or does not end."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=CALL_PATIENCE)
+    except (subprocess.TimeoutExpired, FileNotFoundError):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _call(*command: str, seconds: float = CALL_PATIENCE, **environment: str) -> None:
+    """Run a command; a daemon detaches itself, so its output goes to no pipe of ours."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    with (STATE / "calls.log").open("a+") as output:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            timeout=seconds, env={**os.environ, **environment},
+        )  # fmt: skip
+    if done.returncode:
+        said = (STATE / "calls.log").read_text(errors="replace").strip().splitlines()[-1:]
+        raise Unavailable(f"{' '.join(command)}: exit code {done.returncode}: {''.join(said)}")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; exit code 1 if the cluster is not up after `up` or `status`."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("action", choices=("up", "down", "status"))
+    action = parser.parse_args(arguments).action
+    began = time.monotonic()
+    try:
+        if action == "down":
+            down()
+            print("SLURM is stopped")
+            return 0
+        if action == "up":
+            started = up()
+            print(f"SLURM {'started' if started else 'was up'} ({time.monotonic() - began:.1f} s)")
+        if not answers():
+            print("SLURM is not up")
+            return 1
+    except Unavailable as error:
+        print(f"cluster.py: {error}", file=sys.stderr)
+        return 1
+    print(_said("sinfo", "--format=%P %D %T %c CPUs %m MB %G").strip())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""A SLURM for all tests here, and for each test a checkout in which nothing has run."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cluster
+import pytest
+
+# before the tests are imported: they use the checkout of the workflow's tests
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
+
+from checkout import copy_checkout
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of this folder need the cluster and take minutes."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slurm)
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[None]:
+    """A SLURM on this machine; stopped at the end if it was started for the tests."""
+    try:
+        started = cluster.up()
+    except cluster.Unavailable as reason:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(reason))
+    yield
+    if started:
+        cluster.down()
+
+
+@pytest.fixture
+def fresh(slurm: None, tmp_path: Path) -> Iterator[Path]:
+    """A copy of the checkout in which nothing has run; no job is left when the test ends."""
+    folder = tmp_path / "checkout"
+    copy_checkout(folder)
+    yield folder
+    left = cluster.queue()
+    cluster.cancel_all()
+    assert left == []

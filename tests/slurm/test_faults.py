@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""What clusters do to jobs: each run ends with what it was asked for, or says why it cannot."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import checkout
+import cluster
+import pytest
+from runs import FAULTS, Run, diary, state
+
+
+@pytest.fixture(scope="module")
+def unlucky(slurm: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A checkout in which a run has met three faults at once; it lasts for the tests of each."""
+    folder = tmp_path_factory.mktemp("unlucky") / "checkout"
+    checkout.copy_checkout(folder)
+    run = Run(folder, "faults")
+    run.wait_until(lambda: bool(diary(folder, "cancelled")))
+    subprocess.run(["scancel", diary(folder, "cancelled")[0][1]], check=True, timeout=60)
+    assert run.finish() == 0, run.said
+    assert cluster.queue() == []
+    return folder
+
+
+def attempts(folder: Path, rule: str) -> list[dict[str, str]]:
+    """What SLURM says of the attempts of a rule, in their order."""
+    return [state(number) for event, number in diary(folder, rule) if event == "start"]
+
+
+def made(folder: Path, rule: str) -> bool:
+    """Whether the output of a rule is there as a whole."""
+    problems = folder / "results/smoke/general_points/data/problems.csv"
+    return (folder / FAULTS / f"{rule}.txt").read_bytes() == problems.read_bytes()
+
+
+def test_a_job_killed_for_its_memory_succeeds_with_more(unlucky: Path) -> None:
+    first, second = attempts(unlucky, "memory")
+    assert first["JobState"] in {"FAILED", "OUT_OF_MEMORY"}
+    assert (first["MinMemoryNode"], second["MinMemoryNode"]) == ("600M", "1200M")
+    assert second["JobState"] == "COMPLETED"
+    assert made(unlucky, "memory")
+
+
+def test_a_job_that_takes_too_long_succeeds_with_more_time(unlucky: Path) -> None:
+    first, second = attempts(unlucky, "overtime")
+    assert (first["JobState"], first["TimeLimit"]) == ("TIMEOUT", "00:01:00")
+    assert (second["JobState"], second["TimeLimit"]) == ("COMPLETED", "00:10:00")
+    assert made(unlucky, "overtime")
+
+
+def test_a_job_cancelled_while_it_runs_is_done_again(unlucky: Path) -> None:
+    first, second = attempts(unlucky, "cancelled")
+    assert (first["JobState"], second["JobState"]) == ("CANCELLED", "COMPLETED")
+    assert made(unlucky, "cancelled")
+    assert checkout.leftovers(unlucky) == []

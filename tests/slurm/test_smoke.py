@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""The whole smoke study by `snakemake --profile slurm`: the same results as on one machine."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import checkout
+import cluster
+import pytest
+from runs import Run, state
+
+TRAIN: Final = {
+    *("base", "phase_base", "sft_to_4", "sft_to_8", "phase_sft", "lora", "oracle"),
+    *("grpo", "ppo", "shuffled"),
+}
+"""The rules that ask for a GPU where the profile says that training does."""
+TIME: Final = re.compile(r"^\[(\w{3} \w{3} +\d+ [\d:]{8} \d{4})\]$", re.MULTILINE)
+"""What Snakemake writes when it starts and ends a job."""
+GPU: Final = ("gpu=1", f"gpu_model={cluster.GPU}", "slurm_partition=gpu")
+
+
+@dataclass(frozen=True)
+class Smoke:
+    """Two runs of the smoke study.
+
+    Attributes:
+        local: the folder of the one by `--profile local`.
+        slurm: the folder of the one by `--profile slurm`.
+        local_seconds: what the first took on the clock.
+        slurm_seconds: what the second took.
+        jobs: what SLURM says of each job of the second.
+    """
+
+    local: Path
+    slurm: Path
+    local_seconds: float
+    slurm_seconds: float
+    jobs: list[dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def smoke(slurm: None, tmp_path_factory: pytest.TempPathFactory) -> Smoke:
+    """Run the smoke study in both ways, with a GPU for all that trains."""
+    folders = [tmp_path_factory.mktemp(name) / "checkout" for name in ("local", "slurm")]
+    for folder in folders:
+        checkout.copy_checkout(folder)
+    began = time.monotonic()
+    checkout.run(folders[0], config=checkout.SMOKE)
+    local_seconds = time.monotonic() - began
+
+    asked = [f"training:{request}" for request in GPU]
+    command = [
+        *(sys.executable, "-m", "snakemake", "--profile", "slurm"),
+        *("--configfile", checkout.SMOKE, "--set-resources", *asked),
+    ]
+    began = time.monotonic()
+    done = subprocess.run(
+        command, cwd=folders[1], env=checkout.environment(folders[1]), text=True,
+        timeout=checkout.PATIENCE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    slurm_seconds = time.monotonic() - began
+    assert done.returncode == 0, done.stdout
+    assert cluster.queue() == []
+    return Smoke(*folders, local_seconds, slurm_seconds, jobs_of(folders[1]))
+
+
+def jobs_of(folder: Path) -> list[dict[str, str]]:
+    """What SLURM says of each job that has worked in a folder."""
+    said = subprocess.run(
+        ["squeue", "--states=all", "--noheader", "--format=%A %Z"],
+        capture_output=True, text=True, check=True, timeout=60,
+    ).stdout.splitlines()  # fmt: skip
+    return [state(line.split()[0]) for line in said if line.endswith(f" {folder}")]
+
+
+def rule(job: dict[str, str]) -> str:
+    """The rule of a job, by the comment that the plugin gives it."""
+    return job["Comment"].removeprefix("rule_").split("_wildcards_")[0]
+
+
+def test_the_tables_are_those_of_a_local_run_byte_for_byte(smoke: Smoke) -> None:
+    assert checkout.tables(smoke.slurm) == checkout.tables(smoke.local)
+    assert checkout.files(smoke.slurm) == checkout.files(smoke.local)
+    assert checkout.leftovers(smoke.slurm) == []
+
+
+def test_each_rule_that_trains_has_its_gpu_and_no_other_rule_has(smoke: Smoke) -> None:
+    asked = {rule(job): job.get("TresPerJob", "") for job in smoke.jobs}
+    assert {name for name, gres in asked.items() if "gpu" in gres} == TRAIN
+    assert {asked[name] for name in TRAIN} == {f"gres:gpu:{cluster.GPU}:1"}
+    assert {job["Partition"] for job in smoke.jobs if rule(job) in TRAIN} == {"gpu"}
+
+
+def test_a_second_run_submits_nothing(smoke: Smoke) -> None:
+    asked = [f"training:{request}" for request in GPU]
+    again = Run(smoke.slurm, "--set-resources", *asked, snakefile="Snakefile")
+    assert again.finish() == 0, again.said
+    assert "Nothing to be done" in again.said
+    assert len(jobs_of(smoke.slurm)) == len(smoke.jobs)
+
+
+def test_what_slurm_adds_to_a_job_is_a_few_starts_of_snakemake(
+    smoke: Smoke, record_property: pytest.RecordProperty
+) -> None:
+    took = sum(seconds(job) for job in smoke.jobs)
+    own = sum(script_seconds(job) for job in smoke.jobs)
+    a_job = (took - own) / len(smoke.jobs)
+    began = time.monotonic()
+    checkout.snakemake(smoke.slurm, "--dry-run", config=checkout.SMOKE)
+    a_start = time.monotonic() - began
+    measured = {
+        "jobs": len(smoke.jobs),
+        "seconds in SLURM's jobs": round(took),
+        "of these added by SLURM and Snakemake": round(took - own),
+        "added to a job": round(a_job, 1),
+        "one start of Snakemake": round(a_start, 1),
+        "wall seconds": round(smoke.slurm_seconds),
+        "wall seconds of the local run": round(smoke.local_seconds),
+        "share of wall time added": round(1 - smoke.local_seconds / smoke.slurm_seconds, 2),
+    }
+    print(json.dumps(measured, indent=1))
+    for name, value in measured.items():
+        record_property(name, value)
+    # Snakemake starts twice in a job, beside others that do the same
+    assert a_job < 6 * a_start
+
+
+def seconds(job: dict[str, str]) -> float:
+    """How long a job ran."""
+    start, end = (datetime.fromisoformat(job[key]) for key in ("StartTime", "EndTime"))
+    return (end - start).total_seconds()
+
+
+def script_seconds(job: dict[str, str]) -> float:
+    """How long its script ran, to the second, by the log of the Snakemake that ran it.
+
+    Two Snakemakes write there, the outer one first and last.
+    """
+    log = Path(job["StdOut"]).read_text()
+    _, start, end, _ = (
+        datetime.strptime(time, "%a %b %d %H:%M:%S %Y") for time in TIME.findall(log)
+    )
+    return (end - start).total_seconds()

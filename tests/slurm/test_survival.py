@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""What ends or cuts off Snakemake itself: the same command goes on, with one writer at a time."""
+
+import time
+from pathlib import Path
+
+import checkout
+import cluster
+from runs import FAULTS, Run, diary, state
+
+SLOW = f"{FAULTS}/slow.txt"
+
+
+def started(folder: Path, times: int = 1) -> bool:
+    """Whether so many attempts of the slow rule have started."""
+    return [event for event, _ in diary(folder, "slow")].count("start") >= times
+
+
+def run_slow(folder: Path, seconds: int, *options: str) -> Run:
+    """Start a run whose last job takes so many seconds, and wait until that job runs."""
+    (folder / "seconds.txt").write_text(str(seconds))
+    run = Run(folder, SLOW, options=options)
+    run.wait_until(lambda: started(folder))
+    return run
+
+
+def whole(folder: Path) -> bool:
+    """Whether the slow rule's output is there as a whole, and nothing half-written is."""
+    problems = folder / "results/smoke/general_points/data/problems.csv"
+    return (folder / SLOW).read_bytes() == problems.read_bytes() and not checkout.leftovers(folder)
+
+
+def test_jobs_are_not_forgotten_while_slurmctld_is_away(fresh: Path) -> None:
+    run = run_slow(fresh, 40)
+    cluster.stop_controller()
+    try:
+        # long enough for a query to fail, whose clients try for ten seconds
+        run.wait_until(lambda: "the jobs are taken to go on" in run.said)
+        time.sleep(30)  # the job ends meanwhile
+    finally:
+        cluster.start_controller()
+    assert run.finish() == 0, run.said
+    assert whole(fresh)
+    [(_, number), _] = diary(fresh, "slow")
+    assert state(number)["JobState"] == "COMPLETED"
+
+
+def test_a_job_that_slurm_has_forgotten_is_done_again(fresh: Path) -> None:
+    run = run_slow(fresh, 600)
+    (fresh / "seconds.txt").write_text("0")
+    cluster.stop_controller()
+    cluster.start_controller(forgetful=True)
+    assert run.finish() == 0, run.said
+    assert whole(fresh)
+    assert [event for event, _ in diary(fresh, "slow")].count("start") == 2
+
+
+def test_after_a_kill_the_job_that_still_runs_is_awaited(fresh: Path) -> None:
+    run_slow(fresh, 30).kill()
+    [(_, orphan)] = diary(fresh, "slow")
+    assert state(orphan)["JobState"] == "RUNNING"
+
+    again = Run(fresh, SLOW)
+    again.wait_until(lambda: f"waiting for 1 jobs of a dead run: {orphan} (slow" in again.said)
+    second = Run(fresh, SLOW)
+    assert (second.finish(), second.last.startswith("derotate: another run is at work")) == (
+        1,
+        True,
+    )
+    assert again.finish() == 0, again.said
+    assert diary(fresh, "slow") == [("start", orphan), ("end", orphan)]
+    assert whole(fresh)
+    assert "Nothing to be done" in again.said
+
+    # what the orphan was made from is known, although no Snakemake has seen its end
+    checkout.edit(fresh, "tests/slurm/Snakefile", "echo half > {output}; sleep $(", "sleep $(")
+    edited = Run(fresh, "--dry-run", SLOW)
+    assert edited.finish() == 0, edited.said
+    assert "Code has changed since last execution" in edited.said
+
+
+def test_after_a_kill_the_job_that_still_runs_can_be_cancelled(fresh: Path) -> None:
+    run_slow(fresh, 600).kill()
+    [(_, orphan)] = diary(fresh, "slow")
+    (fresh / "seconds.txt").write_text("0")
+
+    again = Run(fresh, SLOW, options=("--orphans", "cancel"))
+    assert again.finish() == 0, again.said
+    assert state(orphan)["JobState"] == "CANCELLED"
+    events = diary(fresh, "slow")
+    assert [event for event, _ in events] in (["start", "end"] * 2, ["start", "start", "end"])
+    assert whole(fresh)
+    assert "Finished jobid" in again.said
+    assert "(Rule: problems)" not in again.said
+
+
+def test_an_interrupt_cancels_the_jobs(fresh: Path) -> None:
+    run = run_slow(fresh, 600)
+    run.interrupt()
+    assert run.finish() != 0
+    [(_, number), *_] = diary(fresh, "slow")
+    assert state(number)["JobState"] == "CANCELLED"
+    assert not (fresh / SLOW).exists()
