@@ -19,6 +19,12 @@ from derotate.findings.sources import Sources
 from derotate.findings.text import counted, details, frame, link, listed, sentence, table
 
 MADE: Final = "<!-- Made by the rule `findings` from tables: change those, not this page. -->"
+WHEN: Final = {
+    "before": "before the claims were stated",
+    "interim": "before the study was complete",
+    "after": "after the claims were stated",
+}
+"""When something was seen or changed, in words."""
 
 
 def findings(sources: Sources) -> str:
@@ -139,8 +145,7 @@ def deviations(sources: Sources) -> list[str]:
         f"study ran; {changed}."
     )
     rows = [
-        (item.date.isoformat(), f"{item.when} the claims were stated", item.what, item.why,
-         ", ".join(item.claims))
+        (item.date.isoformat(), WHEN[item.when], item.what, item.why, ", ".join(item.claims))
         for item in sources.deviations.deviations
     ]  # fmt: skip
     columns = ["date", "seen or changed", "what", "why", "claims"]

@@ -69,12 +69,12 @@ class Stated(_Frozen):
 class Deviation(_Frozen):
     """What a reader must know beside the claims.
 
-    `when` is `before` for what had been seen when the claims were written, `after` for what was
-    changed since.
+    `when` is `before` for what had been seen when the claims were written, `interim` for what was
+    seen before the study was complete, `after` for what was changed since.
     """
 
     date: date
-    when: Literal["before", "after"]
+    when: Literal["before", "interim", "after"]
     what: Sentence
     why: Sentence
     claims: tuple[ClaimId, ...] = Field(min_length=1)
