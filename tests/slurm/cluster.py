@@ -116,10 +116,10 @@ class Daemon:
         # without an init process a daemon that has ended stays in the table as a zombie
         return pid if alive and state != "Z" else None
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Start it unless it lives."""
         if self.pid is None:
-            _call(*self.command)
+            _call(*self.command, *options)
 
     def stop(self) -> None:
         """End it and wait for its end; kill it if it does not."""
@@ -164,8 +164,7 @@ def up() -> bool:
     if answers() and NODE.pid is not None and idle():
         return False
     MUNGED.start()
-    CONTROLLER.start()
-    require(answers, "slurmctld answers")
+    start_controller()
     NODE.start()
     require(idle, "the node is ready")
     require(runs_steps, "a first step runs")
@@ -188,6 +187,12 @@ def cancel_all() -> None:
     if queue():
         subprocess.run(["scancel", "--user=root"], timeout=CALL_PATIENCE, check=False)
         _becomes(lambda: not queue(), PATIENCE)
+
+
+def left_over() -> list[str]:
+    """The jobs that are still there after those that are ending have had time to end."""
+    _becomes(lambda: not queue(), STOP_PATIENCE)
+    return queue()
 
 
 def install() -> None:
@@ -270,10 +275,13 @@ def start_controller(*, forgetful: bool = False) -> None:
     Raises:
         Unavailable: it does not answer.
     """
-    if forgetful:
-        _call(*CONTROLLER.command, "-c")
-    CONTROLLER.start()
-    require(answers, "slurmctld answers")
+
+    def answers_now() -> bool:
+        # the port of the one before may be taken for a while; then the new one ends at once
+        CONTROLLER.start(*(["-c"] if forgetful else []))
+        return answers()
+
+    require(answers_now, "slurmctld answers")
 
 
 def answers() -> bool:

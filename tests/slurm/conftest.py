@@ -43,6 +43,6 @@ def fresh(slurm: None, tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "checkout"
     copy_checkout(folder)
     yield folder
-    left = cluster.queue()
+    left = cluster.left_over()
     cluster.cancel_all()
     assert left == []

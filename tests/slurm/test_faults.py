@@ -20,7 +20,7 @@ def unlucky(slurm: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     run.wait_until(lambda: bool(diary(folder, "cancelled")))
     subprocess.run(["scancel", diary(folder, "cancelled")[0][1]], check=True, timeout=60)
     assert run.finish() == 0, run.said
-    assert cluster.queue() == []
+    assert cluster.left_over() == []
     return folder
 
 

@@ -68,7 +68,7 @@ def smoke(slurm: None, tmp_path_factory: pytest.TempPathFactory) -> Smoke:
     )  # fmt: skip
     slurm_seconds = time.monotonic() - began
     assert done.returncode == 0, done.stdout
-    assert cluster.queue() == []
+    assert cluster.left_over() == []
     return Smoke(*folders, local_seconds, slurm_seconds, jobs_of(folders[1]))
 
 

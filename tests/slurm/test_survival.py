@@ -98,6 +98,7 @@ def test_an_interrupt_cancels_the_jobs(fresh: Path) -> None:
     run = run_slow(fresh, 600)
     run.interrupt()
     assert run.finish() != 0
+    assert cluster.left_over() == []
     [(_, number), *_] = diary(fresh, "slow")
     assert state(number)["JobState"] == "CANCELLED"
     assert not (fresh / SLOW).exists()
