@@ -193,6 +193,7 @@ def test_a_comment_in_the_lock_file_reruns_nothing(study: Path) -> None:
     assert dry_run(study) == {}
 
 
+@pytest.mark.slow
 def test_a_later_segment_that_does_not_win_touches_no_cell_of_the_landmark(study: Path) -> None:
     SEGMENT.apply(study)
     assert run(study) == {
