@@ -6,8 +6,8 @@ changes to snakemake-executor-plugin-slurm 2.8, which is otherwise at work as it
 
 - A status query that fails says nothing of the jobs. The plugin then drops them all and waits for
   ever; here they stay active until a query knows them.
-- A job that SLURM has forgotten, as a finished one after a while, is at its end: whether it
-  succeeded is told by its outputs, which a job that fails removes. The plugin waits for ever.
+- A job that SLURM has forgotten, as a finished one after a while, is at its end: it has succeeded if
+  it took away the marks of its outputs as incomplete. The plugin waits for ever.
 - Nothing is submitted while slurmctld does not answer, as that would use up a job's retries.
 - A job that can never start is cancelled, with the reason, instead of pending for ever.
 - What a job is made from (code, params, inputs) is noted when it is submitted. Snakemake notes it
@@ -143,7 +143,10 @@ class PatientExecutor(plugin.Executor):
             if known is None or job.external_jobid in known:
                 self._missing.discard(job.external_jobid)
             elif job.external_jobid in self._missing:
-                self.report_job_success(job)
+                if self._is_marked(job):
+                    self.report_job_error(job, msg="SLURM has forgotten it before it was done. ")
+                else:
+                    self.report_job_success(job)
                 continue
             else:  # it may be too new; asked again
                 self._missing.add(job.external_jobid)
@@ -169,6 +172,12 @@ class PatientExecutor(plugin.Executor):
         if why:
             self.record.failed[_name(job_info)] = why
         super().report_job_error(job_info, msg=msg, **more)
+
+    def _is_marked(self, job_info: SubmittedJobInfo) -> bool:
+        """Whether outputs of the job are marked as incomplete, which the job itself ends."""
+        marks = self.workflow.persistence.external_jobids
+        jobs = job_info.job.jobs if job_info.job.is_group() else [job_info.job]
+        return any(job_info.external_jobid in marks(job) for job in jobs)
 
     def _known(self) -> set[str] | None:
         """Ids of this run's jobs that SLURM knows; None if it does not answer.
