@@ -170,7 +170,7 @@ class PatientExecutor(plugin.Executor):
         super().report_job_error(job_info, msg=msg, **more)
 
     async def _is_done(self, job_info: SubmittedJobInfo) -> bool:
-        """Whether all outputs are there and none is marked as incomplete, as the job itself does."""
+        """Whether all outputs are there and none is marked as incomplete any more."""
         jobs = job_info.job.jobs if job_info.job.is_group() else [job_info.job]
         return all(
             [
