@@ -83,8 +83,8 @@ MinJobAge=3600
 KillWait=5
 StateSaveLocation={state}/controller
 SlurmdSpoolDir={state}/node
-SlurmctldPidFile={state}/slurmctld.pid
-SlurmdPidFile={state}/slurmd.pid
+SlurmctldPidFile={state}/controller/pid
+SlurmdPidFile={state}/node/pid
 SlurmctldLogFile={state}/slurmctld.log
 SlurmdLogFile={state}/slurmd.log
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres={gpus} State=UNKNOWN
@@ -117,9 +117,20 @@ class Daemon:
         return pid if alive and state != "Z" else None
 
     def start(self, *options: str) -> None:
-        """Start it unless it lives."""
-        if self.pid is None:
-            _call(*self.command, *options)
+        """Start it unless it lives, and note its pid.
+
+        In the foreground of a session of its own: one that detaches itself notes its pid late, and
+        if it cannot have its port it overwrites the note of the one that has.
+        """
+        if self.pid is not None:
+            return
+        STATE.mkdir(parents=True, exist_ok=True)
+        with (STATE / "output.log").open("a") as output:
+            process = subprocess.Popen(
+                [*self.command, *options], start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            )  # fmt: skip
+        (STATE / f"{self.name}.pid").write_text(str(process.pid))
 
     def stop(self) -> None:
         """End it and wait for its end; kill it if it does not."""
@@ -136,16 +147,17 @@ MUNGED: Final = Daemon(
     "munged",
     (
         "/usr/sbin/munged",
+        "--foreground",
         "--force",  # /var/tmp is writable by all, which it would otherwise only warn about
         f"--socket={STATE}/munge/socket",
         f"--key-file={STATE}/munge/key",
         f"--seed-file={STATE}/munge/seed",
         f"--log-file={STATE}/munge/log",
-        f"--pid-file={STATE}/munged.pid",
+        f"--pid-file={STATE}/munge/pid",
     ),
 )
-CONTROLLER: Final = Daemon("slurmctld", ("/usr/sbin/slurmctld",))
-NODE: Final = Daemon("slurmd", ("/usr/sbin/slurmd",))
+CONTROLLER: Final = Daemon("slurmctld", ("/usr/sbin/slurmctld", "-D"))
+NODE: Final = Daemon("slurmd", ("/usr/sbin/slurmd", "-D"))
 
 
 def up() -> bool:
@@ -365,16 +377,13 @@ def _said(*command: str) -> str:
 
 
 def _call(*command: str, seconds: float = CALL_PATIENCE, **environment: str) -> None:
-    """Run a command; a daemon detaches itself, so its output goes to no pipe of ours."""
-    STATE.mkdir(parents=True, exist_ok=True)
-    with (STATE / "calls.log").open("a+") as output:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            timeout=seconds, env={**os.environ, **environment},
-        )  # fmt: skip
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        timeout=seconds, env={**os.environ, **environment}, text=True,
+    )  # fmt: skip
     if done.returncode:
-        said = (STATE / "calls.log").read_text(errors="replace").strip().splitlines()[-1:]
-        raise Unavailable(f"{' '.join(command)}: exit code {done.returncode}: {''.join(said)}")
+        said = "".join(done.stdout.strip().splitlines()[-1:])
+        raise Unavailable(f"{' '.join(command)}: exit code {done.returncode}: {said}")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -6,8 +6,8 @@ changes to snakemake-executor-plugin-slurm 2.8, which is otherwise at work as it
 
 - A status query that fails says nothing of the jobs. The plugin then drops them all and waits for
   ever; here they stay active until a query knows them.
-- A job that SLURM has forgotten, as a finished one after a while, is at its end: whether it
-  succeeded is told by its outputs, which a job that fails removes. The plugin waits for ever.
+- A job that SLURM has forgotten, as a finished one after a while, is at its end: it has succeeded
+  if its outputs are there without the mark of being incomplete. The plugin waits for ever.
 - Nothing is submitted while slurmctld does not answer, as that would use up a job's retries.
 - A job that can never start is cancelled, with the reason, instead of pending for ever.
 - What a job is made from (code, params, inputs) is noted when it is submitted. Snakemake notes it
@@ -24,6 +24,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +86,6 @@ class PatientExecutor(plugin.Executor):
         self._missing: set[str | None] = set()
         self._never: dict[str, str] = {}
         self._cancelled = threading.Event()
-        self._notes: set[asyncio.Task[None]] = set()
 
     def run_job(self, job: Any) -> None:
         """Submit a job once slurmctld answers; called in a thread of its own."""
@@ -99,15 +99,11 @@ class PatientExecutor(plugin.Executor):
         super().run_job(job)
 
     def report_job_submission(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
-        """Note what the job is made from; called in the event loop, if there is one."""
+        """Note what the job is made from, before anything else is known of it."""
         super().report_job_submission(job_info, register_job=register_job)
-        try:
-            task = asyncio.get_running_loop().create_task(self._note(job_info))
-        except RuntimeError:
-            asyncio.run(self._note(job_info))
-        else:
-            self._notes.add(task)
-            task.add_done_callback(self._notes.discard)
+        # Snakemake's own event loop runs now and then only, so a task in it might come too late
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            thread.submit(asyncio.run, self._note(job_info)).result()
 
     async def _note(self, job_info: SubmittedJobInfo) -> None:
         persistence = self.workflow.persistence
@@ -143,7 +139,10 @@ class PatientExecutor(plugin.Executor):
             if known is None or job.external_jobid in known:
                 self._missing.discard(job.external_jobid)
             elif job.external_jobid in self._missing:
-                self.report_job_success(job)
+                if await self._is_done(job):
+                    self.report_job_success(job)
+                else:
+                    self.report_job_error(job, msg="SLURM has forgotten it before it was done. ")
                 continue
             else:  # it may be too new; asked again
                 self._missing.add(job.external_jobid)
@@ -169,6 +168,17 @@ class PatientExecutor(plugin.Executor):
         if why:
             self.record.failed[_name(job_info)] = why
         super().report_job_error(job_info, msg=msg, **more)
+
+    async def _is_done(self, job_info: SubmittedJobInfo) -> bool:
+        """Whether all outputs are there and none is marked as incomplete any more."""
+        jobs = job_info.job.jobs if job_info.job.is_group() else [job_info.job]
+        return all(
+            [
+                all(Path(output).exists() for output in job.output)
+                and not await self.workflow.persistence.incomplete(job)
+                for job in jobs
+            ]
+        )
 
     def _known(self) -> set[str] | None:
         """Ids of this run's jobs that SLURM knows; None if it does not answer.
