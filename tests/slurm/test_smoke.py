@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -107,7 +108,7 @@ def test_a_second_run_submits_nothing(smoke: Smoke) -> None:
 
 
 def test_what_slurm_adds_to_a_job_is_a_few_starts_of_snakemake(
-    smoke: Smoke, record_property: pytest.RecordProperty
+    smoke: Smoke, record_property: Callable[[str, object], None]
 ) -> None:
     took = sum(seconds(job) for job in smoke.jobs)
     own = sum(script_seconds(job) for job in smoke.jobs)
