@@ -17,17 +17,16 @@ for ever (EnforcePartLimits=NO), and there is no accounting, so `sacct` fails.
 import argparse
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-STATE: Final = Path("/var/tmp/derotate-slurm")
+from daemons import STATE, STOP_PATIENCE, Daemon, becomes
+
 ETC: Final = Path("/etc/slurm")
 PACKAGES: Final = ("munge", "slurm-client", "slurmctld", "slurmd")
 POLICY: Final = Path("/usr/sbin/policy-rc.d")
@@ -40,107 +39,18 @@ GPU: Final = "pretend"
 """The type of the node's GPUs."""
 GPU_FILES: Final = ("/dev/null", "/dev/zero")
 """A device file stands for each GPU; the files must differ."""
-PARTITIONS: Final = ("cpu", "gpu")
 
 PATIENCE: Final = 60.0
 """Seconds that a daemon may take to answer, on a machine that is busy."""
-STOP_PATIENCE: Final = 20.0
-"""Seconds that a daemon may take to end before it is killed."""
 CALL_PATIENCE: Final = 30.0
 """Seconds after which a call of SLURM's commands is given up."""
 
-CONF: Final = """\
-ClusterName=derotate
-SlurmctldHost={host}(127.0.0.1)
-SlurmUser=root
-SlurmdUser=root
-AuthType=auth/munge
-AuthInfo=socket={state}/munge/socket
-CredType=cred/munge
-{addresses}
-# clients find out within seconds that slurmctld is gone
-MessageTimeout=10
-ReturnToService=2
-SlurmctldTimeout=30
-SlurmdTimeout=120
-MpiDefault=none
-MailProg=/bin/true
-# no cgroups and no binding to CPUs; memory is measured each second and enforced by killing the step
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/linux
-JobAcctGatherFrequency=1
-JobAcctGatherParams=OverMemoryKill
-AccountingStorageType=accounting_storage/none
-JobCompType=jobcomp/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU_Memory
-SchedulerParameters=batch_sched_delay=0,sched_interval=5,bf_interval=5
-SlurmdParameters=config_overrides
-GresTypes=gpu
-# squeue shows finished jobs this long; Snakemake's plugin asks it for their states
-MinJobAge=3600
-KillWait=5
-StateSaveLocation={state}/controller
-SlurmdSpoolDir={state}/node
-SlurmctldPidFile={state}/controller/pid
-SlurmdPidFile={state}/node/pid
-SlurmctldLogFile={state}/slurmctld.log
-SlurmdLogFile={state}/slurmd.log
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres={gpus} State=UNKNOWN
-PartitionName=cpu Nodes={host} Default=YES DefMemPerCPU=500 MaxTime=24:00:00 State=UP
-PartitionName=gpu Nodes={host} DefMemPerCPU=500 MaxTime=24:00:00 State=UP
-"""
+CONF: Final = Path(__file__).with_name("slurm.conf")
+"""SLURM's config, with names in braces for what depends on the machine."""
 
 
 class Unavailable(RuntimeError):
     """SLURM cannot be started here; the message says why."""
-
-
-@dataclass(frozen=True)
-class Daemon:
-    """A program that runs in the background, known by the file that holds its pid."""
-
-    name: str
-    command: tuple[str, ...]
-
-    @property
-    def pid(self) -> int | None:
-        """Its pid while it lives: a number that now belongs to another program is none."""
-        try:
-            pid = int((STATE / f"{self.name}.pid").read_text())
-            alive = Path(f"/proc/{pid}/comm").read_text().strip() == self.name
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (OSError, ValueError):
-            return None
-        # without an init process a daemon that has ended stays in the table as a zombie
-        return pid if alive and state != "Z" else None
-
-    def start(self, *options: str) -> None:
-        """Start it unless it lives, and note its pid.
-
-        In the foreground of a session of its own: one that detaches itself notes its pid late, and
-        if it cannot have its port it overwrites the note of the one that has.
-        """
-        if self.pid is not None:
-            return
-        STATE.mkdir(parents=True, exist_ok=True)
-        with (STATE / "output.log").open("a") as output:
-            process = subprocess.Popen(
-                [*self.command, *options], start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            )  # fmt: skip
-        (STATE / f"{self.name}.pid").write_text(str(process.pid))
-
-    def stop(self) -> None:
-        """End it and wait for its end; kill it if it does not."""
-        pid = self.pid
-        if pid is None:
-            return
-        os.kill(pid, signal.SIGTERM)
-        if not _becomes(lambda: self.pid is None, STOP_PATIENCE):
-            os.kill(pid, signal.SIGKILL)
-            _becomes(lambda: self.pid is None, STOP_PATIENCE)
 
 
 MUNGED: Final = Daemon(
@@ -148,7 +58,6 @@ MUNGED: Final = Daemon(
     (
         "/usr/sbin/munged",
         "--foreground",
-        "--force",  # /var/tmp is writable by all, which it would otherwise only warn about
         f"--socket={STATE}/munge/socket",
         f"--key-file={STATE}/munge/key",
         f"--seed-file={STATE}/munge/seed",
@@ -198,12 +107,12 @@ def cancel_all() -> None:
     """Cancel every job and wait until none is left: steps outlive their daemon."""
     if queue():
         subprocess.run(["scancel", "--user=root"], timeout=CALL_PATIENCE, check=False)
-        _becomes(lambda: not queue(), PATIENCE)
+        becomes(lambda: not queue(), PATIENCE)
 
 
 def left_over() -> list[str]:
     """The jobs that are still there after those that are ending have had time to end."""
-    _becomes(lambda: not queue(), STOP_PATIENCE)
+    becomes(lambda: not queue(), STOP_PATIENCE)
     return queue()
 
 
@@ -255,7 +164,7 @@ def configure() -> None:
         key.write_bytes(os.urandom(1024))
     host = _host()
     files = {
-        "slurm.conf": CONF.format(
+        "slurm.conf": CONF.read_text().format(
             host=host, state=STATE, addresses=_addresses(host),
             cpus=CPUS, memory=MEMORY, gpus=f"gpu:{GPU}:{len(GPU_FILES)}",
         ),
@@ -325,20 +234,13 @@ def require(condition: Callable[[], bool], what: str) -> None:
     Raises:
         Unavailable: it does not within `PATIENCE`; with the end of the logs.
     """
-    if not _becomes(condition, PATIENCE):
+    if not becomes(condition, PATIENCE):
         ends = "\n".join(
             f"{log.name}: {line}"
             for log in sorted(STATE.glob("*.log"))
             for line in log.read_text(errors="replace").splitlines()[-5:]
         )
         raise Unavailable(f"waited {PATIENCE:.0f} s in vain until {what}\n{ends}")
-
-
-def _becomes(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not (holds := condition()) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return holds
 
 
 def _addresses(host: str) -> str:
