@@ -39,7 +39,7 @@ def test_a_bad_checkpoint_is_named_with_its_log_what_waits_and_what_it_costs(stu
     assert re.search(r"waiting \d+ jobs \(.*landmarks.*\): about \d+ s of job time", told)
     like = rf"(median of 2 like jobs|1 like job): {STUDY}/\*\*/benchmarks/evaluation/sft-\*\.tsv"
     assert re.search(rf"cost    about \d+ s, up to \d+ MB \({like}\)", told)
-    assert "asks    1 core, 2500 MB, 30 minutes" in told
+    assert re.search(r"asks    1 core, \d+00 MB, \d+ minutes", told)
 
     shutil.move(study / "good", weights)
     mended = snakemake(study)
