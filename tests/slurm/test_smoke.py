@@ -15,7 +15,7 @@ from typing import Final
 import checkout
 import cluster
 import pytest
-from runs import Run, state
+from runs import FAULTS, Run, state
 
 TRAIN: Final = {
     *("base", "phase_base", "sft_to_4", "sft_to_8", "phase_sft", "lora", "oracle"),
@@ -107,30 +107,36 @@ def test_a_second_run_submits_nothing(smoke: Smoke) -> None:
     assert len(jobs_of(smoke.slurm)) == len(smoke.jobs)
 
 
-def test_what_slurm_adds_to_a_job_is_a_few_starts_of_snakemake(
+def test_half_of_the_time_in_the_small_jobs_of_the_smoke_study_is_their_own(
     smoke: Smoke, record_property: Callable[[str, object], None]
 ) -> None:
     took = sum(seconds(job) for job in smoke.jobs)
     own = sum(script_seconds(job) for job in smoke.jobs)
-    a_job = (took - own) / len(smoke.jobs)
-    began = time.monotonic()
-    checkout.snakemake(smoke.slurm, "--dry-run", config=checkout.SMOKE)
-    a_start = time.monotonic() - began
     measured = {
         "jobs": len(smoke.jobs),
         "seconds in SLURM's jobs": round(took),
         "of these added by SLURM and Snakemake": round(took - own),
-        "added to a job": round(a_job, 1),
-        "one start of Snakemake": round(a_start, 1),
         "wall seconds": round(smoke.slurm_seconds),
         "wall seconds of the local run": round(smoke.local_seconds),
-        "share of wall time added": round(1 - smoke.local_seconds / smoke.slurm_seconds, 2),
     }
     print(json.dumps(measured, indent=1))
     for name, value in measured.items():
         record_property(name, value)
-    # Snakemake starts twice in a job, beside others that do the same
-    assert a_job < 6 * a_start
+    assert (
+        own > took / 3
+    )  # half where it was measured; a job's share is small where jobs take minutes
+
+
+def test_what_slurm_adds_to_a_job_is_a_few_starts_of_snakemake(fresh: Path) -> None:
+    run = Run(fresh, f"{FAULTS}/slow.txt")
+    assert run.finish() == 0, run.said
+    [job] = (job for job in jobs_of(fresh) if rule(job) == "slow")
+    began = time.monotonic()
+    checkout.snakemake(fresh, "--dry-run", config=checkout.SMOKE)
+    a_start = time.monotonic() - began
+    added = seconds(job) - script_seconds(job)
+    print(f"added to a job: {added:.1f} s; one start of Snakemake: {a_start:.1f} s")
+    assert added < 6 * a_start  # it starts twice
 
 
 def seconds(job: dict[str, str]) -> float:
