@@ -157,7 +157,7 @@ def slurm(
         list[str] | None, typer.Argument(help="Arguments of Snakemake, after --.")
     ] = None,
     orphans: Annotated[
-        str, typer.Option(help="Jobs that a killed run left in the queue: wait or cancel.")
+        Literal["wait", "cancel"], typer.Option(help="Jobs that a killed run left in the queue.")
     ] = "wait",
 ) -> None:
     """Run Snakemake on SLURM (--profile slurm), as the only writer; it goes on after a kill."""
@@ -165,11 +165,8 @@ def slurm(
     from derotate.slurm.cluster import SlurmError
     from derotate.slurm.start import run
 
-    with _one_line(ValueError):
-        if orphans not in ("wait", "cancel"):
-            raise ValueError(f"--orphans: got {orphans!r}, expected wait or cancel")
     with _one_line(BusyError, MissingConfigError, SlurmError, code=1):
-        run(arguments or [], "cancel" if orphans == "cancel" else "wait")
+        run(arguments or [], orphans)
 
 
 @app.command()
@@ -349,11 +346,11 @@ def redraw(
 ) -> None:
     """Make tables, figures and verdicts again from a study's rows; nothing is trained."""
     from derotate.config import ConfigError
-    from derotate.dryrun import PlanError
+    from derotate.dryrun import DryRunError
     from derotate.redraw import RedrawError, redraw
     from derotate.running import BusyError
 
-    with _one_line(ConfigError, RedrawError, PlanError), _one_line(BusyError, code=1):
+    with _one_line(ConfigError, RedrawError, DryRunError), _one_line(BusyError, code=1):
         redraw(folder, cores)
 
 

@@ -16,6 +16,8 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any, Final
 
+from derotate import local_snakemake
+
 TARGET_RULE: Final = "all"
 """Only names the results; it has nothing to do."""
 
@@ -24,7 +26,7 @@ _LINES: Final = 6
 """How much of a refusal is shown: an error, its rule and its files."""
 
 
-class PlanError(RuntimeError):
+class DryRunError(RuntimeError):
     """Snakemake could not plan; the message is what it said, in one line."""
 
 
@@ -56,20 +58,27 @@ def planned(arguments: Sequence[str]) -> list[Job]:
     What lies behind a checkpoint rule that has yet to run is not known and not in it.
 
     Raises:
-        PlanError: Snakemake refused, e.g. as an input is missing or the config is wrong.
+        DryRunError: Snakemake refused, e.g. as an input is missing or the config is wrong.
     """
-    from snakemake.cli import main
-
     said = io.StringIO()
     with _events() as records, redirect_stdout(said), redirect_stderr(said):
         try:
-            main(["--dry-run", "--nocolor", *arguments])
+            _snakemake(["--dry-run", "--nocolor", *arguments])
         except SystemExit as ended:
             if ended.code:
                 # the Snakefile ends with its message as the code where the config is wrong
                 reason = ended.code if isinstance(ended.code, str) else said.getvalue()
-                raise PlanError(_reason(reason)) from None
+                raise DryRunError(_reason(reason)) from None
     return [_job(record) for record in records if record.rule_name != TARGET_RULE]
+
+
+def _snakemake(arguments: Sequence[str]) -> None:
+    if local_snakemake.serves(arguments):
+        local_snakemake.main(arguments)
+    else:
+        from snakemake.cli import main
+
+        main(list(arguments))
 
 
 def waiting(failed: Job, jobs: Iterable[Job]) -> list[Job]:

@@ -26,17 +26,20 @@ def serves(arguments: Sequence[str]) -> bool:
     return local and arguments.count("--profile") == 1 and names.isdisjoint(EXECUTORS)
 
 
-def main() -> None:
-    """Run Snakemake on the arguments of this process."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run Snakemake on these arguments, by default those of this process."""
     listed = pkgutil.iter_modules
 
     def without_plugin(*arguments: Any, **options: Any) -> Iterator[pkgutil.ModuleInfo]:
         return (module for module in listed(*arguments, **options) if module.name != PLUGIN)
 
     pkgutil.iter_modules = without_plugin
-    from snakemake.cli import main as snakemake
+    try:
+        from snakemake.cli import main as snakemake
 
-    snakemake()
+        snakemake(arguments)
+    finally:
+        pkgutil.iter_modules = listed
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def redraw(folder: Path, cores: int) -> NoReturn:
     Raises:
         ConfigError: the folder is not that of a study.
         RedrawError: rows are missing, so that Snakemake would have to evaluate or to train.
-        PlanError: Snakemake could not plan.
+        DryRunError: Snakemake could not plan.
         BusyError: a run is at work here.
     """
     config = record.read(folder)

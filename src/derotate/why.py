@@ -23,7 +23,7 @@ from rich.console import Console
 
 from derotate import record, runlog
 from derotate.config import Config
-from derotate.dryrun import TARGET_RULE, Job, PlanError, planned, waiting
+from derotate.dryrun import TARGET_RULE, DryRunError, Job, planned, waiting
 from derotate.runlog import Ending, RunLog
 from derotate.running import BusyError, respect_snakemake, take_lock
 from derotate.stages.costs import read_costs
@@ -199,7 +199,7 @@ def _left(log: RunLog, study: Path) -> tuple[list[Job], str]:
     failed = [failure.outputs[0] for failure in log.failures if failure.outputs]
     try:
         return planned([*config, "--profile", "local", "--cores", ANY, TARGET_RULE, *failed]), ""
-    except PlanError as error:
+    except DryRunError as error:
         return [], str(error)
 
 

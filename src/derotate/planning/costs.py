@@ -50,7 +50,7 @@ ESTIMATES: dict[str, tuple[float, float, str]] = {
     "phase": (6, 8, "rest/phase"),
 }
 """By kind: seconds to start, seconds of a whole job in a study of the demo's settings, and the name
-of that job. Medians of the first, undisturbed run of the demo on two cores of an EPYC of 2024;
+of that job. Medians of a run of the demo with nothing beside it, on two cores of an Intel Xeon;
 PPO, oracle, states and weights, which the demo has not, are of the reference study, scaled to it.
 What a machine is really like, `--costs` says."""
 _ESTIMATED = Config(diagnostics=Diagnostics(prompts=200))

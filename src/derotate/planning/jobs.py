@@ -16,6 +16,7 @@ from functools import cache, partial
 from derotate import tasks
 from derotate.config import Config
 from derotate.settings import Suite
+from derotate.stage_resources import tiny_size
 from derotate.stages.data import EVALUATION_SEED
 
 
@@ -54,11 +55,9 @@ def work_of(config: Config, name: str) -> Work | None:
     return None
 
 
-def parameters(config: Config) -> int:
-    """Entries of the model's matrices, in which training and generating are about linear."""
-    model = config.model
-    attention, mlp = 4 * model.hidden_size**2, 3 * model.hidden_size * model.intermediate_size
-    return model.layers * (attention + mlp)
+def _parameters(config: Config) -> int:
+    """Of the model, in whose number training and generating are about linear."""
+    return tiny_size(config.model).parameters
 
 
 def answers(config: Config, *, sampled: bool = True) -> int:
@@ -88,7 +87,7 @@ def problem_counts(task: str, suites: tuple[Suite, ...]) -> tuple[int, ...]:
 
 def _base(config: Config, steps: str | None) -> Work:
     settings = config.base
-    amount = (int(steps) if steps else settings.steps) * settings.batch_size * parameters(config)
+    amount = (int(steps) if steps else settings.steps) * settings.batch_size * _parameters(config)
     return Work("base", amount, settings.threads)
 
 
@@ -100,7 +99,7 @@ def _segment(config: Config, last: str) -> Work | None:
 
 
 def _sft(config: Config, steps: int) -> Work:
-    amount = steps * config.sft.batch_size * parameters(config)
+    amount = steps * config.sft.batch_size * _parameters(config)
     return Work("sft", amount, config.sft.threads)
 
 
@@ -116,30 +115,30 @@ def _phase_sft(config: Config) -> Work | None:
 def _rl(config: Config, algorithm: str) -> Work:
     if algorithm == "ppo":
         ppo = config.rl.ppo
-        return Work("ppo", ppo.updates * ppo.prompts * ppo.attempts * parameters(config),
+        return Work("ppo", ppo.updates * ppo.prompts * ppo.attempts * _parameters(config),
                     ppo.threads)  # fmt: skip
     grpo = config.rl.grpo
-    amount = grpo.updates * grpo.prompts * grpo.group_size * parameters(config)
+    amount = grpo.updates * grpo.prompts * grpo.group_size * _parameters(config)
     return Work("grpo", amount, grpo.threads)
 
 
 def _evaluation(config: Config, *, kind: str, sampled: bool = True) -> Work:
     threads = config.surgery.threads if kind == "surgery" else config.evaluation.threads
-    return Work(kind, answers(config, sampled=sampled) * parameters(config), threads)
+    return Work(kind, answers(config, sampled=sampled) * _parameters(config), threads)
 
 
 def _decomposition(config: Config, kind: str) -> Work:
     """Factors, spectra and weights: of each matrix, rows times columns times rank."""
     model = config.model
     rank = min(model.hidden_size, model.intermediate_size)
-    amount = parameters(config) * rank
+    amount = _parameters(config) * rank
     threads = config.diagnostics.threads if kind == "weights" else config.surgery.threads
     return Work(kind, amount, threads)
 
 
 def _states(config: Config) -> Work | None:
     suites = sum(suite.fold == "test" for suite in config.evaluation.suites)
-    amount = suites * config.diagnostics.prompts * parameters(config)
+    amount = suites * config.diagnostics.prompts * _parameters(config)
     return Work("states", amount, config.diagnostics.threads) if amount else None
 
 

@@ -8,9 +8,10 @@ import pandas as pd
 from derotate.evidence.claims import load_claims
 from derotate.planning.choose import CORE, HOUR, Plan
 from derotate.planning.problem import served
+from derotate.settings import Budget
 from derotate.study import Run, runs
 
-STAGES = ("base", "sft", "rl", "evaluation", "surgery", "rest")
+STAGES = tuple(Budget.model_fields)
 """In the order of the budget."""
 
 
