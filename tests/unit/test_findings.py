@@ -282,6 +282,20 @@ def test_an_open_primary_claim_says_how_many_runs_would_decide_and_what_they_cos
     )
 
 
+@pytest.mark.parametrize(("limit", "exhausted"), [(None, True), (400, True), (340, False)])
+def test_a_claim_that_no_number_of_runs_decides_says_whether_more_problems_exist(
+    files: Files, limit: int | None, exhausted: bool
+) -> None:
+    claims = files.study / "claims.csv"
+    for column, value in {"verdict": "undecided", "effect": 1.2, "runs_needed": None}.items():
+        edit(claims, {"claim": "C5"}, column, value)
+    suites = [{"split": "id", "fold": "train", "limit": limit}, {"split": "ood", "fold": "test"}]
+    settings = {"evaluation": {"suites": suites}}
+    (files.study / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    said = "there are no others, since each suite asks all number sets of its fold"
+    assert (said in page(files)) == exhausted
+
+
 def test_the_study_is_described_by_the_runs_that_it_has(files: Files, unchanged: str) -> None:
     assert "6 runs on 2 bases (1 and 2) with 3 seeds (101, 202 and 303) each" in unchanged
     landmarks = files.study / "landmarks.csv"

@@ -58,10 +58,31 @@ def decision(sources: Sources, row: pd.Series) -> str:
         return "Decided."
     if pd.isna(row["effect"]) and str(row["reason"]).startswith("missing"):
         return "Not decided: cells are missing, named below."
-    if pd.isna(row["effect"]) or pd.isna(row["runs_needed"]):
+    if pd.isna(row["effect"]):
         return f"Not decided: {row['reason']}."
+    if pd.isna(row["runs_needed"]):
+        beyond = (
+            "; there are no others, since each suite asks all number sets of its fold"
+            if _all_asked(sources)
+            else ""
+        )
+        return f"Not decided: {row['reason']}{beyond}."
     needed, have = int(row["runs_needed"]), int(row["runs"])
     return f"Not decided: about {needed} runs needed, {have} made; {_cost(sources, needed, have)}."
+
+
+def _all_asked(sources: Sources) -> bool:
+    """Whether no suite leaves out a number set of its fold."""
+    suites = sources.config.get("evaluation", {}).get("suites", [])
+    stages = sources.tables.get("stages")
+    if stages is None or not suites:
+        return False
+    asked = stages.groupby(["split", "fold"])["n"].min()
+    limited = [suite for suite in suites if suite.get("limit") is not None]
+    return all(
+        asked.get((suite["split"], suite["fold"]), suite["limit"]) < suite["limit"]
+        for suite in limited
+    )
 
 
 def _cost(sources: Sources, needed: int, have: int) -> str:
