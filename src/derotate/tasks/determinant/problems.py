@@ -10,8 +10,9 @@
 
 `id_wide` and `ood_narrow` tell the two changes from ID to OOD apart: larger entries, and a third
 row. A class is what `derotate.tasks.matrices.grid` says: rows and columns permuted, transposed. It
-decides for the 2x2 matrices of this task: they show the same two products, and the answer up to its
-sign, so that with a split by matrices seven of eight test problems would have been trained on.
+decides for the 2x2 matrices of this task: up to 8 of them show the same two products and have the
+same answer up to its sign, so that in a split by matrices nearly each test problem would have a
+trained twin.
 
 There are 11^9, two thousand million, 3x3 matrices, hence a sample. It is uniform over those whose
 expansion names no number beyond 50, 44 % of all, so that each number is one word of the compact
@@ -100,19 +101,17 @@ def classes(split: str) -> Mapping[str, Matrix]:
     Raises:
         ValueError: no such split.
     """
-    if split == "id":
-        return MappingProxyType(
-            {class_name(matrix): matrix for matrix in _pairs_of_pairs(ID_BOUND)}
-        )
-    if split == "id_wide":
-        wide = [matrix for matrix in _pairs_of_pairs(OOD_BOUND) if largest(matrix) == OOD_BOUND]
-        return MappingProxyType({class_name(matrix): matrix for matrix in wide})
+    if split not in SPLITS:
+        raise ValueError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
     if split == "ood":
         return MappingProxyType(_sampled())
     if split == "ood_narrow":
         sample = classes("ood").items()
         return MappingProxyType({name: home for name, home in sample if largest(home) <= ID_BOUND})
-    raise ValueError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
+    homes = _pairs_of_pairs(ID_BOUND if split == "id" else OOD_BOUND)
+    if split == "id_wide":
+        homes = [home for home in homes if largest(home) == OOD_BOUND]
+    return MappingProxyType({class_name(home): home for home in homes})
 
 
 @lru_cache(maxsize=1)

@@ -14,13 +14,13 @@ five rows of four where fine-tuning saw four rows of five, twenty numbers in eit
 Where this departs from the released environment (gym_rank), and why:
 
 - Rank 0 is left out. Only one matrix has it, which would be a fifth of all problems there.
-- Dependent rows are sums of at most two others, with factors 1 and -1, instead of products of two
-  random matrices. Those have entries to 64 (ID) and 100 (OOD), whose elimination runs into
-  thousands, and the size of the entries tells the rank. Here new and dependent rows share one range.
+- Dependent rows are sums of at most two others, with factors 1 and -1; there the whole matrix is a
+  product of two random ones. Its entries run to 64 (ID) and 100 (OOD), in elimination to thousands,
+  and their size gives the rank away. Here new and dependent rows share one small range.
 - The shape of OOD problems is that of its split; the released evaluation of OOD draws ID problems.
 
-The spaces are finite and too large to use whole, but for rank 1 in distribution, which has 880
-classes of this kind. The samples are drawn row by row and do not weigh all matrices alike.
+The spaces are finite, 880 classes for rank 1 in distribution and beyond use for the higher ranks,
+so all ranks are sampled. The samples are drawn row by row and do not weigh all matrices alike.
 """
 
 import random

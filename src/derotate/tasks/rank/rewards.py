@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The papers' reward of a response.
 
-That of the released code (jinhangzhan/RL_Heals_SFT, gym_rank, with the values of utils_rl.py): 5 for
-the rank, -1 for anything else, a text without an answer included. The released comparison goes by
-remainders of 1000, a leftover by which 1003 counts as 3; here it does not.
+That of the released code (jinhangzhan/RL_Heals_SFT, gym_rank, with the values of utils_rl.py): 5
+for the rank, -1 for anything else, a text without an answer included. Numbers are compared there by
+their remainders of 1000, a leftover by which 1003 counts as 3; not so here.
 """
 
 from types import MappingProxyType
