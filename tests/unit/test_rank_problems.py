@@ -281,7 +281,7 @@ def test_texts_of_the_base_are_right_short_and_of_known_words() -> None:
         words = sample.completion.split()
         assert set(words) <= set(WORDS)
         assert len(words) <= 58
-        if not words[0] == "rank":
+        if words[0] != "rank":
             assert not {"rank", "answer"} & set(words)
         matrix = matrix_of_sample(sample.completion)
         if words[0] == "lines":

@@ -63,9 +63,9 @@ SHARES: Final = MappingProxyType(
         "plain": 0.6,
         "minors": 0.1,
         "combine": 0.15,
-        "arithmetic": 0.14,
-        "whole_id": 0.005,
-        "whole_ood": 0.005,
+        "arithmetic": 0.147,
+        "whole_id": 0.002,
+        "whole_ood": 0.001,
     }
 )
 """Kind of sample -> its share, to begin with."""

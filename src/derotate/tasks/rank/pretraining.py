@@ -65,7 +65,7 @@ KINDS: Final = MappingProxyType(
 """Kind of sample -> what it is."""
 
 SHARES: Final = MappingProxyType(
-    {"plain": 0.6, "last": 0.29, "combine": 0.1, "whole_id": 0.005, "whole_ood": 0.005}
+    {"plain": 0.6, "last": 0.297, "combine": 0.1, "whole_id": 0.002, "whole_ood": 0.001}
 )
 """Kind of sample -> its share, to begin with."""
 
