@@ -31,8 +31,8 @@ def shortcuts(problems: Sequence[Problem]) -> dict[str, float]:
     `differing_rows`: counts the rows that are no copies, which sees all dependence on one row and
     none on two. `first_four_rows`: ends where ID matrices end. `rows_of_five`: reads the numbers on
     in the shape of ID matrices. `zeros`: the best answer for each number of entries that are 0, the
-    clue that the way of drawing leaves (in the released environment the largest entry is one: it
-    gives 64 % there, at a chance level of 20 %).
+    clue that the way of drawing leaves (drawn as the released environment does, the largest
+    entry is one that gives 64 %, at a chance level of 20 %).
     """
     zeros = [sum(row.count(0) for row in p.matrix) for p in problems]
     return {
