@@ -18,7 +18,7 @@ def test_parts_are_found_by_name() -> None:
 
 
 def test_unknown_names_are_refused_in_one_line() -> None:
-    with pytest.raises(ValueError, match="unknown task 'chess': expected one of general_points"):
+    with pytest.raises(ValueError, match=r"unknown task .chess.: expected one of .*general_points"):
         module("chess", "answers")
     with pytest.raises(ValueError, match="task 'general_points' has no part 'nothing'"):
         module("general_points", "nothing")

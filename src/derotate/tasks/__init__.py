@@ -9,7 +9,13 @@ from importlib import import_module
 from types import MappingProxyType, ModuleType
 from typing import Final
 
-TASKS: Final = MappingProxyType({"general_points": "derotate.tasks.general_points"})
+TASKS: Final = MappingProxyType(
+    {
+        "determinant": "derotate.tasks.determinant",
+        "general_points": "derotate.tasks.general_points",
+        "rank": "derotate.tasks.rank",
+    }
+)
 """Task name -> package with the parts problems, prompts, answers, rewards, feedback, streams and
 maybe pretraining."""
 

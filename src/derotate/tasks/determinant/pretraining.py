@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""What the tiny base learns before any fine-tuning: to expand determinants, not to answer.
+
+A pretrained language model knows multiplication and the rule of the 3x3 determinant; fine-tuning on
+2x2 matrices can only lose the latter. The tiny base gets that start as texts of another form: it
+expands matrices behind the word `expand`, while whole problems open with `det`, end in an `answer`
+field and occur as a trace. So three things can be seen apart: SFT teaches the form; while it does,
+the base's expansion comes to be used behind `det`, and OOD accuracy rises above the trace; then the
+third row, which no ID matrix has, is unlearned, and it falls.
+
+Whether it starts above the floor hangs on few facts. A 3x3 answer takes 6 products of two entries
+(121 facts), 3 differences of those (961), 3 products of an entry and a minor (some 600 within +-50)
+and 2 sums (some 7,700 pairs). The sums are what a small model will not know by heart after 128,000
+texts, so they get samples of their own, in their place (`combine`) and bare (`arithmetic`), and 3x3
+matrices outnumber 2x2 ones, which need the first two kinds of facts only. If the OOD split starts
+at the floor, raise `whole_ood` first: it shows that the form takes a third row.
+
+No matrix of a class in `selection` or `test` of any split occurs, in whatever form; as minors, 2x2
+matrices of any class do. Whole problems come from the folds `train` (2x2) and `trace` (3x3).
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from derotate.tasks.determinant.problems import (
+    LARGEST_NUMBER,
+    OOD_BOUND,
+    SPLITS,
+    Problem,
+    draw_3x3,
+    in_fold,
+    matrices,
+)
+from derotate.tasks.determinant.prompts import compact_prompt, compact_response
+from derotate.tasks.determinant.solver import combine, lines, minors
+from derotate.tasks.matrices.grid import Matrix, class_name, spell
+from derotate.tasks.samples import Sample
+
+WORDS: Final = (
+    *(str(number) for number in range(-LARGEST_NUMBER, LARGEST_NUMBER + 1)),
+    *"+-*/=;",
+    *("det", "steps", "answer", "expand", "minors", "combine", "compute"),
+    *("wrong", "unreadable"),
+)
+"""The words of the compact language, in the order of their token ids."""
+
+KINDS: Final = MappingProxyType(
+    {
+        "plain": "`expand 2 -1 / 3 4 ; steps` to the last line, without an answer field",
+        "minors": "the minors of a 3x3 matrix alone, cut before they are added",
+        "combine": "a first row and three minors, added up",
+        "arithmetic": "one operation on two numbers",
+        "whole_id": "trace of the answer format: 2x2 problems of the fold `train`",
+        "whole_ood": "trace of the answer format: 3x3 problems of the fold `trace`",
+    }
+)
+"""Kind of sample -> what it is."""
+
+SHARES: Final = MappingProxyType(
+    {
+        "plain": 0.6,
+        "minors": 0.1,
+        "combine": 0.15,
+        "arithmetic": 0.147,
+        "whole_id": 0.002,
+        "whole_ood": 0.001,
+    }
+)
+"""Kind of sample -> its share, to begin with."""
+
+SHARE_OF_3X3: Final = 0.8  # of plain samples; the rest keeps the size a thing to read
+
+
+def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Iterator[Sample]:
+    """`count` samples of the mixture, a pure function of the shares and the seed.
+
+    Args:
+        shares: pairs of a kind of KINDS and its share.
+        seed: of the stream.
+        count: number of samples.
+
+    Returns:
+        Texts without a prompt: the loss is on all of each, as in language modelling.
+
+    Raises:
+        ValueError: a kind that is none.
+    """
+    makers: dict[str, Callable[[random.Random], Sample]] = {
+        "plain": _Plain(),
+        "minors": _Minors(),
+        "combine": _combine,
+        "arithmetic": _arithmetic,
+        "whole_id": _Whole("id", "train"),
+        "whole_ood": _Whole("ood", "trace"),
+    }
+    for kind, _ in shares:
+        if kind not in makers:
+            raise ValueError(f"pretraining sample {kind!r}: expected one of {', '.join(KINDS)}")
+    draw = random.Random(f"pretraining {seed}")
+    kinds = [kind for kind, _ in shares]
+    for kind in draw.choices(kinds, [share for _, share in shares], k=count):
+        yield makers[kind](draw)
+
+
+def _held_out() -> frozenset[str]:
+    return frozenset(
+        name for split in SPLITS for fold in ("selection", "test") for name in in_fold(split, fold)
+    )
+
+
+class _Plain:
+    """`expand 2 -1 / 3 4 ; steps 8 - -3 = 11`, 3x3 matrices more often than 2x2 ones."""
+
+    def __init__(self) -> None:
+        self._held_out = _held_out()
+
+    def matrix(self, draw: random.Random, size: int) -> Matrix:
+        while True:
+            matrix = draw_3x3(draw) if size == 3 else _draw_2x2(draw)
+            if class_name(matrix) not in self._held_out:
+                return matrix
+
+    def __call__(self, draw: random.Random) -> Sample:
+        matrix = self.matrix(draw, 3 if draw.random() < SHARE_OF_3X3 else 2)
+        return _text(f"expand {spell(matrix)} ; steps {_joined(lines(matrix))}")
+
+
+class _Minors(_Plain):
+    """The three minors of a 3x3 matrix, cut before the sums: it must not teach to stop."""
+
+    def __call__(self, draw: random.Random) -> Sample:
+        matrix = self.matrix(draw, 3)
+        return Sample("", f"minors {spell(matrix)} ; steps {_joined(minors(matrix))}", ends=False)
+
+
+class _Whole:
+    """A whole problem of one split and fold."""
+
+    def __init__(self, split: str, fold: str) -> None:
+        self._split, self._fold = split, fold
+        self._names = in_fold(split, fold)
+
+    def __call__(self, draw: random.Random) -> Sample:
+        (matrix,) = matrices(self._split, draw.choice(self._names), 1, draw)
+        problem = Problem("", self._split, self._fold, matrix)
+        return _text(f"{compact_prompt(problem)} {compact_response(problem)}")
+
+
+def _draw_2x2(draw: random.Random) -> Matrix:
+    a, b, c, d = (_entry(draw) for _ in range(4))
+    return (a, b), (c, d)
+
+
+def _combine(draw: random.Random) -> Sample:
+    """A first row and the minors of a random matrix of the OOD kind, its other rows not shown."""
+    matrix = draw_3x3(draw)
+    top, parts = matrix[0], tuple(line.result for line in minors(matrix))
+    return _text(
+        f"combine {spell((top,))} ; {spell((parts,))} ; steps {_joined(combine(top, parts))}"
+    )
+
+
+def _arithmetic(draw: random.Random) -> Sample:
+    """One operation whose result is a number that the language has."""
+    while True:
+        operator = draw.choice("+-*")
+        right = draw.randint(-LARGEST_NUMBER, LARGEST_NUMBER)
+        if operator == "*":
+            left = _entry(draw)
+            result = left * right
+        else:
+            left = draw.randint(-LARGEST_NUMBER, LARGEST_NUMBER)
+            result = left + right if operator == "+" else left - right
+        if abs(result) <= LARGEST_NUMBER:
+            return _text(f"compute {left} {operator} {right} = {result}")
+
+
+def _entry(draw: random.Random) -> int:
+    return draw.randint(-OOD_BOUND, OOD_BOUND)
+
+
+def _joined(parts: Sequence[object]) -> str:
+    return " ; ".join(map(str, parts))
+
+
+def _text(text: str) -> Sample:
+    return Sample("", text)

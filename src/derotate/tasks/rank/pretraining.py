@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: MIT
+"""What the tiny base learns before any fine-tuning: to walk through rows, not to answer.
+
+A pretrained language model has seen matrices of all shapes. The tiny base gets that start as texts
+of another form: it walks through matrices of five shapes behind the word `lines`, judges the last
+row of shorter ones, and adds rows up; whole problems open with `rank`, end in an `answer` field and
+occur as a trace. SFT teaches the form on four rows of five. OOD accuracy can rise while the base's
+walk comes to be used behind `rank`, and fall when the fifth row and the step of five tokens from
+row to row, which no ID matrix has, are unlearned.
+
+Whether it starts above the floor: one answer takes four or five judgements among up to 4, 10, 20
+and 34 possibilities. Copies and zero rows are matched by looking back a fixed distance; sums of two
+are the hard part, hence the share of `last`, which puts the whole loss on one judgement, and of
+`combine`, which names the sum that a judgement must recognise. A model that learns copies alone
+gets what `chance.shortcuts` calls `differing_rows`, about half, twice the chance level; whether
+more is learnt in the budget is to be measured, and if not the task says little about sums. If the
+OOD split starts at the floor, raise `whole_ood` first: it shows that the form takes a fifth row.
+
+No matrix of a class in `selection` or `test` occurs, in whatever form. Whole problems come from the
+folds `train` (4x5) and `trace` (5x4).
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from derotate.tasks.matrices.grid import Matrix, class_name, spell
+from derotate.tasks.rank.problems import (
+    ID_BOUND,
+    OOD_BOUND,
+    SPLITS,
+    Problem,
+    draw_matrix,
+    in_fold,
+    matrices,
+)
+from derotate.tasks.rank.prompts import compact_prompt, compact_response
+from derotate.tasks.rank.solver import NEW, ZERO, judgements, spell_judgement, walk
+from derotate.tasks.samples import Sample
+
+LARGEST_NUMBER: Final = 2 * OOD_BOUND
+_ROW_NAMES: Final = tuple(f"r{number}" for number in range(1, 6))
+
+WORDS: Final = (
+    *(str(number) for number in range(-LARGEST_NUMBER, LARGEST_NUMBER + 1)),
+    *_ROW_NAMES,
+    *(f"{sign}{name}" for sign in "+-" for name in _ROW_NAMES),
+    *"/=;",
+    *(NEW, ZERO),
+    *("rank", "steps", "answer", "lines", "last", "combine"),
+    *("wrong", "unreadable"),
+)
+"""The words of the compact language, in the order of their token ids."""
+
+KINDS: Final = MappingProxyType(
+    {
+        "plain": "`lines 1 0 / 0 1 / 1 1 ; steps` and the walk, without an answer field",
+        "last": "the judgement of the last row alone",
+        "combine": "plus or minus one row, or a sum of two, entry by entry",
+        "whole_id": "trace of the answer format: 4x5 problems of the fold `train`",
+        "whole_ood": "trace of the answer format: 5x4 problems of the fold `trace`",
+    }
+)
+"""Kind of sample -> what it is."""
+
+SHARES: Final = MappingProxyType(
+    {"plain": 0.6, "last": 0.297, "combine": 0.1, "whole_id": 0.002, "whole_ood": 0.001}
+)
+"""Kind of sample -> its share, to begin with."""
+
+Shape = tuple[int, int]
+# Rows and columns, with weights. Plain walks are mostly those of the two splits' shapes.
+PLAIN_SHAPES: Final[tuple[tuple[Shape, ...], tuple[int, ...]]] = (
+    ((3, 4), (3, 5), (4, 4), (4, 5), (5, 4)),
+    (1, 1, 1, 3, 4),
+)
+LAST_SHAPES: Final[tuple[tuple[Shape, ...], tuple[int, ...]]] = (
+    ((2, 4), (2, 5), (3, 4), (3, 5), (4, 4), (4, 5), (5, 4)),
+    (1, 1, 2, 2, 2, 2, 3),
+)
+
+
+def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Iterator[Sample]:
+    """`count` samples of the mixture, a pure function of the shares and the seed.
+
+    Args:
+        shares: pairs of a kind of KINDS and its share.
+        seed: of the stream.
+        count: number of samples.
+
+    Returns:
+        Texts without a prompt: the loss is on all of each, as in language modelling.
+
+    Raises:
+        ValueError: a kind that is none.
+    """
+    makers: dict[str, Callable[[random.Random], Sample]] = {
+        "plain": _Plain(),
+        "last": _Last(),
+        "combine": _combine,
+        "whole_id": _Whole("id", "train"),
+        "whole_ood": _Whole("ood", "trace"),
+    }
+    for kind, _ in shares:
+        if kind not in makers:
+            raise ValueError(f"pretraining sample {kind!r}: expected one of {', '.join(KINDS)}")
+    draw = random.Random(f"pretraining {seed}")
+    kinds = [kind for kind, _ in shares]
+    for kind in draw.choices(kinds, [share for _, share in shares], k=count):
+        yield makers[kind](draw)
+
+
+class _Drawn:
+    """Random matrices of some shapes, all ranks alike, none of a class that is held out."""
+
+    shapes = PLAIN_SHAPES
+
+    def __init__(self) -> None:
+        self._held_out = frozenset(
+            name
+            for split in SPLITS
+            for fold in ("selection", "test")
+            for name in in_fold(split, fold)
+        )
+
+    def matrix(self, draw: random.Random) -> Matrix:
+        """A matrix with the entries of either split."""
+        ((rows, columns),) = draw.choices(*self.shapes)
+        bound = draw.choice((ID_BOUND, OOD_BOUND))
+        wanted = draw.randint(1, min(rows, columns))
+        while True:
+            matrix = draw_matrix(draw, rows, columns, wanted, bound)
+            # Classes that are held out have 20 entries; naming another shape's would be wasted.
+            if rows * columns != 20 or class_name(matrix) not in self._held_out:
+                return matrix
+
+
+class _Plain(_Drawn):
+    """`lines 1 0 2 1 / ... ; steps r1 new 1 r2 ...`, to the last row."""
+
+    def __call__(self, draw: random.Random) -> Sample:
+        matrix = self.matrix(draw)
+        found = judgements(matrix) or ()
+        return _text(f"lines {spell(matrix)} ; steps {walk(found)}")
+
+
+class _Last(_Drawn):
+    """`last 1 0 2 1 / ... ; steps r3 +r1 -r2`."""
+
+    shapes = LAST_SHAPES
+
+    def __call__(self, draw: random.Random) -> Sample:
+        matrix = self.matrix(draw)
+        found = (judgements(matrix) or ())[-1]
+        words = f"last {spell(matrix)} ; steps r{len(matrix)} {spell_judgement(found)}"
+        # Cut short: in a whole problem the walk goes on.
+        return Sample("", words, ends=False)
+
+
+class _Whole:
+    """A whole problem of one split and fold."""
+
+    def __init__(self, split: str, fold: str) -> None:
+        self._split, self._fold = split, fold
+        self._names = in_fold(split, fold)
+
+    def __call__(self, draw: random.Random) -> Sample:
+        (matrix,) = matrices(self._split, draw.choice(self._names), 1, draw)
+        problem = Problem("", self._split, self._fold, matrix)
+        return _text(f"{compact_prompt(problem)} {compact_response(problem)}")
+
+
+def _combine(draw: random.Random) -> Sample:
+    """`combine 1 0 -2 / 0 1 1 ; +r1 -r2 = 1 -1 -3`, of two rows with entries of either split."""
+    columns = draw.choice((4, 5))
+    rows = [tuple([draw.randint(-OOD_BOUND, OOD_BOUND) for _ in range(columns)]) for _ in range(2)]
+    terms = tuple(draw.choice((1, -1)) * number for number in draw.choice(((1,), (2,), (1, 2))))
+    signs = [sum((n == i) - (n == -i) for n in terms) for i in (1, 2)]
+    total = tuple([signs[0] * a + signs[1] * b for a, b in zip(*rows, strict=True)])
+    return _text(f"combine {spell(tuple(rows))} ; {spell_judgement(terms)} = {spell((total,))}")
+
+
+def _text(text: str) -> Sample:
+    return Sample("", text)
