@@ -9,7 +9,12 @@ from importlib import import_module
 from types import MappingProxyType, ModuleType
 from typing import Final
 
-TASKS: Final = MappingProxyType({"general_points": "derotate.tasks.general_points"})
+TASKS: Final = MappingProxyType(
+    {
+        "general_points": "derotate.tasks.general_points",
+        "navigation": "derotate.tasks.navigation",
+    }
+)
 """Task name -> package with the parts problems, prompts, answers, rewards, feedback, streams and
 maybe pretraining."""
 
