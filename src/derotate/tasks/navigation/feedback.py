@@ -26,7 +26,7 @@ def feedback(problem: Problem, verdict: Verdict, style: str = "compact") -> str:
     elif verdict.seen not in (None, problem.here):
         words, sentence = "wrong place", "the observation is not what you see now"
     else:
-        words, sentence = "wrong action", "the action is not the right one"
+        words, sentence = "wrong action", "another action is due"
     if style == "compact":
         return f"; {words} ; leg"
     return f"This attempt failed: {sentence}. Try again and answer in the same form."

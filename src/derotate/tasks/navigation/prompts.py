@@ -139,7 +139,7 @@ def natural_messages(problem: Problem) -> Messages:
 
 def natural_response(problem: Problem, action: str | None = None) -> str:
     """The JSON text of a right answer; another action may be given in words."""
-    # A turn is the next leg's first sentence; how far to go, and so where to stop, the leg's second.
+    # A turn is the next leg's first sentence; how far to go, so where to stop, the leg's second.
     due = 2 * problem.leg - (problem.wanted is None)
     answer = {
         "current observation": natural_observation(problem.here),
