@@ -22,7 +22,7 @@ from derotate.tasks.navigation.prompts import (
 from derotate.tasks.navigation.routes import ROUTES, Leg
 from derotate.tasks.navigation.streets import LANDMARKS
 
-COMPASS = "north northeast east southeast south southwest west northwest".split()
+COMPASS = ("north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest")
 ARROWS = {name: cmath.exp(1j * cmath.pi * (0.5 - 0.25 * i)) for i, name in enumerate(COMPASS)}
 SIDES = ("left", "right", "slightly left", "slightly right")
 ACTIONS = ("forward", "stop", *(f"turn {name}" for name in (*COMPASS, *SIDES)))

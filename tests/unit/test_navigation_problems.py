@@ -4,6 +4,7 @@
 import cmath
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from itertools import groupby, pairwise, product
 
 import pytest
@@ -29,6 +30,12 @@ ARROWS = {
     heading: cmath.rect(1, cmath.pi * (90 - 45 * i) / 180) for i, heading in enumerate(HEADINGS)
 }
 LEGS = (Leg("north", "cafe"), Leg("east", "bank"))
+
+
+@cache
+def every(split: str) -> list[Problem]:
+    """All problems of a split."""
+    return generate(split, ROUTES, seed=0)
 
 
 def step(**changes: object) -> Problem:
@@ -163,26 +170,26 @@ def test_folds_are_pinned() -> None:
     )
 
 
+NUMBERS = {heading: i for i, heading in enumerate(HEADINGS)}
+
+
 def normal(prompt: str) -> str:
     """A compact prompt without its rule, turned so that its first leg goes north, mirrored or not.
 
     Sides in a history follow from the headings, so they are left out.
     """
-    words = [word for word in prompt.split() if word not in ("slightly", "left", "right")][1:]
-    first = HEADINGS.index(words[2])
-
-    def shown(sign: int) -> str:
-        return " ".join(
-            HEADINGS[sign * (HEADINGS.index(word) - first) % 8] if word in HEADINGS else word
-            for word in words
-        )
-
-    return min(shown(1), shown(-1))
+    words = prompt.replace("slightly ", "").replace(" left", "").replace(" right", "").split()[1:]
+    first = NUMBERS[words[2]]
+    turned, mirrored = (
+        {word: HEADINGS[sign * (number - first) % 8] for word, number in NUMBERS.items()}
+        for sign in (1, -1)
+    )
+    return min(" ".join(names.get(word, word) for word in words) for names in (turned, mirrored))
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_no_two_problems_of_a_split_are_the_same_up_to_symmetry(split: str) -> None:
-    problems = generate(split, ROUTES, seed=0)
+    problems = every(split)
     assert len(problems) > 10_000
     assert len({problem.name for problem in problems}) == len(problems)
     assert len({normal(compact_prompt(problem)) for problem in problems}) == len(problems)
@@ -191,7 +198,7 @@ def test_no_two_problems_of_a_split_are_the_same_up_to_symmetry(split: str) -> N
 def test_no_directions_and_no_network_are_in_two_folds_whatever_the_split() -> None:
     folds: dict[str, set[str]] = {}
     for split in SPLITS:
-        for problem in generate(split, ROUTES, seed=1):
+        for problem in every(split):
             directions = " ; ".join(
                 f"{n} {leg.heading} {leg.landmark}" for n, leg in enumerate(problem.legs)
             )
@@ -225,13 +232,13 @@ def test_the_two_ood_splits_together_hold_whole_routes() -> None:
 
 def test_the_share_of_the_most_frequent_action() -> None:
     for split in SPLITS:
-        problems = generate(split, ROUTES, seed=0)
+        problems = every(split)
         ((_, count),) = Counter(problem.action for problem in problems).most_common(1)
         assert 0 <= CHANCE[split] - count / len(problems) < 0.01
 
 
 def test_each_side_is_about_as_frequent_as_the_others() -> None:
-    sides = Counter(problem.action for problem in generate("ood", ROUTES, seed=0))
+    sides = Counter(problem.action for problem in every("ood"))
     assert len(sides) == 4
     assert max(sides.values()) < 1.25 * min(sides.values())
 

@@ -73,7 +73,7 @@ def test_natural_responses_have_the_same_table(response: str, earned: float, rea
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_right_answers_alone_earn_one(split: str) -> None:
-    for problem in generate(split, 1, seed=0):
+    for problem in generate(split, 1, seed=0)[::5]:
         assert reward(problem, compact_response(problem)) == 1
         assert reward(problem, natural_response(problem), "natural") == 1
         for action in ("turn south", "turn left", "forward", "stop"):

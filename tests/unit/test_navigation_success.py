@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Steps with the right history before them are what a rollout meets up to its first failure.
 
-The rollout here walks: it keeps a crossing and a heading, obeys actions, and writes down what it saw
-and did. It shares nothing with the problems but the streets and the directions.
+The rollout here walks: it keeps a crossing and a heading, obeys actions, and writes down what it
+saw and did. It shares nothing with the problems but the streets and the directions.
 """
 
 from collections.abc import Callable
@@ -42,6 +42,7 @@ class Walker:
 
     @property
     def context(self) -> str:
+        """What the walker would ask a model now."""
         directions = [
             f"{n} {leg.heading} {leg.landmark}" for n, leg in enumerate(self.route.legs, 1)
         ]
@@ -50,6 +51,7 @@ class Walker:
 
     @property
     def seen(self) -> str:
+        """The landmark at the crossing."""
         return self.network.landmark_at.get(self.crossing, "none") if self.lines else "start"
 
     def obey(self, action: str) -> bool:
@@ -87,7 +89,7 @@ def walker(network: Network, route: Route, rule: str) -> Walker:
 
 
 def policy(skill: float, prompts: dict[str, Problem]) -> Policy:
-    """Right with a chance of `skill`, drawn anew for each context; else one of two other actions."""
+    """Right with a chance of `skill`, drawn anew for each context; else one of two others."""
 
     def respond(context: str) -> str:
         digest = sha256(context.encode()).digest()

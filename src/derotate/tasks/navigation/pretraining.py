@@ -102,19 +102,27 @@ def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Itera
     Raises:
         ValueError: a kind that there is none of.
     """
-    makers: dict[str, Callable[[random.Random], Sample]] = {
-        "tracking": _Tracking(),
-        "sides": _sides,
-        "headings": _headings,
-        "whole_absolute": _Whole("id"),
-        "whole_relative": _Whole("ood", "ood_straight"),
-    }
     for kind, _ in shares:
-        if kind not in makers:
-            raise ValueError(f"pretraining sample {kind!r}: expected one of {', '.join(makers)}")
+        if kind not in KINDS:
+            raise ValueError(f"pretraining sample {kind!r}: expected one of {', '.join(KINDS)}")
+    makers = {kind: _maker(kind) for kind, _ in shares}
     draw = random.Random(f"pretraining {seed}")
     for kind in draw.choices([kind for kind, _ in shares], [share for _, share in shares], k=count):
         yield makers[kind](draw)
+
+
+def _maker(kind: str) -> Callable[[random.Random], Sample]:
+    match kind:
+        case "tracking":
+            return _Tracking()
+        case "sides":
+            return _sides
+        case "headings":
+            return _headings
+        case "whole_absolute":
+            return _Whole("id")
+        case _:
+            return _Whole("ood", "ood_straight")
 
 
 class _Tracking:

@@ -50,6 +50,9 @@ CHANCE: Final = MappingProxyType({"id": 0.26, "ood": 0.28, "id_turns": 0.18, "oo
 """What answering every problem of a split with its most frequent action scores, rounded up."""
 
 
+_PLACES: Final = frozenset((*LANDMARKS, NOTHING))
+
+
 @dataclass(frozen=True)
 class Problem:
     """One step: which action is right at the last of `places`?
@@ -79,7 +82,7 @@ class Problem:
         for now, wanted in pairwise(headings):
             side_of(now, wanted)
         for place in (*self.goals[1:], *self.places[1:]):
-            if place not in LANDMARKS and place != NOTHING:
+            if place not in _PLACES:
                 raise ValueError(f"place {place!r}: expected a landmark or {NOTHING!r}")
         if not self.legs or len({*self.goals, NOTHING}) < len(self.legs) + 2:
             raise ValueError(f"legs {self.legs}: expected at least one, each to its own landmark")
