@@ -3,7 +3,8 @@
 
 `natural` is for pretrained chat models: the information of V-IRL-L of arXiv 2501.17161 (directions,
 action space, observations and actions so far; JSON out), in our own words. As there, directions
-name a turn by its side and by its heading, and the heading now is left to be inferred.
+name a turn by its side and by its heading, and the heading now is left to be inferred. Unlike
+there, places are told by their landmarks alone, not by intersections or the side of a landmark.
 
 `compact` is for the tiny model with a word-level vocabulary: every token stands between spaces.
 There the directions name headings only and the last observation adds the heading now. With both

@@ -11,7 +11,7 @@ from typing import Final
 import pandas as pd
 
 RULES: Final = {"id": "id", "ood": "ood", "ood_straight": "ood"}
-"""Split -> whose routes it is a part of; `id_turns` repeats steps of `id`."""
+"""Split -> whose routes it is a part of; `id_turns` only repeats steps of `id`."""
 
 COLUMNS: Final = (
     "rule", "fold", "cluster", "route", "decoding", "draw", "steps", "passed", "reached", "success",
@@ -39,7 +39,7 @@ def route_success(rows: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: a problem's name is not one of this task.
     """
-    rows = rows[rows["split"].isin([*RULES, "id_turns"])]
+    rows = rows[rows["split"].isin(RULES)]
     parts = rows["problem"].str.extract(_NAME)
     unknown = rows["problem"][parts["route"].isna()]
     if len(unknown):
@@ -53,7 +53,7 @@ def route_success(rows: pd.DataFrame) -> pd.DataFrame:
         step=parts["step"].astype(int),
         steps=parts["steps"].astype(int),
         draw=rows["attempt"].where(rows["decoding"] == "sample", 0),
-    ).dropna(subset="rule")
+    )
     of_route = ["rule", "fold", "cluster", "route", "decoding", "draw", "steps"]
     by_step = asked.groupby([*of_route, "step"], sort=True)["correct"].max().reset_index()
     by_step["passed"] = by_step.groupby(of_route)["correct"].cumprod()
