@@ -218,6 +218,8 @@ def test_the_steps_of_each_split() -> None:
     assert all(p.action.removeprefix("turn ") in SIDES for p in by_split["ood"])
     assert all(p.action in ("forward", "stop") for p in by_split["ood_straight"])
     assert len(by_split["ood"]) + len(by_split["ood_straight"]) == len(by_split["id"])
+    # what an ID habit would score on all steps of the OOD rule
+    assert round(100 * len(every("ood_straight")) / len(every("id"))) == 42
 
 
 def test_the_two_ood_splits_together_hold_whole_routes() -> None:

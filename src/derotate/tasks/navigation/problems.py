@@ -49,7 +49,6 @@ SHARES: Final = MappingProxyType({"train": 50, "rl": 20, "trace": 5, "selection"
 CHANCE: Final = MappingProxyType({"id": 0.26, "ood": 0.28, "id_turns": 0.18, "ood_straight": 0.61})
 """What answering every problem of a split with its most frequent action scores, rounded up."""
 
-
 _PLACES: Final = frozenset((*LANDMARKS, NOTHING))
 
 
@@ -256,6 +255,9 @@ def steps_of(split: str, network: str, number: int) -> list[Problem]:
     | id_turns | absolute | those where a turn is due |
     | ood | relative | those where a turn is due: there the rules differ |
     | ood_straight | relative | the others, where both rules ask for the same |
+
+    `ood` leaves the others out since a model that ignores the rule is right there too: with them a
+    pure ID habit would score 42 %.
 
     A name like `ood-n0017-3-4of7` gives split, network, route and step.
 
