@@ -13,6 +13,7 @@ TASKS: Final = MappingProxyType(
     {
         "determinant": "derotate.tasks.determinant",
         "general_points": "derotate.tasks.general_points",
+        "navigation": "derotate.tasks.navigation",
         "rank": "derotate.tasks.rank",
     }
 )

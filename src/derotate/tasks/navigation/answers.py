@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: MIT
+"""Read and grade what a model wrote.
+
+As in the released environment the action alone decides; what else a response says is only recorded.
+Model output is data: an answer is looked up in a table of actions, never evaluated, and a text
+is cut before it is read, so that none makes this run long.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from types import MappingProxyType
+from typing import Final
+
+from derotate.tasks.navigation.compass import HEADINGS, SIDES
+from derotate.tasks.navigation.problems import ABSOLUTE, FORWARD, RELATIVE, STOP, TURN, Problem
+from derotate.tasks.navigation.routes import NOTHING, START
+from derotate.tasks.navigation.streets import LANDMARKS
+
+VERSION: Final = 1
+"""Raised when the same response gets another verdict."""
+
+END_OF_TEXT: Final = "<eos>"
+STYLES: Final = ("compact", "natural")
+
+# A perfect natural answer has about 160 characters; a chat model may think aloud before it.
+MAX_RESPONSE: Final = 65_536
+MAX_OBJECTS: Final = 16
+
+TURNS: Final = MappingProxyType(
+    {
+        ABSOLUTE: tuple(f"{TURN} {heading}" for heading in HEADINGS),
+        RELATIVE: tuple(f"{TURN} {side}" for side in SIDES),
+    }
+)
+"""The turns that each rule allows."""
+
+_ACTIONS: Final = frozenset((FORWARD, STOP, *TURNS[ABSOLUTE], *TURNS[RELATIVE]))
+_PLACES: Final = frozenset((*LANDMARKS, START, NOTHING))
+_NUMBER: Final = re.compile(r"[0-9]{1,2}")
+_CALL: Final = re.compile(r"\s*(?:(forward|stop)\s*\(\s*\)|turn_direction\s*\(([^()]{1,40})\))\s*")
+_NAMED_PLACE: Final = re.compile(rf"\b(?:(no) landmark|{'|'.join((*LANDMARKS, START))})\b")
+
+
+class ErrorKind(StrEnum):
+    """What became of a response; the first kind that applies, in the order of `grade`."""
+
+    CORRECT = "correct"
+    UNPARSABLE = "unparsable"
+    ID_RULE_APPLIED = "id_rule_applied"
+    OUTSIDE_ACTIONS = "outside_actions"
+    WRONG_TURN = "wrong_turn"
+    WRONG_MOVE = "wrong_move"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The parts of a response: its action in words, and the place that it says it sees.
+
+    Each is None where the response does not have the form that its style asks for, or names what
+    there is not.
+    """
+
+    action: str | None
+    seen: str | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The grade of one response, with what was read from it."""
+
+    kind: ErrorKind
+    action: str | None
+    seen: str | None
+
+    @property
+    def correct(self) -> bool:
+        """Whether the action is the right one under the problem's rule."""
+        return self.kind is ErrorKind.CORRECT
+
+
+def _seen_in_compact(field: str) -> str | None:
+    """The place of `1 cafe at none`; None where the field has another form."""
+    words = field.split(maxsplit=4)
+    if len(words) != 4 or not _NUMBER.fullmatch(words[0]) or words[2] != "at":
+        return None
+    return words[3] if {words[1], words[3]} <= _PLACES else None
+
+
+def _is_comparison(field: str) -> bool:
+    """Whether a field reads like `2 now north want east`."""
+    words = field.split(maxsplit=5)
+    return (
+        len(words) == 5
+        and _NUMBER.fullmatch(words[0]) is not None
+        and words[1::2] == ["now", "want"]
+        and {words[2], words[4]} <= set(HEADINGS)
+    )
+
+
+def _read_compact(response: str) -> Answer:
+    fields = response[:MAX_RESPONSE].partition(END_OF_TEXT)[0].split(";", maxsplit=3)
+    seen = _seen_in_compact(fields[0])
+    if seen is None or not (len(fields) == 2 or (len(fields) == 3 and _is_comparison(fields[1]))):
+        return Answer(None, seen)
+    action = " ".join(fields[-1].split())
+    return Answer(action if action in _ACTIONS else None, seen)
+
+
+def _first_object(text: str) -> dict[str, object]:
+    """The first JSON object that begins at one of the first braces; empty where there is none."""
+    decoder = json.JSONDecoder()
+    for brace in islice(re.finditer(r"\{", text), MAX_OBJECTS):
+        try:
+            found: dict[str, object] = decoder.raw_decode(text, brace.start())[0]
+        except (ValueError, RecursionError):
+            continue
+        return found
+    return {}
+
+
+def _called(text: object) -> str | None:
+    """The action of a text like `turn_direction(left)`, in words."""
+    match = _CALL.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        return None
+    direction = (match[2] or "").strip(" '\"")
+    action = match[1] or f"{TURN} {direction}"
+    return action if action in _ACTIONS else None
+
+
+def _seen_in_words(text: object) -> str | None:
+    """The one place that a sentence names; None for none or several."""
+    if not isinstance(text, str):
+        return None
+    named = {NOTHING if match[1] else match[0] for match in _NAMED_PLACE.finditer(text.casefold())}
+    return named.pop() if len(named) == 1 else None
+
+
+def _read_natural(response: str) -> Answer:
+    fields = _first_object(response[:MAX_RESPONSE])
+    return Answer(_called(fields.get("action")), _seen_in_words(fields.get("current observation")))
+
+
+def read(response: str, style: str = "compact") -> Answer:
+    """Take a response apart.
+
+    compact: `LEG PLACE at PLACE ; ACTION`, up to `<eos>`; between the two may stand
+    `LEG now HEADING want HEADING ;`.
+    natural: the first JSON object, its fields `action` and `current observation`.
+
+    Raises:
+        ValueError: no such style.
+    """
+    if style not in STYLES:
+        raise ValueError(f"style {style!r}: expected one of {', '.join(STYLES)}")
+    return _read_compact(response) if style == "compact" else _read_natural(response)
+
+
+def grade(problem: Problem, response: str, style: str = "compact") -> Verdict:
+    """Grade a response by its action alone.
+
+    unparsable: not the style's form, or no action. Otherwise id_rule_applied: a turn by the compass
+    where sides are asked; outside_actions: a turn by side where the compass is asked. Otherwise
+    wrong_turn: a turn is due, but another one; wrong_move: to go on, turn and stop mixed up.
+
+    Raises:
+        ValueError: no such style.
+    """
+    answer = read(response, style)
+    return Verdict(_kind(problem, answer.action), answer.action, answer.seen)
+
+
+def _kind(problem: Problem, action: str | None) -> ErrorKind:
+    if action is None:
+        return ErrorKind.UNPARSABLE
+    if action == problem.action:
+        return ErrorKind.CORRECT
+    if problem.rule == RELATIVE and action in TURNS[ABSOLUTE]:
+        return ErrorKind.ID_RULE_APPLIED
+    if problem.rule == ABSOLUTE and action in TURNS[RELATIVE]:
+        return ErrorKind.OUTSIDE_ACTIONS
+    if problem.wanted is not None and action in TURNS[problem.rule]:
+        return ErrorKind.WRONG_TURN
+    return ErrorKind.WRONG_MOVE

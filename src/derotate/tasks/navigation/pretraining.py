@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""What the tiny base learns before any fine-tuning: skills of walking by directions, not the walk.
+
+A pretrained language model can follow a list and tell left from right before it is fine-tuned. The
+tiny base gets the same start from texts of five kinds (`KINDS`), whose shares are config and part
+of the data card. How they are meant to work together:
+
+- `tracking` teaches what is hard: which leg is being walked, whether its end is reached, which two
+  headings a turn is between. Its prompt opens with a word of its own and its history says that a
+  turn was made, not which; it is cut before the action. So it serves both rules and shows neither,
+  and both splits owe what they solve at first to the same skill.
+- `sides` teaches the OOD rule as a fact about two headings, far from any walk: up to six questions
+  follow one another, so that the word for the rule is found at any distance. It is what the OOD
+  split needs beyond tracking, and what fine-tuning can forget.
+- `headings` does the same for the ID rule. The more of it, the less SFT has left to learn at the
+  word after `turn`, and the less it presses on `sides`: this share moves the speed of forgetting.
+  Near 0, SFT must learn the word anew and may learn it for both rules at once.
+- `whole_absolute` and `whole_relative` are whole problems, a trace for the answer format: they set
+  where the base itself starts on ID and on OOD. Above a few in a thousand `whole_relative` would
+  train the OOD split itself, and its fall would no longer be that of a composed skill.
+
+Routes come from the `trace` fold, those of `tracking` from the `train` fold too: the base sees no
+route that RL trains on, landmarks are chosen on or tables report.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from derotate.tasks.navigation.compass import HEADINGS, side_of, turn_between
+from derotate.tasks.navigation.problems import ABSOLUTE, FORWARD, RELATIVE, STOP, TURN, Problem
+from derotate.tasks.navigation.prompts import (
+    compact_prompt,
+    compact_recognition,
+    compact_response,
+    compact_walk,
+)
+from derotate.tasks.navigation.routes import LEGS, NOTHING, START
+from derotate.tasks.navigation.streams import steps
+from derotate.tasks.navigation.streets import LANDMARKS
+from derotate.tasks.samples import Sample
+
+OPENING: Final = "walk"
+"""The word before a walk whose prompt states no rule."""
+MOST_QUESTIONS: Final = 6  # about as long together as a whole problem
+
+WORDS: Final[tuple[str, ...]] = (
+    *(str(number) for number in range(max(LEGS) + 1)),
+    ";",
+    *HEADINGS,
+    *("left", "right", "slightly"),
+    *LANDMARKS,
+    *(START, NOTHING),
+    *(ABSOLUTE, RELATIVE, OPENING),
+    *("leg", "at", "now", "want"),
+    *(TURN, FORWARD, STOP),
+    *("wrong", "place", "action", "unreadable"),
+)
+"""The words of the compact language, in the order of their token ids."""
+
+KINDS: Final = MappingProxyType(
+    {
+        "tracking": "which leg, whether its end is reached, which headings: no rule and no action",
+        "sides": "the side to turn to between two headings, apart from any walk",
+        "headings": "the heading to turn to between two headings, apart from any walk",
+        "whole_absolute": "trace of the answer format: whole problems under the ID rule",
+        "whole_relative": "the same under the OOD rule",
+    }
+)
+"""Kind of sample -> what it is."""
+
+SHARES: Final = MappingProxyType(
+    {
+        "tracking": 0.838,
+        "sides": 0.15,
+        "headings": 0.01,
+        "whole_absolute": 0.001,
+        "whole_relative": 0.001,
+    }
+)
+"""A mixture to start trials from; argued for above, not yet measured."""
+
+_TURNS: Final = tuple(
+    (now, wanted) for now in HEADINGS for wanted in HEADINGS if turn_between(now, wanted) % 180 != 0
+)
+
+
+def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Iterator[Sample]:
+    """`count` samples of the mixture, a pure function of the shares and the seed.
+
+    Args:
+        shares: pairs of kind, one of `KINDS`, and share.
+        seed: of the stream.
+        count: number of samples.
+
+    Returns:
+        Texts without a prompt: the loss is on all of each, as in language modelling.
+
+    Raises:
+        ValueError: a kind that there is none of.
+    """
+    for kind, _ in shares:
+        if kind not in KINDS:
+            raise ValueError(f"pretraining sample {kind!r}: expected one of {', '.join(KINDS)}")
+    makers = {kind: _maker(kind) for kind, _ in shares}
+    draw = random.Random(f"pretraining {seed}")
+    for kind in draw.choices([kind for kind, _ in shares], [share for _, share in shares], k=count):
+        yield makers[kind](draw)
+
+
+def _maker(kind: str) -> Callable[[random.Random], Sample]:
+    match kind:
+        case "tracking":
+            return _Tracking()
+        case "sides":
+            return _sides
+        case "headings":
+            return _headings
+        case "whole_absolute":
+            return _Whole("id")
+        case _:
+            return _Whole("ood", "ood_straight")
+
+
+class _Tracking:
+    """A walk without a rule, cut before the action: it must teach neither to name nor to stop."""
+
+    def __init__(self) -> None:
+        self._steps = [*steps("train", "id"), *steps("trace", "id")]
+
+    def __call__(self, draw: random.Random) -> Sample:
+        problem = draw.choice(self._steps)
+        history = [(place, action.split()[0]) for place, action in problem.history]
+        walk = compact_walk(problem, OPENING, history)
+        return Sample("", f"{walk} {compact_recognition(problem)}", ends=False)
+
+
+class _Whole:
+    """A whole problem of the splits, from the `trace` fold."""
+
+    def __init__(self, *splits: str) -> None:
+        self._steps: list[Problem] = steps("trace", *splits)
+
+    def __call__(self, draw: random.Random) -> Sample:
+        problem = draw.choice(self._steps)
+        return Sample("", f"{compact_prompt(problem)} {compact_response(problem)}")
+
+
+def _sides(draw: random.Random) -> Sample:
+    return _questions(draw, RELATIVE, side_of)
+
+
+def _headings(draw: random.Random) -> Sample:
+    return _questions(draw, ABSOLUTE, lambda _, wanted: wanted)
+
+
+def _questions(draw: random.Random, rule: str, named: Callable[[str, str], str]) -> Sample:
+    """E.g. `relative ; now east want south ; turn right ; now west want north ; turn right`."""
+    asked = draw.choices(_TURNS, k=draw.randint(1, MOST_QUESTIONS))
+    lines = [f"now {now} want {wanted} ; {TURN} {named(now, wanted)}" for now, wanted in asked]
+    return Sample("", " ; ".join([rule, *lines]), ends=False)
