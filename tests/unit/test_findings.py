@@ -292,7 +292,7 @@ def test_a_claim_that_no_number_of_runs_decides_says_whether_more_problems_exist
     suites = [{"split": "id", "fold": "train", "limit": limit}, {"split": "ood", "fold": "test"}]
     settings = {"evaluation": {"suites": suites}}
     (files.study / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    said = "there are no others, since each suite asks all number sets of its fold"
+    said = "More problems there are not: all sets of numbers were asked."
     assert (said in page(files)) == exhausted
 
 

@@ -61,12 +61,8 @@ def decision(sources: Sources, row: pd.Series) -> str:
     if pd.isna(row["effect"]):
         return f"Not decided: {row['reason']}."
     if pd.isna(row["runs_needed"]):
-        beyond = (
-            "; there are no others, since each suite asks all number sets of its fold"
-            if _all_asked(sources)
-            else ""
-        )
-        return f"Not decided: {row['reason']}{beyond}."
+        others = " More problems there are not: all sets of numbers were asked."
+        return f"Not decided: {row['reason']}.{others if _all_asked(sources) else ''}"
     needed, have = int(row["runs_needed"]), int(row["runs"])
     return f"Not decided: about {needed} runs needed, {have} made; {_cost(sources, needed, have)}."
 

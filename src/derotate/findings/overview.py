@@ -153,7 +153,22 @@ def _surgery(sources: Sources) -> list[str]:
     if cost is not None:
         lost = change(cost.reversed, "costs {}", "wins {}", "costs {}")
         text.append(f"On the problems that SFT learned it {lost}.")
-    return text
+    return [*text, *_orthonormal(sources)]
+
+
+def _orthonormal(sources: Sources) -> list[str]:
+    """The edit that a practitioner would try: the same directions, kept orthonormal."""
+    edit = {"direction": "forward", "treatment": "aligned-top20"}
+    back = _or_none(sources, "over_patient", **edit)
+    cost = _or_none(sources, "over_patient", split="id", fold="train", **edit)
+    if back is None or cost is None:
+        return []
+    gives = change(back, "gives back {}", "takes another {}", "changes it by {}")
+    costs = change(cost.reversed, "costs {}", "wins {}", "costs {}")
+    return [
+        f"Kept orthonormal, the same directions (`aligned-top20`) {gives} and on those problems "
+        f"{costs}; no claim named this edit beforehand."
+    ]
 
 
 def _or_none(

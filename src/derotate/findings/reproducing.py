@@ -74,6 +74,7 @@ def _how(sources: Sources) -> list[str]:
         ('<a id="study"></a>the study anew, all claims at once', f"`{command(sources)}`",
          _time(took, wall)),
         ("a new run beside the reference", "`make compare`", "seconds"),
+        *_phase_row(sources),
     ]  # fmt: skip
     started = sources.environment.get("started")
     when = f" It was last started on {str(started)[:10]}." if started else ""
@@ -93,6 +94,16 @@ def _how(sources: Sources) -> list[str]:
         "to agree within the tolerance below, as other seeds do. It is half the width of the "
         "interval of the difference of two such studies: that of one study times the root of two.",
     ]
+
+
+def _phase_row(sources: Sources) -> list[tuple[str, str, str]]:
+    if "phase" not in sources.tables:
+        return []
+    run = _RUN.format(cores=sources.environment.get("cores", 2)).replace(
+        "run --", "run -- phase_diagram"
+    )
+    made = "the phase diagram, then its `phase.csv` copied to that folder"
+    return [(made, f"`{run} --configfile config/phase.yaml`", _UNRECORDED)]
 
 
 def _time(took: str, wall: str) -> str:
@@ -115,7 +126,11 @@ def _costs(sources: Sources) -> list[str]:
         [row[name] if name == "stage" else number(row[name], 0) for name in known]
         for _, row in budget.iterrows()
     ]
-    return [heading, table([columns[name] for name in known], rows)]
+    return [
+        heading,
+        "Measured, not scaled: what shared the machine with a study made its jobs longer.",
+        table([columns[name] for name in known], rows),
+    ]
 
 
 def _claims(sources: Sources) -> list[str]:
