@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: MIT
+"""What a recipe changes in one matrix, made block by block of its longer side.
+
+The algebra is that of `derotate.spectral.surgery.delta`, arranged so that the change never is in
+memory as a whole: parts made of the weights are taken block by block, edits of bands are a product
+of two thin matrices, and the aligned bases are held as the factors of their polar decomposition.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from derotate.spectral.angles import principal_angles
+from derotate.spectral.recipes import Recipe
+from derotate.spectral.stream import Tall, factorise_streamed, tall_difference
+from derotate.spectral.surgery import _turn, delta, matrix_generator, paired_by_similarity
+from derotate.spectral.svd import Factors
+
+Decompose = Callable[[Tensor], Factors]
+"""Factors of a weight, computed or from a cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Thin:
+    """A change of low rank, left @ right^T. Shapes: left [out, rank], right [in, rank]."""
+
+    left: Tensor
+    right: Tensor
+
+    @property
+    def norm(self) -> float:
+        """Frobenius norm, from the Gram matrices of the thin sides."""
+        left, right = self.left.to(torch.float64), self.right.to(torch.float64)
+        return math.sqrt(max(0.0, float(((left.T @ left) * (right.T @ right)).sum())))
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """The change of one matrix.
+
+    Attributes:
+        shape: (out, in).
+        block: slice of the longer side -> change of those rows, or columns if the matrix is wide.
+        thin: the same as a product of thin matrices, where the recipe's algebra gives one.
+    """
+
+    shape: tuple[int, int]
+    block: Callable[[slice], Tensor]
+    thin: Thin | None = None
+
+
+def part_of(matrix: Tensor, rows: slice) -> Tensor:
+    """The rows of a matrix [out, in], or the columns if it is wide: a view, in its orientation."""
+    return matrix[:, rows] if matrix.shape[0] < matrix.shape[1] else matrix[rows]
+
+
+def streamed_change(
+    recipe: Recipe,
+    name: str,
+    donor_weight: Tensor,
+    patient_weight: Tensor,
+    decompose: Decompose,
+    amount: float | None = None,
+) -> Change:
+    """The change that a recipe makes to one matrix; equal to `surgery.delta` up to rounding.
+
+    Args:
+        recipe: what to do.
+        name: of the tensor, which seeds random parts together with `recipe.seed`.
+        donor_weight: W_b [out, in], of the stored type, memory-mapped or not.
+        patient_weight: W_t [out, in].
+        decompose: called for both weights if the recipe needs factors.
+        amount: of a matched interpolation, in place of `recipe.amount`.
+
+    Raises:
+        ValueError: the band does not fit the matrix, or an interpolation has no amount.
+    """
+    shape = (patient_weight.shape[0], patient_weight.shape[1])
+    if recipe.part == "low_rank" and recipe.rank is not None and recipe.rank < min(shape):
+        return _of_thin(shape, _low_rank(donor_weight, patient_weight, recipe.rank))
+    if not recipe.needs_factors:
+        return Change(
+            shape,
+            lambda rows: delta(
+                recipe,
+                None,
+                None,
+                part_of(donor_weight, rows),
+                part_of(patient_weight, rows),
+                amount=amount,
+            ),
+        )
+    assert recipe.band is not None
+    band = recipe.band.indices(min(shape))
+    if not band:
+        empty = torch.zeros(shape[0], 0), torch.zeros(shape[1], 0)
+        return _of_thin(shape, Thin(*empty))
+    donor, patient = decompose(donor_weight), decompose(patient_weight)
+    if recipe.pairing == "similarity":
+        donor = paired_by_similarity(donor, patient)
+    if recipe.part == "aligned":
+        return _aligned(shape, donor, patient, band)
+    generator = matrix_generator(recipe.seed, name)
+    if recipe.part == "random_norm":
+        norm = _band("directions", donor, patient, band).norm
+        return _random(shape, norm, generator, patient.s.dtype)
+    if recipe.part == "random_rotation":
+        return _of_thin(shape, _turned(donor, patient, band, generator))
+    return _of_thin(shape, _band(recipe.part, donor, patient, band))
+
+
+def _of_thin(shape: tuple[int, int], thin: Thin) -> Change:
+    def block(rows: slice) -> Tensor:
+        if shape[0] < shape[1]:
+            return thin.left @ thin.right[rows].T
+        return thin.left[rows] @ thin.right.T
+
+    return Change(shape, block, thin)
+
+
+def _low_rank(donor_weight: Tensor, patient_weight: Tensor, rank: int) -> Thin:
+    """The best part of W_b - W_t of that rank, float64."""
+    difference = factorise_streamed(tall_difference(donor_weight, patient_weight), torch.float64)
+    # copies, so that the rest of the factors is freed
+    return Thin(difference.u[:, :rank] * difference.s[:rank], difference.v[:, :rank].clone())
+
+
+def _band(part: str, donor: Factors, patient: Factors, band: range) -> Thin:
+    """Values, directions or both: the columns of the band."""
+    on = slice(band.start, band.stop)
+    if part == "values":
+        return Thin(patient.u[:, on] * (donor.s[on] - patient.s[on]), patient.v[:, on])
+    scale = donor.s[on] if part == "both" else patient.s[on]
+    left = torch.cat([donor.u[:, on] * scale, patient.u[:, on] * -patient.s[on]], dim=1)
+    return Thin(left, torch.cat([donor.v[:, on], patient.v[:, on]], dim=1))
+
+
+def _turned(donor: Factors, patient: Factors, band: range, generator: torch.Generator) -> Thin:
+    """The patient's band turned by the principal angles about random axes."""
+    on = slice(band.start, band.stop)
+    values = patient.s[on].to(torch.float64)
+    u, v = patient.u[:, on].to(torch.float64), patient.v[:, on].to(torch.float64)
+    du = _turn(u, principal_angles(donor.u[:, on], u), generator)
+    dv = _turn(v, principal_angles(donor.v[:, on], v), generator)
+    # (u + du) S (v + dv)^T - u S v^T
+    left = torch.cat([du * values, u * values], dim=1)
+    return Thin(left, torch.cat([v + dv, dv], dim=1))
+
+
+def _random(
+    shape: tuple[int, int], norm: float, generator: torch.Generator, dtype: torch.dtype
+) -> Change:
+    """Gaussian noise of that norm: drawn whole, as the order of its numbers is part of the seed."""
+    noise = torch.randn(shape, dtype=torch.float64, generator=generator)
+    noise *= norm / float(noise.norm())
+    return Change(shape, lambda rows: part_of(noise, rows).to(dtype))
+
+
+def _aligned(shape: tuple[int, int], donor: Factors, patient: Factors, band: range) -> Change:
+    """Directions with the mixed bases replaced by the nearest orthonormal ones."""
+    wide = shape[0] < shape[1]
+    sides = (donor.u, patient.u), (donor.v, patient.v)
+    far_sides, near_sides = sides[::-1] if wide else sides
+    values = patient.s.to(torch.float64)
+    far, near = _mixed(*far_sides, band), _mixed(*near_sides, band)
+    # the short sides with the values, [short, rank]: small, and the same for every block
+    new_near = (near.u @ near.v.T) * values
+    old_near = near_sides[1].to(torch.float64) * values
+
+    def block(rows: slice) -> Tensor:
+        new = (far.u[rows] @ far.v.T) @ new_near.T
+        change = new - far_sides[1][rows].to(torch.float64) @ old_near.T
+        return (change.T if wide else change).to(patient.s.dtype)
+
+    return Change(shape, block)
+
+
+def _mixed(donor_side: Tensor, patient_side: Tensor, band: range) -> Factors:
+    """Factors of the patient's basis with the donor's columns on the band, float64."""
+    on = slice(band.start, band.stop)
+
+    def read(rows: slice) -> Tensor:
+        basis = patient_side[rows].to(torch.float64, copy=True)
+        basis[:, on] = donor_side[rows, on].to(torch.float64)
+        return basis
+
+    shape = patient_side.shape[0], patient_side.shape[1]
+    return factorise_streamed(Tall(shape, read), torch.float64)
