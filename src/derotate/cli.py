@@ -13,6 +13,8 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
+from derotate.checking import check
+from derotate.operating import operate
 from derotate.reference import TABLES
 
 BAD_INPUT: Final = 2
@@ -367,6 +369,10 @@ def why(
 
     with _one_line(WhyError):
         explain(folder, Console())
+
+
+app.command()(check)
+app.command()(operate)
 
 
 if __name__ == "__main__":

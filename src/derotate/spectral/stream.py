@@ -20,8 +20,8 @@ from torch import Tensor
 
 from derotate.spectral.svd import ERROR_BOUND, PROBES, Factors
 
-BLOCK = 1 << 23
-"""Numbers of a block: 64 MB of float64, many enough for a product to run at full speed."""
+BLOCK = 1 << 22
+"""Numbers of a block: 32 MB of float64, many enough for a product to run at full speed."""
 
 Routine = Literal["gram", "gesdd"]
 
