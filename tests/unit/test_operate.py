@@ -282,7 +282,9 @@ def test_check_from_the_command_line(pairs: dict[str, tuple[Path, Path]], tmp_pa
     assert "has the spectrum of random weights" in done.stderr
     assert "(and 13 more of 14 matrices)" in done.stderr
     assert done.stdout.endswith("refused\n")
-    done = CliRunner().invoke(app, ["check", str(random), *options])
+    other = qwen2()
+    power_law(other, seed=5)
+    done = CliRunner().invoke(app, ["check", str(write(other, tmp_path / "other")), *options])
     assert done.exit_code == 2
     assert "differs from the reference by" in done.stderr
 
