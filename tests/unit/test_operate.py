@@ -24,6 +24,8 @@ from derotate.spectral.low_rank import NotLowRankError
 from derotate.spectral.recipes import Recipe
 from derotate.spectral.surgery import edited_weights
 from derotate.spectral.svd import factorise
+from derotate.stages.surgery import Operation
+from derotate.stages.surgery import operate as make_variant
 from derotate.weights.export import RECORD, operate
 from derotate.weights.shards import open_shards
 
@@ -134,6 +136,26 @@ def test_adapter_and_checkpoint_give_the_same_logits(
         adapted = PeftModel.from_pretrained(plain, tmp_path / "lora")(tokens).logits
     assert float((full - before).abs().max()) > 1e-3
     torch.testing.assert_close(adapted, full, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_variant_in_memory_and_its_export_give_the_same_logits(
+    pairs: dict[str, tuple[Path, Path]], model: str, tmp_path: Path
+) -> None:
+    donor, patient = pairs[model]
+    edit = recipe("directions")
+    states = state(donor), state(patient)
+    names = [name for name in states[1] if edit.edits(name)]
+    factors = [{name: factorise(side[name]) for name in names} for side in states]
+    virtual = AutoModelForCausalLM.from_pretrained(patient)
+    make_variant(virtual, Operation(*states, *factors), edit)
+    operate(donor, patient, edit, tmp_path / "out", GUARDS)
+    exported = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    tokens = torch.arange(3, 23)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(
+            virtual(tokens).logits, exported(tokens).logits, rtol=0, atol=1e-5
+        )
 
 
 def test_an_adapter_of_mllama_names_the_parameters_of_the_loaded_model(

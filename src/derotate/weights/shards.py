@@ -24,8 +24,8 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt")
-SCANNED = 1 << 24
-"""Numbers looked at together for a NaN: 64 MB of float32."""
+SCANNED = 1 << 22
+"""Numbers looked at together for a NaN."""
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,14 @@ def require_finite(shards: Shards) -> None:
     """
     for name in shards:
         tensor = shards[name]
-        if not tensor.is_floating_point():
+        if not tensor.is_floating_point() or not tensor.numel():
             continue
         flat = tensor.reshape(-1)
         for block in flat.split(SCANNED):
-            # eight-bit floats have no isfinite of their own
+            # eight-bit floats have no maximum of their own
             block = block.float() if block.element_size() == 1 else block
-            if not bool(torch.isfinite(block).all()):
+            # a maximum passes NaN on, and takes a quarter of the time of looking at each number
+            if not bool(torch.isfinite(block.abs().max())):
                 raise CheckpointError(
                     f"{shards.directory}: tensor {name} holds a NaN or infinity; expected finite "
                     "weights, copy the checkpoint again or take an earlier one"
