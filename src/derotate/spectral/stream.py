@@ -3,8 +3,8 @@
 
 The same decomposition as `derotate.spectral.svd.factorise`, for matrices of which only one fits
 the memory. With T the float64 bytes of the matrix and S those of its short side squared, at most
-max(T + S + T_out, 4 S) is held beside the blocks, T_out being T / 2 for float32 factors. That is
-under 3 T from a ratio of the sides of 4 / 3 on, and 4 T for a square matrix.
+max(3/2 T + 5/2 S, 4 S) is held beside the blocks for float32 factors: under 3 T where the longer
+side is 5/3 of the shorter or more, as in every MLP, and 4 T for a square matrix.
 """
 
 from __future__ import annotations

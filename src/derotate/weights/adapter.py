@@ -16,12 +16,12 @@ import torch
 
 from derotate.spectral.low_rank import NotLowRankError, edit_rank, thin_change
 from derotate.spectral.recipes import Recipe
-from derotate.weights.operation import Edit, Patients
+from derotate.weights.operation import Edit, Operands
 from derotate.weights.rows import Row, row_of
 from derotate.weights.writer import Entry, as_tensor, file_size, lay_out, require_room
 
 
-def adapter_ranks(recipe: Recipe, pair: Patients, names: Sequence[str]) -> dict[str, int]:
+def adapter_ranks(recipe: Recipe, pair: Operands, names: Sequence[str]) -> dict[str, int]:
     """The rank of the change of each matrix that an adapter shall hold; 0 for an empty band.
 
     Raises:
@@ -44,7 +44,7 @@ def adapter_ranks(recipe: Recipe, pair: Patients, names: Sequence[str]) -> dict[
 
 
 def write_adapter(
-    pair: Patients, changed: Iterator[Edit], ranks: Mapping[str, int], made: Path
+    pair: Operands, changed: Iterator[Edit], ranks: Mapping[str, int], made: Path
 ) -> list[Row]:
     """Write weights and config of the adapter into the folder `made`; a row a matrix."""
     modules = {
@@ -57,17 +57,19 @@ def write_adapter(
             entries[_key(module, side)] = Entry("F32", shape, 4 * math.prod(shape))
     require_room(made, file_size(entries))
     data = lay_out(made / "adapter_model.safetensors", entries)
-    rows = []
-    for edit in changed:
-        rank = ranks[edit.name]
+
+    def written(edit: Edit) -> Row:
+        rank, nothing = ranks[edit.name], float("nan")
         if not rank:
-            rows.append(row_of(edit, 0, 0.0, float("nan")))
-            continue
+            return row_of(edit, 0, 0.0, nothing)
         thin = thin_change(edit.change, rank, edit.name)
         for side, factor in (("A", thin.right.T), ("B", thin.left)):
             key = _key(modules[edit.name], side)
             as_tensor(data[key], torch.float32, entries[key].shape).copy_(factor)
-        rows.append(row_of(edit, rank, thin.norm, float("nan")))
+        return row_of(edit, rank, thin.norm, nothing)
+
+    # `map` holds no edit while the next one is made
+    rows = list(map(written, changed))
     _write_adapter_config(pair, {module: ranks[name] for name, module in modules.items()}, made)
     return rows
 
@@ -76,7 +78,7 @@ def _key(module: str, side: str) -> str:
     return f"base_model.model.{module}.lora_{side}.weight"
 
 
-def _write_adapter_config(pair: Patients, ranks: Mapping[str, int], made: Path) -> None:
+def _write_adapter_config(pair: Operands, ranks: Mapping[str, int], made: Path) -> None:
     from peft import LoraConfig
 
     largest = max(ranks.values())

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +30,7 @@ from derotate.spectral.stream import tall
 from derotate.weights.adapter import adapter_ranks, write_adapter
 from derotate.weights.operation import (
     Edit,
-    Patients,
+    Operands,
     edits,
     matched_amount,
     open_pair,
@@ -115,7 +115,7 @@ def operate(
         if form == "lora":
             rows = write_adapter(pair, changed, ranks, made)
         else:
-            rows = _write_checkpoint(pair, changed, list(near), made)
+            rows = _write_checkpoint(pair, changed, made)
         done = Operated(tuple(rows), amount)
         record = _record(recipe, pair, form, precision, done)
         (made / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -132,9 +132,7 @@ def _opened_cache(
     shutil.rmtree(passing, ignore_errors=True)
 
 
-def _write_checkpoint(
-    pair: Patients, changed: Iterator[Edit], names: Sequence[str], made: Path
-) -> list[Row]:
+def _write_checkpoint(pair: Operands, changed: Iterator[Edit], made: Path) -> list[Row]:
     """The patient's shards under their own names, edited; config and tokenizer beside them."""
     places = pair.patient.places
     entries: dict[Path, dict[str, Entry]] = {file: {} for file in pair.patient.files}
@@ -144,12 +142,13 @@ def _write_checkpoint(
     data: dict[str, Tensor] = {}
     for file, held in entries.items():
         data |= lay_out(made / file.name, held)
-    rows = []
-    for edit in changed:
-        shape = places[edit.name].shape
-        target = as_tensor(data.pop(edit.name), edit.weight.dtype, shape)
-        norm, cast_error = _apply(edit.change, edit.weight, target)
-        rows.append(row_of(edit, None, norm, cast_error))
+
+    def written(edit: Edit) -> Row:
+        target = as_tensor(data.pop(edit.name), edit.weight.dtype, places[edit.name].shape)
+        return row_of(edit, None, *_apply(edit.change, edit.weight, target))
+
+    # `map` holds no edit while the next one is made
+    rows = list(map(written, changed))
     for name, target in data.items():
         copy_bytes(target, pair.patient[name])
     _copy_beside(pair, made)
@@ -170,7 +169,7 @@ def _apply(change: Change, weight: Tensor, target: Tensor) -> tuple[float, float
     return math.sqrt(square), math.sqrt(lost / square) if square else float("nan")
 
 
-def _copy_beside(pair: Patients, made: Path) -> None:
+def _copy_beside(pair: Operands, made: Path) -> None:
     for pattern in BESIDE:
         for file in sorted(pair.patient.directory.glob(pattern)):
             other_index = file.name.endswith(".index.json") and file.name != INDEX
@@ -179,7 +178,7 @@ def _copy_beside(pair: Patients, made: Path) -> None:
 
 
 def _record(
-    recipe: Recipe, pair: Patients, form: Format, precision: torch.dtype, done: Operated
+    recipe: Recipe, pair: Operands, form: Format, precision: torch.dtype, done: Operated
 ) -> dict[str, Any]:
     """The facts of an edit; numbers that are not known are null."""
 

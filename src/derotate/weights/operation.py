@@ -36,7 +36,7 @@ Caches = Callable[[], AbstractContextManager[FactorCache]]
 
 
 @dataclass(frozen=True, eq=False)
-class Patients:
+class Operands:
     """Donor and patient, found to be two checkpoints of one model.
 
     Attributes:
@@ -69,7 +69,7 @@ class Edit:
     patient: Measured
 
 
-def open_pair(donor: Path, patient: Path) -> Patients:
+def open_pair(donor: Path, patient: Path) -> Operands:
     """Open donor and patient behind all refusals that need no decomposition.
 
     Raises:
@@ -81,10 +81,10 @@ def open_pair(donor: Path, patient: Path) -> Patients:
     parameters = module_names(sides[1])
     for side in sides:
         require_finite(side)
-    return Patients(*sides, parameters)
+    return Operands(*sides, parameters)
 
 
-def names_to_edit(recipe: Recipe, pair: Patients) -> list[str]:
+def names_to_edit(recipe: Recipe, pair: Operands) -> list[str]:
     """The tensors that the recipe edits, in the patient's order.
 
     Raises:
@@ -101,7 +101,7 @@ def names_to_edit(recipe: Recipe, pair: Patients) -> list[str]:
     return names
 
 
-def require_near(recipe: Recipe, pair: Patients, guards: Guards) -> dict[str, Measured]:
+def require_near(recipe: Recipe, pair: Operands, guards: Guards) -> dict[str, Measured]:
     """How far the patient's matrices are from the donor's, guarded before any decomposition.
 
     Raises:
@@ -121,7 +121,7 @@ def require_near(recipe: Recipe, pair: Patients, guards: Guards) -> dict[str, Me
 
 def edits(
     recipe: Recipe,
-    pair: Patients,
+    pair: Operands,
     guards: Guards,
     caches: Caches,
     changes: Mapping[str, Measured],
@@ -141,37 +141,51 @@ def edits(
         GuardError: spectra look random and `guards.action` is refuse.
     """
     sides: dict[str, list[Measured]] = {"donor": [], "patient": []}
-    for name, near in changes.items():
+
+    def noted(edit: Edit) -> Edit:
+        sides["donor"].append(edit.donor)
+        sides["patient"].append(edit.patient)
+        return edit
+
+    for near in changes.values():
         with caches() as cache:
-            values: list[Tensor] = []
-
-            def decompose(
-                weight: Tensor, cache: FactorCache = cache, values: list[Tensor] = values
-            ) -> Factors:
-                factors = cache.factors(weight)
-                values.append(factors.s.clone())
-                return factors
-
-            donor_weight, weight = pair.donor[name], pair.patient[name]
-            change = streamed_change(recipe, name, donor_weight, weight, decompose, amount)
-            donor, patient = Measured(name, near.shape), near
-            if values:
-                donor, patient = (
-                    replace(side, marchenko_pastur_distance=law_distance(weight, found))
-                    for side, found in zip((donor, patient), values, strict=True)
-                )
-                for shards, row in ((pair.donor, donor), (pair.patient, patient)):
-                    if guards.action == "refuse" and (why := row.failure(guards)):
-                        raise GuardError(f"{shards.directory}: {why}")
-            sides["donor"].append(donor)
-            sides["patient"].append(patient)
-            yield Edit(name, weight, change, donor, patient)
+            # not bound to a name here, so that it is freed before the next one is made
+            yield noted(_edit(recipe, pair, guards, cache, near, amount))
     _refuse(pair.donor.directory, sides["donor"], guards)
     _refuse(pair.patient.directory, sides["patient"], guards)
 
 
+def _edit(
+    recipe: Recipe,
+    pair: Operands,
+    guards: Guards,
+    cache: FactorCache,
+    near: Measured,
+    amount: float | None,
+) -> Edit:
+    values: list[Tensor] = []
+
+    def decompose(weight: Tensor) -> Factors:
+        factors = cache.factors(weight)
+        values.append(factors.s.clone())
+        return factors
+
+    donor_weight, weight = pair.donor[near.matrix], pair.patient[near.matrix]
+    change = streamed_change(recipe, near.matrix, donor_weight, weight, decompose, amount)
+    donor, patient = Measured(near.matrix, near.shape), near
+    if values:
+        donor, patient = (
+            replace(side, marchenko_pastur_distance=law_distance(weight, found))
+            for side, found in zip((donor, patient), values, strict=True)
+        )
+    for shards, row in ((pair.donor, donor), (pair.patient, patient)):
+        if guards.action == "refuse" and (why := row.failure(guards)):
+            raise GuardError(f"{shards.directory}: {why}")
+    return Edit(near.matrix, weight, change, donor, patient)
+
+
 def matched_amount(
-    recipe: Recipe, matched: Recipe, pair: Patients, guards: Guards, caches: Caches
+    recipe: Recipe, matched: Recipe, pair: Operands, guards: Guards, caches: Caches
 ) -> float:
     """The amount of an interpolation whose change has the norm of another recipe's.
 
@@ -185,7 +199,7 @@ def matched_amount(
             "here; give amount, or run the study"
         )
     near = require_near(matched, pair, guards)
-    target = sum(_square(edit) for edit in edits(matched, pair, guards, caches, near)) ** 0.5
+    target = sum(map(_square, edits(matched, pair, guards, caches, near))) ** 0.5
     distance = sum(_distance_square(pair, name) for name in names_to_edit(recipe, pair)) ** 0.5
     if distance == 0:
         raise CheckpointError(
@@ -202,7 +216,7 @@ def _square(edit: Edit) -> float:
     return float(sum(edit.change.block(rows).double().square().sum() for rows in blocks))
 
 
-def _distance_square(pair: Patients, name: str) -> float:
+def _distance_square(pair: Operands, name: str) -> float:
     difference = tall_difference(pair.patient[name], pair.donor[name])
     return float(sum(difference.read(rows).square().sum() for rows in difference.blocks()))
 
