@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from model_zoo import llama, mllama, near, pair, power_law, qwen2, write
@@ -23,11 +24,13 @@ from derotate.spectral.guards import GuardError
 from derotate.spectral.low_rank import NotLowRankError
 from derotate.spectral.recipes import Recipe
 from derotate.spectral.surgery import edited_weights
-from derotate.spectral.svd import factorise
+from derotate.spectral.svd import factorise, save_factors
+from derotate.stages import spectra
 from derotate.stages.surgery import Operation
 from derotate.stages.surgery import operate as make_variant
 from derotate.weights.export import RECORD, operate
 from derotate.weights.shards import open_shards
+from derotate.weights.spectra import compare
 
 GUARDS = Guards(marchenko_pastur_distance=0.05, relative_change=0.5)
 BAND = {"fraction": 0.2}
@@ -216,6 +219,28 @@ def test_what_bfloat16_loses_of_an_edit_is_measured(tmp_path: Path) -> None:
     moved = float((written[row.matrix].double() - before[row.matrix].double()).norm())
     assert moved == pytest.approx(row.edit_norm, rel=3 * row.cast_error)
     assert 1e-3 < done.cast_error < 0.2
+
+
+def test_the_streamed_spectra_are_those_of_loaded_models(tmp_path: Path) -> None:
+    donor, patient = pair(llama(), tmp_path)
+    for side in (donor, patient):
+        save_factors(side / "factors", {
+            name: factorise(tensor) for name, tensor in state(side).items()
+            if name.endswith("_proj.weight")
+        })  # fmt: skip
+    in_memory = tmp_path / "in-memory.parquet"
+    spectra.compare(
+        donor=donor,
+        patient=patient,
+        donor_factors=donor / "factors",
+        patient_factors=patient / "factors",
+        out=in_memory,
+    )
+    streamed = tmp_path / "streamed.parquet"
+    compare(donor, patient, streamed, spectra.FRACTIONS, null_seed=spectra.NULL_SEED)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(streamed), pd.read_parquet(in_memory), rtol=1e-4, atol=1e-3
+    )
 
 
 def test_an_interpolation_can_be_matched_in_norm(

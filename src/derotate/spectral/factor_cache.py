@@ -8,6 +8,9 @@ one before, and what is read is memory-mapped.
 from __future__ import annotations
 
 import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +44,18 @@ class FactorCache:
         if not path.is_file():
             save_factors(path, {KEY: factorise_streamed(tall(weight), self.dtype)})
         return load_factors(path)[KEY]
+
+
+@contextmanager
+def opened_cache(
+    kept: Path | None, passing: Path, dtype: torch.dtype = torch.float32
+) -> Iterator[FactorCache]:
+    """A cache that is kept, or one in `passing` that is removed with the matrix it was opened for.
+
+    All factors of a model take twice its space on disk.
+    """
+    yield FactorCache(kept or passing, dtype)
+    shutil.rmtree(passing, ignore_errors=True)
 
 
 def _digest(weight: Tensor) -> str:

@@ -12,7 +12,6 @@ import math
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +23,7 @@ from torch import Tensor
 from derotate.checkpoints import CheckpointError
 from derotate.scratch import scratch
 from derotate.spectral.changes import Change, part_of
-from derotate.spectral.factor_cache import FactorCache
+from derotate.spectral.factor_cache import opened_cache
 from derotate.spectral.recipes import Recipe
 from derotate.spectral.stream import tall
 from derotate.weights.adapter import adapter_ranks, write_adapter
@@ -107,7 +106,7 @@ def operate(
     with scratch(out) as aside:
         made = aside / "made"
         made.mkdir()
-        caches = partial(_opened_cache, cache, aside / "factors", precision)
+        caches = partial(opened_cache, cache, aside / "factors", precision)
         amount = None
         if matched is not None:
             amount = matched_amount(recipe, matched, pair, guards, caches)
@@ -121,15 +120,6 @@ def operate(
         (made / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         os.replace(made, out)
     return done
-
-
-@contextmanager
-def _opened_cache(
-    kept: Path | None, passing: Path, precision: torch.dtype
-) -> Iterator[FactorCache]:
-    """The user's cache, or one that is removed with the matrix whose factors it holds."""
-    yield FactorCache(kept or passing, precision)
-    shutil.rmtree(passing, ignore_errors=True)
 
 
 def _write_checkpoint(pair: Operands, changed: Iterator[Edit], made: Path) -> list[Row]:
