@@ -284,6 +284,26 @@ def test_a_matrix_that_was_initialised_again_is_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["spoiled"]
 
 
+def test_an_edit_that_overflows_the_stored_type_is_refused(tmp_path: Path) -> None:
+    model = llama()
+    power_law(model, seed=1)
+    with torch.no_grad():
+        # the patient's largest entry is 65000; the donor's leading value is 40 % larger
+        for parameter in model.parameters():
+            parameter *= 65000 / parameter.abs().max()
+    patient = write(model.half(), tmp_path / "patient")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                u, s, vh = torch.linalg.svd(parameter.float(), full_matrices=False)
+                top = torch.outer(u[:, 0], vh[0]) * s[0] * 0.4
+                parameter.copy_((parameter.float() + top).clamp(-65000, 65000))
+    donor = write(model, tmp_path / "donor")
+    with pytest.raises(CheckpointError, match="is too large for F16"):
+        operate(donor, patient, recipe("values"), tmp_path / "out", GUARDS)
+    assert {path.name for path in tmp_path.iterdir()} == {"donor", "patient"}
+
+
 def test_a_directory_that_exists_is_not_overwritten(
     pairs: dict[str, tuple[Path, Path]], tmp_path: Path
 ) -> None:

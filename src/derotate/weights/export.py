@@ -114,7 +114,7 @@ def operate(
         if form == "lora":
             rows = write_adapter(pair, changed, ranks, made)
         else:
-            rows = _write_checkpoint(pair, changed, made)
+            rows = _write_checkpoint(recipe, pair, changed, made)
         done = Operated(tuple(rows), amount)
         record = _record(recipe, pair, form, precision, done)
         (made / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -122,7 +122,9 @@ def operate(
     return done
 
 
-def _write_checkpoint(pair: Operands, changed: Iterator[Edit], made: Path) -> list[Row]:
+def _write_checkpoint(
+    recipe: Recipe, pair: Operands, changed: Iterator[Edit], made: Path
+) -> list[Row]:
     """The patient's shards under their own names, edited; config and tokenizer beside them."""
     places = pair.patient.places
     entries: dict[Path, dict[str, Entry]] = {file: {} for file in pair.patient.files}
@@ -135,7 +137,13 @@ def _write_checkpoint(pair: Operands, changed: Iterator[Edit], made: Path) -> li
 
     def written(edit: Edit) -> Row:
         target = as_tensor(data.pop(edit.name), edit.weight.dtype, places[edit.name].shape)
-        return row_of(edit, None, *_apply(edit.change, edit.weight, target))
+        norm, cast_error = _apply(edit.change, edit.weight, target)
+        if math.isinf(cast_error):
+            raise CheckpointError(
+                f"{pair.patient.directory}: tensor {edit.name} edited by {recipe.name} is too "
+                f"large for {places[edit.name].dtype}; convert the patient to float32 first"
+            )
+        return row_of(edit, None, norm, cast_error)
 
     # `map` holds no edit while the next one is made
     rows = list(map(written, changed))
