@@ -56,7 +56,7 @@ def write_adapter(
         for side, shape in (("A", (ranks[name], in_features)), ("B", (out_features, ranks[name]))):
             entries[_key(module, side)] = Entry("F32", shape, 4 * math.prod(shape))
     require_room(made, file_size(entries))
-    data = lay_out(made / "adapter_model.safetensors", entries)
+    slots = lay_out(made / "adapter_model.safetensors", entries)
 
     def written(edit: Edit) -> Row:
         rank, nothing = ranks[edit.name], float("nan")
@@ -65,7 +65,7 @@ def write_adapter(
         thin = thin_change(edit.change, rank, edit.name)
         for side, factor in (("A", thin.right.T), ("B", thin.left)):
             key = _key(modules[edit.name], side)
-            as_tensor(data[key], torch.float32, entries[key].shape).copy_(factor)
+            as_tensor(slots[key].data(), torch.float32, entries[key].shape).copy_(factor)
         return row_of(edit, rank, thin.norm, nothing)
 
     # `map` holds no edit while the next one is made

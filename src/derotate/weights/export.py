@@ -37,7 +37,15 @@ from derotate.weights.operation import (
 )
 from derotate.weights.rows import Row, row_of
 from derotate.weights.shards import INDEX, PICKLED
-from derotate.weights.writer import Entry, as_tensor, copy_bytes, file_size, lay_out, require_room
+from derotate.weights.writer import (
+    Entry,
+    Slot,
+    as_tensor,
+    copy_bytes,
+    file_size,
+    lay_out,
+    require_room,
+)
 
 if TYPE_CHECKING:
     from derotate.settings import Guards
@@ -131,12 +139,12 @@ def _write_checkpoint(
     for name, place in places.items():
         entries[place.file][name] = Entry(place.dtype, place.shape, place.size)
     require_room(made, sum(map(file_size, entries.values())))
-    data: dict[str, Tensor] = {}
+    slots: dict[str, Slot] = {}
     for file, held in entries.items():
-        data |= lay_out(made / file.name, held)
+        slots |= lay_out(made / file.name, held)
 
     def written(edit: Edit) -> Row:
-        target = as_tensor(data.pop(edit.name), edit.weight.dtype, places[edit.name].shape)
+        target = as_tensor(slots.pop(edit.name).data(), edit.weight.dtype, places[edit.name].shape)
         norm, cast_error = _apply(edit.change, edit.weight, target)
         if math.isinf(cast_error):
             raise CheckpointError(
@@ -147,8 +155,8 @@ def _write_checkpoint(
 
     # `map` holds no edit while the next one is made
     rows = list(map(written, changed))
-    for name, target in data.items():
-        copy_bytes(target, pair.patient[name])
+    for name, slot in slots.items():
+        copy_bytes(slot.data(), pair.patient[name])
     _copy_beside(pair, made)
     return rows
 

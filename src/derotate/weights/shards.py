@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -57,13 +57,12 @@ class Shards(Mapping[str, Tensor]):
     directory: Path
     config: Mapping[str, Any]
     places: Mapping[str, Place]
-    _opened: dict[Path, Any] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, name: str) -> Tensor:
-        file = self.places[name].file
-        if file not in self._opened:
-            self._opened[file] = safe_open(file, framework="pt")
-        return self._opened[file].get_tensor(name)
+        # opened anew: what was read of a map stays in memory until the map is closed
+        with safe_open(self.places[name].file, framework="pt") as file:
+            tensor: Tensor = file.get_tensor(name)
+        return tensor
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.places)

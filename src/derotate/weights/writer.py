@@ -35,10 +35,28 @@ class Entry:
     size: int
 
 
-def lay_out(file: Path, entries: Mapping[str, Entry]) -> dict[str, Tensor]:
-    """Make a safetensors file full of zeros and return its tensors' bytes, uint8 [size] each.
+@dataclass(frozen=True)
+class Slot:
+    """Where the bytes of a tensor go: from `start` to `stop` of a file of `length` bytes."""
 
-    Writing into them writes the file. Tensors of wide types come first, so that each is aligned.
+    file: Path
+    length: int
+    start: int
+    stop: int
+
+    def data(self) -> Tensor:
+        """The bytes, uint8 [stop - start]: writing into them writes the file.
+
+        A map of its own: what was written to it leaves memory when it is dropped.
+        """
+        whole = torch.from_file(str(self.file), shared=True, size=self.length, dtype=torch.uint8)
+        return whole[self.start : self.stop]
+
+
+def lay_out(file: Path, entries: Mapping[str, Entry]) -> dict[str, Slot]:
+    """Make a safetensors file full of zeros and return where each of its tensors goes.
+
+    Tensors of wide types come first, so that each is aligned.
     """
     placed, end = {}, 0
     for name, entry in sorted(entries.items(), key=lambda item: -BYTES.get(item[1].dtype, 1)):
@@ -55,8 +73,10 @@ def lay_out(file: Path, entries: Mapping[str, Entry]) -> dict[str, Tensor]:
     with file.open("wb") as stream:
         stream.write(len(text).to_bytes(8, "little") + text)
         stream.truncate(begin + end)
-    mapped = torch.from_file(str(file), shared=True, size=begin + end, dtype=torch.uint8)
-    return {name: mapped[begin + start : begin + stop] for name, (start, stop) in placed.items()}
+    return {
+        name: Slot(file, begin + end, begin + start, begin + stop)
+        for name, (start, stop) in placed.items()
+    }
 
 
 def file_size(entries: Mapping[str, Entry]) -> int:
