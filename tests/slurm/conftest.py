@@ -2,6 +2,7 @@
 """A SLURM for all tests here, and for each test a checkout in which nothing has run."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,10 @@ def slurm() -> Iterator[None]:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(reason))
+    # a shell that has the tests in its background lets them ignore interrupts, and all that they start
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
+    signal.signal(signal.SIGINT, before)
     if started:
         cluster.down()
 
