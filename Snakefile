@@ -17,7 +17,11 @@ min_version("9.27")
 report: "workflow/report/workflow.rst"
 
 
-configfile: "config/demo.yaml"
+# Over demo.yaml a file of another task would inherit what general_points has; keys that a file leaves
+# out have the defaults of its task instead, which for general_points are those of demo.yaml.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/demo.yaml"
 
 
 try:
