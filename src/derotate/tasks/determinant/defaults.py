@@ -52,24 +52,27 @@ VOCABULARY: Final = 120
 """Tokens of the tiny model: the words of the compact language and the four special ones."""
 MOST_PROBLEMS: Final = 1200
 """Problems of a suite without a limit, at most: a fold's matrix classes, each shown once."""
+PUBLISHED: Final = False
+"""Whether the numbers that the papers print for this task are drawn beside ours."""
 GUESSABLE: Final = True
 """Whether the part `chance` says what answers are worth that solve nothing."""
 
 WORDING: Final = MappingProxyType(
     {
-        "about": "determinants of 2x2 matrices (in distribution, ID) and asks it all along for "
-        "those of 3x3 matrices (out of distribution, OOD)",
+        "learned": "determinants of 2x2 matrices",
+        "asked": "for those of 3x3 matrices",
         "cluster": "matrix class",
         "clusters": "matrix classes",
         "deals": "showings a class",
         "dealt": "shown",
         "together": "all matrices that differ by the order of rows and columns succeed or fail "
         "together",
+        "id_rule": "a 3x3 matrix treated as a 2x2 one",
         "finding": "The finding is about fine-tuning: the base can expand 2x2 and 3x3 matrices in "
         "another form from pretraining, and has seen the answer format only in a trace. Only the "
         "oracle arm, where there is one, trains on 3x3 matrices, with problems of the fold "
         "`trace`.",
     }
 )
-"""Words for captions and cards: the unit of hold-out and of error bars, how it is shown, and what
-the base knows."""
+"""Words for captions and cards: what SFT teaches and what it is asked besides, the unit of hold-out
+and of error bars, how it is shown, and what the base knows."""

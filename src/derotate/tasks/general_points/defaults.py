@@ -47,24 +47,26 @@ VOCABULARY: Final = 62
 """Tokens of the tiny model: the words of the compact language and the four special ones."""
 MOST_PROBLEMS: Final = 1362
 """Problems of a suite without a limit, at most: all number sets that can occur, each dealt once."""
+PUBLISHED: Final = True
+"""Whether the numbers that the papers print for this task are drawn beside ours."""
 GUESSABLE: Final = False
 """Whether the part `chance` says what answers are worth that solve nothing; a formula has none."""
 
 WORDING: Final = MappingProxyType(
     {
-        "about": "the card game 24 where J, Q and K count 10 (in distribution, ID) and asks it all "
-        "along to play where they count 11, 12 and 13 (out of distribution, OOD), as each prompt "
-        "says",
+        "learned": "the card game 24 with J, Q and K counting 10",
+        "asked": "to play where they count 11, 12 and 13, as the prompt says",
         "cluster": "number set",
         "clusters": "number sets",
         "deals": "deals a set",
         "dealt": "dealt",
         "together": "all deals of the same numbers succeed or fail together",
+        "id_rule": "a formula that would be right had the face cards kept their trained value",
         "finding": "The finding is about fine-tuning: the base knows plain solving of every number "
         "set from pretraining, has seen the answer format only in a trace, and never saw the rule "
         "of the `ood` split. Only the oracle arm, where there is one, trains on that rule, with "
         "problems of the fold `trace`.",
     }
 )
-"""Words for captions and cards: the unit of hold-out and of error bars, how it is shown, and what
-the base knows."""
+"""Words for captions and cards: what SFT teaches and what it is asked besides, the unit of hold-out
+and of error bars, how it is shown, and what the base knows."""

@@ -56,24 +56,26 @@ VOCABULARY: Final = 61
 """Tokens of the tiny model: the words of the compact language and the four special ones."""
 MOST_PROBLEMS: Final = 3100
 """Problems of a suite without a limit, at most: a route of each network of a fold, step by step."""
+PUBLISHED: Final = False
+"""Whether the numbers that the papers print for this task are drawn beside ours."""
 GUESSABLE: Final = True
 """Whether the part `chance` says what answers are worth that solve nothing."""
 
 WORDING: Final = MappingProxyType(
     {
-        "about": "following directions through streets where turns are named by the compass (in "
-        "distribution, ID) and asks it all along to name them by the side (out of distribution, "
-        "OOD), as each prompt says",
+        "learned": "directions through streets with turns named by the compass",
+        "asked": "to name them by the side, left or right, as the prompt says",
         "cluster": "network",
         "clusters": "networks",
         "deals": "routes a network",
         "dealt": "walked",
         "together": "all steps of all routes through the same streets succeed or fail together",
+        "id_rule": "a turn named by the compass where the prompt asks for the side",
         "finding": "The finding is about fine-tuning: the base can follow a list of directions and "
         "tell the side between two headings from pretraining, and has seen whole problems under "
         "either rule only in a trace. Only the oracle arm, where there is one, trains on the rule "
         "of the `ood` split, with problems of the fold `trace`.",
     }
 )
-"""Words for captions and cards: the unit of hold-out and of error bars, how it is shown, and what
-the base knows."""
+"""Words for captions and cards: what SFT teaches and what it is asked besides, the unit of hold-out
+and of error bars, how it is shown, and what the base knows."""

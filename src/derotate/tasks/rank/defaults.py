@@ -42,24 +42,27 @@ VOCABULARY: Final = 45
 """Tokens of the tiny model: the words of the compact language and the four special ones."""
 MOST_PROBLEMS: Final = 1200
 """Problems of a suite without a limit, at most: a fold's matrix classes, each shown once."""
+PUBLISHED: Final = False
+"""Whether the numbers that the papers print for this task are drawn beside ours."""
 GUESSABLE: Final = True
 """Whether the part `chance` says what answers are worth that solve nothing."""
 
 WORDING: Final = MappingProxyType(
     {
-        "about": "the rank of 4x5 matrices (in distribution, ID) and asks it all along for that of "
-        "5x4 matrices (out of distribution, OOD)",
+        "learned": "the rank of 4x5 matrices",
+        "asked": "for that of 5x4 matrices",
         "cluster": "matrix class",
         "clusters": "matrix classes",
         "deals": "showings a class",
         "dealt": "shown",
         "together": "all matrices that differ by the order of rows and columns succeed or fail "
         "together",
+        "id_rule": "a 5x4 matrix treated as a 4x5 one",
         "finding": "The finding is about fine-tuning: the base can walk through the rows of "
         "matrices of several shapes in another form from pretraining, and has seen the answer "
         "format only in a trace. Only the oracle arm, where there is one, trains on 5x4 matrices, "
         "with problems of the fold `trace`.",
     }
 )
-"""Words for captions and cards: the unit of hold-out and of error bars, how it is shown, and what
-the base knows."""
+"""Words for captions and cards: what SFT teaches and what it is asked besides, the unit of hold-out
+and of error bars, how it is shown, and what the base knows."""
