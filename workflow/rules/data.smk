@@ -128,7 +128,7 @@ rule rl_problems:
         **asks(stage_resources.sheet()),
     params:
         task=CONFIG.task,
-        hands=CONFIG.rl.problems,
+        problems=CONFIG.rl.problems,
         code=STREAM_CODE,
     message:
         "problems of RL (base {wildcards.base_seed}, seed {wildcards.seed})"
