@@ -72,6 +72,15 @@ def test_stated_sizes_are_those_of_the_problems(task: str) -> None:
     assert most <= known.MOST_PROBLEMS < 3 * most
 
 
+@EACH
+def test_a_reference_answer_earns_what_logs_of_rl_count_as_correct(task: str) -> None:
+    rewards, prompts = module(task, "rewards"), module(task, "prompts")
+    best = rewards.REWARDS["correct"]
+    assert best == max(rewards.REWARDS.values())
+    for problem in problems(task)[::200]:
+        assert rewards.reward(problem, prompts.response(problem, "compact"), "compact") == best
+
+
 def test_tasks_have_words_for_the_same_things() -> None:
     words = {task: set(module(task, "defaults").WORDING) for task in TASKS}
     assert set(map(frozenset, words.values())) == {frozenset(words["general_points"])}
