@@ -105,7 +105,7 @@ def grade(
     ] = "compact",
     target: Annotated[int, typer.Option(help="What the formula shall be worth.")] = 24,
 ) -> None:
-    """Grade one response to one hand: verdict, error kind, value of the formula."""
+    """Grade one response to one hand of general_points: verdict, error kind, value."""
     from derotate.tasks.general_points import answers
     from derotate.tasks.general_points.problems import Problem
 
