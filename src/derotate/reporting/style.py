@@ -36,7 +36,7 @@ _PLACES: Final = {
     "sft": 1, "grpo": 0, "ppo": 2, "ood": 3, "surgery": 4, "base": 7, "id": 9,
 }  # fmt: skip
 _KINDS: Final = {"correct": "#029e73", "id_rule_applied": "#56b4e9", "unparsable": "#949494"}
-_OTHER_KINDS: Final = ("#de8f05", "#cc78bc", "#ca9161", "#ece133")
+_OTHER_KINDS: Final = ("#de8f05", "#cc78bc", "#ece133", "#ca9161")
 _FURTHER_KINDS: Final = "#d0d0d0"
 _GREYS: Final = {"control": "#4d4d4d", "null": "#9a9a9a", "muted": "#6f6f6f"}
 

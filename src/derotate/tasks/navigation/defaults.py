@@ -9,10 +9,10 @@ from typing import Final
 
 SPLITS: Final = MappingProxyType(
     {
-        "id": "Compass directions",
+        "id": "Compass",
         "ood": "Sides, at turns",
         "id_turns": "Compass, at turns",
-        "ood_straight": "Sides, no turn due",
+        "ood_straight": "Sides, no turn",
     }
 )
 """Split -> its name in figures; ID and OOD first, then the controls."""
