@@ -33,7 +33,7 @@ def slurm() -> Iterator[None]:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(reason))
-    # a shell that has the tests in its background lets them ignore interrupts, and all that they start
+    # in the background of a shell interrupts are ignored, by all that is started from there too
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

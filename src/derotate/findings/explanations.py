@@ -134,8 +134,8 @@ def _pattern(found: pd.DataFrame) -> str:
         for cells, name in ((found, "end_lost"), (reached, "matched_lost"))
     )
     return (
-        f"At the last step, {clear} in {by_end} of {len(found)} cells. At the step where ID accuracy "
-        f"first is {MATCHED:g} %, it is so in {by_then} of the {len(reached)} cells that get there."
+        f"At the last step, {clear} in {by_end} of {len(found)} cells. At the step where ID "
+        f"accuracy first is {MATCHED:g} %, it is so in {by_then} of the {len(reached)} cells that get there."
     )
 
 
