@@ -135,7 +135,8 @@ def _pattern(found: pd.DataFrame) -> str:
     )
     return (
         f"At the last step, {clear} in {by_end} of {len(found)} cells. At the step where ID "
-        f"accuracy first is {MATCHED:g} %, it is so in {by_then} of the {len(reached)} cells that get there."
+        f"accuracy first is {MATCHED:g} %, it is so in {by_then} of the {len(reached)} cells that "
+        "get there."
     )
 
 
