@@ -2,7 +2,6 @@
 """A SLURM for all tests here, and for each test a checkout in which nothing has run."""
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,10 +32,7 @@ def slurm() -> Iterator[None]:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(reason))
-    # in the background of a shell interrupts are ignored, by all that is started from there too
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGINT, before)
     if started:
         cluster.down()
 
