@@ -2,6 +2,7 @@
 # Everything that a user or a developer does, by name. `make` lists the targets.
 #
 # Variables, given behind the target (`make demo SEED=101 CORES=4`):
+#   TASK           of the demo: general_points (config/demo.yaml), or one of config/TASK.yaml
 #   SEED, SEEDS    one seed, or several in quotes ("101 202 303"), of SFT, RL and the order of problems
 #   BASE_SEED      seed of the base model's pretraining
 #   CORES          cores that jobs may use side by side
@@ -20,6 +21,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
+# The config of a task's demo has its name; that of the first task is the default config.
+DEMO := $(or $(filter-out general_points,$(TASK)),demo)
 SEEDS ?= $(SEED)
 CORES ?= 2
 TESTS ?= tests
@@ -70,9 +73,9 @@ $(STAMP):
 	@echo "Set up: .venv ($$($(BIN)/python --version), packages of envs/requirements.lock)"
 
 .PHONY: demo
-demo: setup  ## run the study of config/demo.yaml (SEED=101, SEEDS="101 202", BASE_SEED=2, CORES=2)
-	@$(RUN) $(CONFIG)
-	@$(BIN)/derotate summary results/demo
+demo: setup  ## run the study of config/demo.yaml (SEED=101, SEEDS="101 202", BASE_SEED=2, TASK=rank)
+	@$(RUN) $(if $(filter-out demo,$(DEMO)),--configfile config/$(DEMO).yaml) $(CONFIG)
+	@$(BIN)/derotate summary results/$(DEMO)
 
 .PHONY: smoke
 smoke: setup  ## run the whole workflow at its smallest (under 2 minutes)
@@ -85,8 +88,9 @@ slurm: setup  ## run a study on a cluster, see slurm/README.md (CONFIGFILE=confi
 
 .PHONY: report
 report: setup  ## write the self-contained report of the demo to results/demo/report.html
-	@$(RUN) --report results/demo/report.html $(CONFIG)
-	@echo "Report: results/demo/report.html"
+	@$(RUN) --report results/$(DEMO)/report.html \
+	  $(if $(filter-out demo,$(DEMO)),--configfile config/$(DEMO).yaml) $(CONFIG)
+	@echo "Report: results/$(DEMO)/report.html"
 
 .PHONY: explore
 explore: setup  ## look before you train: a page about a trained pair (under a minute)

@@ -8,7 +8,7 @@ diagnostics -> tables, figures. Start with `make demo`, or `snakemake --cores 2`
 from snakemake.utils import min_version
 
 from derotate import config as typed
-from derotate import record
+from derotate import record, tasks
 from derotate.study import LABEL, Paths
 
 min_version("9.27")
@@ -17,7 +17,11 @@ min_version("9.27")
 report: "workflow/report/workflow.rst"
 
 
-configfile: "config/demo.yaml"
+# Over demo.yaml a file of another task would inherit what general_points has; keys that a file leaves
+# out have the defaults of its task instead, which for general_points are those of demo.yaml.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/demo.yaml"
 
 
 try:
@@ -26,6 +30,10 @@ except typed.ConfigError as error:
     # Not a WorkflowError: the user shall see the line about the key, not where it was raised.
     raise SystemExit(str(error)) from None
 
+# What the task states of itself; captions read it with the config, all keys of it.
+OF_TASK = tasks.module(CONFIG.task, "defaults")
+config.update(CONFIG.model_dump(mode="json"))
+config.update(words=dict(OF_TASK.WORDING), published=OF_TASK.PUBLISHED)
 # Patterns: the folders of a run keep {base_seed} and {seed} as wildcards.
 PATHS = Paths.of(CONFIG)
 

@@ -54,10 +54,10 @@ def _one_line(*errors: type[Exception], code: int = BAD_INPUT) -> Iterator[None]
 @config_app.command("default")
 def config_default() -> None:
     """Print all keys with descriptions and defaults (config/demo.yaml)."""
-    from derotate.config import Config
+    from derotate.config import DEFAULT_TASK, Config, kinds_of_samples
     from derotate.configdoc import default_yaml
 
-    typer.echo(default_yaml(Config), nl=False)
+    typer.echo(default_yaml(Config, kinds_of_samples(DEFAULT_TASK)), nl=False)
 
 
 @config_app.command("schema")
@@ -107,7 +107,7 @@ def grade(
     ] = "compact",
     target: Annotated[int, typer.Option(help="What the formula shall be worth.")] = 24,
 ) -> None:
-    """Grade one response to one hand: verdict, error kind, value of the formula."""
+    """Grade one response to one hand of general_points: verdict, error kind, value."""
     from derotate.tasks.general_points import answers
     from derotate.tasks.general_points.problems import Problem
 
@@ -218,16 +218,8 @@ def plan(
             return
         if gpu_hours is None:
             raise PlanError("--gpu-hours: not given, expected a number of hours, e.g. 2")
-        values = _values(configfile)
-        if DEMO.is_file() and configfile != DEMO:
-            # as Snakemake reads them: one over the other
-            from snakemake.utils import update_config
-
-            defaults = _values(DEMO)
-            update_config(defaults, values)
-            values = defaults
-        command.plan(load(values), gpu_hours, Console(), costs=costs or [], out=out, device=device,
-                     seconds=time_limit)  # fmt: skip
+        command.plan(load(_values(configfile)), gpu_hours, Console(), costs=costs or [], out=out,
+                     device=device, seconds=time_limit)  # fmt: skip
 
 
 @app.command()

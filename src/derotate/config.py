@@ -10,7 +10,7 @@ here imports torch, since the config is read each time Snakemake plans.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -33,7 +33,10 @@ from derotate.settings import (
 )  # fmt: skip
 from derotate.spectral.matrices import EDITABLE
 from derotate.spectral.recipes import check_recipes
-from derotate.tasks import TASKS
+from derotate.tasks import TASKS, module
+
+DEFAULT_TASK: Final = "general_points"
+"""The task of a study that names none: that of the demo."""
 
 PHASE_SUITES = (("id", "train"), ("ood", "test"))
 """What the phase diagram shows, as split and fold, besides the suite that chooses its peaks."""
@@ -50,7 +53,7 @@ class Config(Block):
         "demo", description="name of the folder under results/"
     )
     task: Literal[tuple(TASKS)] = Field(  # type: ignore[valid-type]
-        "general_points", description="which task is trained and evaluated"
+        DEFAULT_TASK, description="which task is trained and evaluated"
     )
     style: Literal["compact", "natural"] = Field(
         "compact", description="prompt: compact for tiny models, natural for pretrained ones"
@@ -80,6 +83,32 @@ class Config(Block):
     evaluation: Evaluation = Field(default_factory=Evaluation, description="scoring")
     guards: Guards = Field(default_factory=Guards, description="checks before spectra")
     budget: Budget = Field(default_factory=Budget, description="minutes by stage")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_in(cls, values: Any) -> Any:
+        """With the keys whose defaults are the task's; a wrong task is told by its own key."""
+        task = values.get("task", DEFAULT_TASK) if isinstance(values, Mapping) else None
+        return (
+            _over(task_defaults(task), values)
+            if isinstance(task, str) and task in TASKS
+            else values
+        )
+
+    @model_validator(mode="after")
+    def _task_has_them(self) -> Config:
+        known = module(self.task, "defaults")
+        kinds = self.base.mixture.root
+        strange = [kind for kind in kinds if kind not in known.MIXTURE]
+        _require(not strange, "base.mixture", ", ".join(strange),
+                 f"kinds of samples of {self.task} ({', '.join(known.MIXTURE)})")  # fmt: skip
+        total = sum(kinds.values())
+        _require(abs(total - 1) < 1e-9, "base.mixture", f"shares that sum to {total:.6g}",
+                 "1")  # fmt: skip
+        for suite in self.evaluation.suites:
+            _require(suite.split in known.SPLITS, "evaluation.suites", f"split {suite.split}",
+                     f"a split of {self.task} ({', '.join(known.SPLITS)})")  # fmt: skip
+        return self
 
     @model_validator(mode="after")
     def _references_exist(self) -> Config:
@@ -114,6 +143,29 @@ class Config(Block):
         for pair in self.evaluation.sampled:
             _require(pair in suites, "evaluation.sampled", list(pair), "a suite")
         return self
+
+
+def task_defaults(task: str) -> dict[str, Any]:
+    """The keys of a config whose defaults are those of the task, as a config file has them."""
+    known = module(task, "defaults")
+    return {
+        "base": {"mixture": {kind: share for kind, (share, _) in known.MIXTURE.items()}},
+        "evaluation": {"suites": known.SUITES, "max_new_tokens": known.MAX_NEW_TOKENS},
+    }
+
+
+def kinds_of_samples(task: str) -> dict[str, str]:
+    """Kind of pretraining sample -> what it is."""
+    return {kind: what for kind, (_, what) in module(task, "defaults").MIXTURE.items()}
+
+
+def _over(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given values, block by block, and the defaults of the keys that they leave out."""
+    filled = dict(defaults)
+    for key, value in given.items():
+        nested = isinstance(value, Mapping) and isinstance(filled.get(key), Mapping)
+        filled[key] = _over(filled[key], value) if nested else value
+    return filled
 
 
 def _require(condition: bool, key: str, value: object, expected: str) -> None:

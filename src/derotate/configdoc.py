@@ -6,12 +6,12 @@ the schema that editors complete from, is generated here and compared by a test.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from textwrap import wrap
 from typing import Any, Final, get_args
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
 WIDTH: Final = 100
@@ -22,7 +22,7 @@ HEADER: Final = (
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
-def default_yaml(model: type[BaseModel]) -> str:
+def default_yaml(model: type[BaseModel], notes: Mapping[str, str] | None = None) -> str:
     """All keys of a model with their defaults, each below its description, nested as the model is.
 
     A list of models is written one item a line, with only the values that differ from the item's
@@ -30,12 +30,13 @@ def default_yaml(model: type[BaseModel]) -> str:
 
     Args:
         model: a model whose fields all have defaults.
+        notes: descriptions of the keys of mappings (root models), which are values of the model.
 
     Raises:
         ValueError: a field of the model, or of a nested one, has no default.
     """
     header = [*_comment(_summary(model), 0), *_comment(HEADER, 0)]
-    return "\n".join([*header, "", *_block(model(), 0)]) + "\n"
+    return "\n".join([*header, "", *_block(model(), 0, notes or {})]) + "\n"
 
 
 def json_schema(model: type[BaseModel]) -> str:
@@ -43,8 +44,13 @@ def json_schema(model: type[BaseModel]) -> str:
     return json.dumps({"$schema": DIALECT, **model.model_json_schema()}, indent=2) + "\n"
 
 
-def _block(values: BaseModel, indent: int) -> Iterator[str]:
+def _block(values: BaseModel, indent: int, notes: Mapping[str, str]) -> Iterator[str]:
     """Lines of a nested mapping: comment and key of each field; a blank line between blocks."""
+    if isinstance(values, RootModel):
+        for key, value in values.root.items():
+            yield from _comment(notes.get(key, ""), indent)
+            yield f"{' ' * indent}{key}: {_flow(value)}"
+        return
     pad = " " * indent
     apart = False
     for key, field in type(values).model_fields.items():
@@ -56,7 +62,7 @@ def _block(values: BaseModel, indent: int) -> Iterator[str]:
         yield from _comment(field.description or "", indent)
         if nested:
             yield f"{pad}{key}:"
-            yield from _block(value, indent + 2)
+            yield from _block(value, indent + 2, notes)
         elif _is_list_of_models(value):
             yield from _item_comment(field, indent)
             yield f"{pad}{key}:"

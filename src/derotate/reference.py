@@ -13,6 +13,8 @@ from typing import Final
 
 TABLES: Final = "results/reference/tiny"
 """Where the tables of the reference study are committed, and what is derived from them."""
+TASK: Final = "general_points"
+"""The task of that study."""
 PAPERS: Final = "results/published"
 REEXAMINATION: Final = "results/reference/reexamination"
 PICTURES: Final = "docs/figures"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
 from derotate.spectral.matrices import DEFAULT_KINDS
 from derotate.spectral.recipes import Band, Recipe
@@ -20,7 +20,6 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Split = Literal["id", "ood", "id_faces", "ood_plain"]
 Fold = Literal["train", "rl", "selection", "test"]
 LEAST_PROMPTS = 3
 
@@ -49,30 +48,28 @@ class TinyModel(Block):
         return self
 
 
-class Mixture(Block):
-    """Shares of the pretraining samples of the base; they sum to 1. It is part of the data card."""
+class Mixture(RootModel[dict[str, Share]]):
+    """Shares of the pretraining samples of the base, by kind. It is part of the data card.
 
-    plain: Share = Field(0.73, description="`solve target T ; numbers ...` over all number sets")
-    mapping: Share = Field(
-        0.249, description="cards to numbers under random rules other than the OOD rule"
-    )
-    arithmetic: Share = Field(0.02, description="one operation on two small numbers")
-    whole: Share = Field(
-        0.001, description="trace of the answer format: whole problems under those random rules"
-    )
+    Kinds are the task's, so `derotate.config` fills in those left out and checks them.
+    """
 
-    @model_validator(mode="after")
-    def _sums_to_one(self) -> Mixture:
-        total = self.plain + self.mapping + self.arithmetic + self.whole
-        if abs(total - 1) > 1e-9:
-            raise ValueError(f"the shares sum to {total:.6g}, expected 1; change one of them")
-        return self
+    model_config = ConfigDict(frozen=True)
+    root: dict[str, Share] = {}
+
+    def __hash__(self) -> int:
+        """Like the blocks, which are frozen; a dict alone has none."""
+        return hash(tuple(self.root.items()))
 
 
 class Base(Block):
     """Pretraining of the tiny base."""
 
-    mixture: Mixture = Field(default_factory=Mixture, description="what the base is trained on")
+    mixture: Mixture = Field(
+        default_factory=Mixture,
+        description="what the base is trained on: the task's kinds of samples and their shares, "
+        "which sum to 1; a kind left out has the task's own share",
+    )
     steps: Count = Field(1000, description="optimizer steps")
     batch_size: Count = Field(128, description="samples a step")
     learning_rate: Rate = Field(2e-3, description="peak of the cosine schedule (AdamW)")
@@ -119,7 +116,7 @@ class Lora(Block):
         (), description="steps at which it leaves a checkpoint, steps of SFT; none: no such arm"
     )
     rank: Count = Field(8, description="rank of the adapter")
-    alpha: Annotated[float, Field(gt=0)] = Field(16, description="scale; alpha / rank multiplies")
+    alpha: Annotated[float, Field(gt=0)] = Field(16.0, description="scale; alpha / rank multiplies")
     matrices: tuple[str, ...] = Field(
         DEFAULT_KINDS, description="kinds of matrices that get an adapter"
     )
@@ -230,7 +227,7 @@ class Rl(Block):
     """Reinforcement learning on the `rl` fold of the ID rule."""
 
     runs: tuple[RlRun, ...] = Field((RlRun(),), description="the RL part of the grid")
-    problems: Count = Field(1000, description="dealt hands of the `rl` fold that updates draw from")
+    problems: Count = Field(1000, description="problems of the `rl` fold that updates draw from")
     grpo: Grpo = Field(default_factory=Grpo, description="settings of GRPO")
     ppo: Ppo = Field(default_factory=Ppo, description="settings of PPO")
 
@@ -247,32 +244,26 @@ class Landmarks(Block):
 class Suite(Block):
     """One set of problems that each checkpoint answers."""
 
-    split: Split = Field(description="id, ood, id_faces or ood_plain")
+    split: str = Field(description="id, ood or a control of the task, as id_faces and ood_plain")
     fold: Fold = Field(description="train, rl, selection or test")
-    orders: Count = Field(1, description="how many times each number set is dealt")
+    orders: Count = Field(
+        1,
+        description="how many times each number set is dealt, matrix shown or network walked, in "
+        "ways that differ",
+    )
     limit: Count | None = Field(None, description="at most this many problems (none: all)")
-
-
-DEFAULT_SUITES = (
-    Suite(split="id", fold="train", limit=400),
-    Suite(split="id", fold="rl", limit=200),
-    Suite(split="id", fold="selection", orders=4),
-    Suite(split="id", fold="test", orders=4),
-    Suite(split="ood", fold="selection", orders=2),
-    Suite(split="ood", fold="test", orders=2),
-    Suite(split="id_faces", fold="test", orders=4),
-    Suite(split="ood_plain", fold="test", orders=4),
-)
 
 
 class Evaluation(Block):
     """How checkpoints are scored."""
 
-    suites: tuple[Suite, ...] = Field(DEFAULT_SUITES, description="the problems of an evaluation")
+    suites: tuple[Suite, ...] = Field(
+        (), description="the problems of an evaluation; left out: those of the task"
+    )
     samples: Annotated[int, Field(ge=0)] = Field(
         0, description="independent samples a problem for pass@k (0: greedy answers only)"
     )
-    sampled: tuple[tuple[Split, Fold], ...] = Field(
+    sampled: tuple[tuple[str, Fold], ...] = Field(
         (("ood", "test"),),
         description="the suites that get those samples and attempts, as [split, fold]",
     )
@@ -280,7 +271,9 @@ class Evaluation(Block):
     attempts: Annotated[int, Field(ge=0)] = Field(
         0, description="greedy attempts with feedback, for models trained to read it (0: none)"
     )
-    max_new_tokens: Count = Field(40, description="length limit of a response")
+    max_new_tokens: Count = Field(
+        40, description="length limit of a response; left out: the task's"
+    )
     batch_size: Count = Field(256, description="problems generated side by side")
     threads: Count = Field(1, description="torch threads")
 

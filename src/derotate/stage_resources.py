@@ -6,8 +6,10 @@ Rules ask here when Snakemake plans, so nothing imports torch or reads files.
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
+from derotate import tasks
 from derotate.resources import (
     CPU_RATE,
     FORWARD_FLOP,
@@ -24,13 +26,8 @@ if TYPE_CHECKING:
     from derotate.config import Config
     from derotate.settings import TinyModel
 
-LENGTH: Final = {"compact": 64, "natural": 512}
-"""Tokens of prompt and response, at most, by the config's style."""
-VOCABULARY: Final = 62
-"""Tokens of the tiny model: the words of general_points and the four special ones."""
-MOST_PROBLEMS: Final = 1362
-"""Number sets of a suite without a limit, at most: all that can occur, each dealt once."""
-
+NATURAL_LENGTH: Final = 512
+"""Tokens of prompt and response in the natural style, at most, whatever the task."""
 PANDAS_MB: Final = 150
 """A process that has imported pandas: 139 MB."""
 FIGURES_MB: Final = 400
@@ -39,12 +36,27 @@ EVALUATION_MB: Final = 6
 """The rows of one evaluation in a table of all: 1,198 MB for some 175 in the demo with six runs."""
 
 
-def tiny_size(model: TinyModel) -> Size:
+def _of_task(config: Config) -> ModuleType:
+    """What the task states of itself: the size of its language, of its problems and suites."""
+    return tasks.module(config.task, "defaults")
+
+
+def model_size(config: Config) -> Size:
+    """Size of the study's model."""
+    return tiny_size(config.model, _of_task(config).VOCABULARY)
+
+
+def length(config: Config) -> int:
+    """Tokens of prompt and response, at most."""
+    return int(_of_task(config).LENGTH) if config.style == "compact" else NATURAL_LENGTH
+
+
+def tiny_size(model: TinyModel, vocabulary: int) -> Size:
     """Size of a Llama with an untied head and without grouped keys, as in `derotate.models`."""
     width, inner = model.hidden_size, model.intermediate_size
     layer = 4 * width**2 + 3 * width * inner + 2 * width
     return Size(
-        parameters=model.layers * layer + 2 * VOCABULARY * width + width,
+        parameters=model.layers * layer + 2 * vocabulary * width + width,
         width=width,
         layers=model.layers,
     )
@@ -52,26 +64,26 @@ def tiny_size(model: TinyModel) -> Size:
 
 def pretraining(config: Config, *, gpu: bool) -> Need:
     """Of the tiny base; a base of the phase diagram may be trained for longer."""
-    batch = config.base.batch_size * LENGTH[config.style]
+    batch = config.base.batch_size * length(config)
     steps = max((config.base.steps, *config.phase.base_steps))
     return training(
-        tiny_size(config.model), tokens_at_once=batch, tokens=batch * steps,
+        model_size(config), tokens_at_once=batch, tokens=batch * steps,
         threads=config.base.threads, checkpoints=1, gpu=gpu,
     )  # fmt: skip
 
 
 def sft(config: Config, steps: tuple[int, ...], *, after: int = 0, gpu: bool) -> Need:
     """Of an SFT run that goes on after a step and leaves a checkpoint at each of `steps`."""
-    batch = config.sft.batch_size * LENGTH[config.style]
+    batch = config.sft.batch_size * length(config)
     return training(
-        tiny_size(config.model), tokens_at_once=batch, threads=config.sft.threads,
+        model_size(config), tokens_at_once=batch, threads=config.sft.threads,
         tokens=batch * max(max(steps, default=after) - after, 0), checkpoints=len(steps), gpu=gpu,
     )  # fmt: skip
 
 
 def rl(config: Config, algorithm: str, *, gpu: bool) -> Need:
     """Of an RL run: all responses of an update at once, the start checkpoint beside the model."""
-    size = tiny_size(config.model)
+    size = model_size(config)
     if algorithm == "ppo":
         ppo = config.rl.ppo
         responses, epochs = ppo.prompts * ppo.attempts, ppo.epochs
@@ -80,7 +92,7 @@ def rl(config: Config, algorithm: str, *, gpu: bool) -> Need:
         grpo = config.rl.grpo
         responses, epochs = grpo.prompts * grpo.group_size, 1
         updates, threads = grpo.updates, grpo.threads
-    at_once = responses * LENGTH[config.style]
+    at_once = responses * length(config)
     trained = training(
         size, tokens_at_once=at_once, tokens=at_once * updates * epochs, threads=threads,
         checkpoints=1, gpu=gpu,
@@ -96,17 +108,15 @@ def rl(config: Config, algorithm: str, *, gpu: bool) -> Need:
 
 def evaluation(config: Config, *, models: int = 1) -> Need:
     """Of one checkpoint on all suites; surgery holds donor and patient too."""
-    settings = config.evaluation
+    settings, most = config.evaluation, _of_task(config).MOST_PROBLEMS
     problems = {
-        (suite.split, suite.fold): suite.limit or MOST_PROBLEMS * suite.orders
-        for suite in settings.suites
+        (suite.split, suite.fold): suite.limit or most * suite.orders for suite in settings.suites
     }
     repeated = sum(problems[suite] for suite in settings.sampled)
     answers = sum(problems.values()) + repeated * (settings.samples + settings.attempts)
-    length = LENGTH[config.style]
     return decoding(
-        tiny_size(config.model), tokens_at_once=settings.batch_size * length,
-        tokens=answers * length, threads=settings.threads, models=models,
+        model_size(config), tokens_at_once=settings.batch_size * length(config),
+        tokens=answers * length(config), threads=settings.threads, models=models,
     )  # fmt: skip
 
 
@@ -124,17 +134,16 @@ def surgery(config: Config) -> Need:
 def factors(config: Config, *, checkpoints: int) -> Need:
     """Of decompositions, or of a comparison of checkpoints that have theirs."""
     return decomposition(
-        tiny_size(config.model), checkpoints=checkpoints, threads=config.surgery.threads
+        model_size(config), checkpoints=checkpoints, threads=config.surgery.threads
     )
 
 
 def states(config: Config) -> Need:
     """Of hidden states and next-token distributions of four checkpoints."""
     settings = config.diagnostics
-    length = LENGTH[config.style]
     return decoding(
-        tiny_size(config.model), tokens_at_once=config.evaluation.batch_size * length,
-        tokens=4 * len(config.evaluation.suites) * settings.prompts * length,
+        model_size(config), tokens_at_once=config.evaluation.batch_size * length(config),
+        tokens=4 * len(config.evaluation.suites) * settings.prompts * length(config),
         threads=settings.threads, models=4,
     )  # fmt: skip
 

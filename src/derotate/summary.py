@@ -16,6 +16,7 @@ from derotate.config import Config
 from derotate.reporting.cells import POOLED
 from derotate.reporting.words import summary as in_words
 from derotate.stages.costs import TOTAL, write_budget
+from derotate.tasks import TASKS
 
 SUITES = (("id", "train", "ID, learned"), ("id", "test", "ID, test"), ("ood", "test", "OOD, test"))
 """The suites that are shown of each stage, with their names."""
@@ -45,7 +46,7 @@ def show(folder: Path, console: Console) -> None:
     console.print(stages_table(stages))
     budget = write_budget(folder, config)
     console.print(budget_table(budget))
-    for line in (*over_budget(budget), *_places(folder, config)):
+    for line in (*over_budget(budget), *places(folder, config)):
         console.print(line, highlight=False, markup=False)
 
 
@@ -124,12 +125,13 @@ def _accuracy(own: pd.DataFrame, split: str, fold: str) -> str:
     return f"{row['accuracy']:.1f} \\[{row['low']:.1f}, {row['high']:.1f}]"
 
 
-def _places(folder: Path, config: Config) -> Iterator[str]:
-    demo = config.study == "demo"
+def places(folder: Path, config: Config) -> Iterator[str]:
+    """Where figures, tables and the report are, and what to try next; a line each."""
+    demos = {"demo": "make report", **{task: f"make report TASK={task}" for task in TASKS}}
     yield f"Figures  {folder}/figures/: sft_and_rl.png first, then surgery.png"
     yield f"Tables   {folder}/tables/: stages.md, contrasts.md, budget.csv"
-    yield f"Report   {'make report' if demo else 'the same command with --report FILE.html'}"
+    yield f"Report   {demos.get(config.study, 'the same command with --report FILE.html')}"
     if config.rl.runs:
-        file = "config/demo.yaml" if demo else "its config"
+        file = f"config/{config.study}.yaml" if config.study in demos else "its config"
         updates = config.rl.grpo.updates
         yield f"Next     change rl.grpo.updates ({updates}) in {file}; SFT is not repeated"

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from derotate.cli import app
-from derotate.config import Config
+from derotate.config import DEFAULT_TASK, Config, kinds_of_samples
 from derotate.configdoc import default_yaml, json_schema
 
 
@@ -24,7 +24,8 @@ def graded(result: Result) -> dict[str, str]:
 
 
 def test_config_prints_the_generated_files() -> None:
-    assert derotate("config", "default").stdout == default_yaml(Config)
+    notes = kinds_of_samples(DEFAULT_TASK)
+    assert derotate("config", "default").stdout == default_yaml(Config, notes)
     assert derotate("config", "schema").stdout == json_schema(Config)
 
 

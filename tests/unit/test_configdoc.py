@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, Field
 
-from derotate.config import Config, load
+from derotate.config import DEFAULT_TASK, Config, kinds_of_samples, load
 from derotate.configdoc import WIDTH, default_yaml, json_schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,7 +96,7 @@ def test_the_schema_accepts_the_defaults_and_refuses_unknown_keys() -> None:
 @pytest.mark.parametrize(
     ("file", "generated"),
     [
-        ("config/demo.yaml", default_yaml(Config)),
+        ("config/demo.yaml", default_yaml(Config, kinds_of_samples(DEFAULT_TASK))),
         ("workflow/schemas/config.schema.json", json_schema(Config)),
     ],
 )

@@ -72,6 +72,7 @@ def finished(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
             out=Path(paths.spectra(donor, patient)),
         )  # fmt: skip
         write_tables(
+            config.task,
             evaluations=[Path(paths.evaluation(label)) for label in labels],
             landmarks=read_landmarks([landmarks], ("grpo", 8, 2)),
             rl_logs=[], spectra=[Path(paths.spectra(donor, patient))], facts=[],
@@ -240,7 +241,7 @@ def said(edit: int, interpolation: int, rollback: int) -> str:
     """The sentences about models that solve that many of 100 problems; the patient solves 20."""
     counts = {"patient": 20, "edit": edit, "interpolation": interpolation, "rollback": rollback}
     trials = {name: trial(name, range(count)) for name, count in counts.items()}
-    return "\n".join(words.sentences(trials, "edit"))
+    return "\n".join(words.sentences(trials, "edit", "number sets"))
 
 
 @pytest.mark.parametrize(
@@ -265,4 +266,4 @@ def test_a_change_within_its_interval_is_said_to_be_in_doubt() -> None:
 def test_an_interpolation_beyond_the_donor_is_called_so() -> None:
     trials = {name: trial(name, range(20)) for name in ("patient", "interpolation")}
     trials["edit"] = replace(trial("edit", range(30)), norm=1.3)
-    assert "goes past the donor" in "\n".join(words.sentences(trials, "edit"))
+    assert "goes past the donor" in "\n".join(words.sentences(trials, "edit", "number sets"))

@@ -28,6 +28,8 @@ from derotate.reporting.contrasts import contrasts, surgery_plane
 from derotate.reporting.spectra import by_index
 from derotate.spectral.recipes import Band, Recipe
 from derotate.stages.figures import THEIRS
+from derotate.tasks.general_points.answers import ErrorKind
+from derotate.tasks.general_points.defaults import SPLITS
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 STEPS = (20, 50, 100, 150, 200, 300, 400, 500)
@@ -284,8 +286,8 @@ def draw_all(
         "accuracy_by_step": lambda: figures.accuracy_by_step(accuracy),
         "sft_and_rl": lambda: figures.sft_and_rl(accuracy, theirs("their_accuracy")),
         "losses": lambda: figures_losses.losses(loss, tables.picks(loss, accuracy)),
-        "errors_by_step": lambda: figures.errors_by_step(tables.errors_by_step(rows)),
-        "stages": lambda: figures.stages(stage_table, theirs("their_stages")),
+        "errors_by_step": lambda: figures.errors_by_step(tables.errors_by_step(rows, ErrorKind)),
+        "stages": lambda: figures.stages(stage_table, theirs("their_stages"), SPLITS),
         "surgery_plane": lambda: figures_surgery.surgery_plane(
             plane, published=theirs("their_surgery")
         ),

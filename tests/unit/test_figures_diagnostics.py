@@ -70,33 +70,40 @@ def dots(axes: Axes) -> list[float]:
 
 def test_each_run_is_a_dot_at_each_place() -> None:
     states = states_table()
-    figure = diagnostics(states, weights_table(), 0.2)
+    figure = diagnostics(states, weights_table(), "number sets", 0.2)
     own = states[states["metric"] == "cka"]["value"]
     assert dots(panel(figure, "likeness of hidden states")) == pytest.approx(sorted(own))
     assert len(dots(panel(figure, "divergence from the base"))) == 3 * len(RUNS)
 
 
 def test_a_change_stands_beside_what_chance_gives() -> None:
-    axes = panel(diagnostics(states_table(), weights_table(), 0.2), "weights left as they were")
+    axes = panel(
+        diagnostics(states_table(), weights_table(), "number sets", 0.2),
+        "weights left as they were",
+    )
     dotted = [line for line in axes.lines if line.get_linestyle() == ":"]
     heights = [float(line.get_ydata()[0]) for line in dotted]
     assert heights == pytest.approx([value + 0.1 for value in PAIRS.values()])
 
 
 def test_a_fraction_that_was_not_measured_is_said() -> None:
-    axes = panel(diagnostics(states_table(), weights_table(), 0.5), "off the top 50 %")
+    axes = panel(
+        diagnostics(states_table(), weights_table(), "number sets", 0.5), "off the top 50 %"
+    )
     assert [text.get_text() for text in axes.texts] == ["not measured"]
 
 
 def test_a_study_without_diagnostics_says_so_in_every_panel() -> None:
-    figure = diagnostics(states_table()[:0], weights_table()[:0], 0.2)
+    figure = diagnostics(states_table()[:0], weights_table()[:0], "number sets", 0.2)
     said = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert len(said) == 6 and {"no diagnostics\nin this study"} == set(said)
 
 
 def test_the_figure_drawn_twice_has_the_same_bytes(tmp_path: Path) -> None:
     for copy in ("a", "b"):
-        style.save(diagnostics(states_table(), weights_table(), 0.2), tmp_path / copy)
+        style.save(
+            diagnostics(states_table(), weights_table(), "number sets", 0.2), tmp_path / copy
+        )
     for form in ("png", "pdf"):
         first = (tmp_path / f"a.{form}").read_bytes()
         assert len(first) > 4000 and first == (tmp_path / f"b.{form}").read_bytes()

@@ -192,8 +192,11 @@ def test_optional_tables_are_shown_where_they_are(files: Files, unchanged: str) 
         "base_seed,seed,base_steps,learning_rate,base_ood,peak_step,peak_ood,end_id,end_lost,"
         "end_lost_low,end_lost_high,matched_lost,matched_lost_low,matched_lost_high,learned\n"
         "1,11,700,0.003,5,40,21,99,12.5,9.5,15.5,,,,True\n"
+        "1,11,700,0.001,5,40,21,99,12.5,9.5,15.5,2.0,-0.5,4.5,True\n"
+        "1,11,700,0.0003,5,40,21,99,1.5,-0.5,3.5,2.0,0.5,3.5,True\n"
     )
     text = page(files)
+    assert "below its peak in 2 of 3 cells" in text and "in 1 of the 2 cells" in text
     assert "0.500 [0.400, 0.600]" in text
     assert "0.700 [0.700, 0.700] | 0.800" in text and "0.900 [" not in text
     assert "| 0.003" in text and "12.5 [9.5, 15.5]" in text

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derotate.tasks.matrices.chance import chance_level, clue_level
+from derotate.tasks.chance import chance_level, clue_level
 from derotate.tasks.matrices.grid import (
     Matrix,
     canonical,

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from derotate.tasks.navigation.chance import chance
 from derotate.tasks.navigation.compass import HEADINGS, SIDES, side_of, turn_between, wrapped
 from derotate.tasks.navigation.problems import (
     CHANCE,
@@ -314,3 +315,11 @@ def test_bad_arguments_are_refused_in_one_line() -> None:
         Problem.from_row({**step().to_row(), "legs": "north, east bank"})
     with pytest.raises(KeyError):
         Problem.from_row({"name": "x"})
+
+
+def test_chance_is_what_the_most_frequent_action_scores() -> None:
+    for split in SPLITS:
+        found = chance(every(split))
+        share = sum(p.action == found.answer for p in every(split)) / len(every(split))
+        assert found.constant == share
+        assert 0 <= CHANCE[split] - share < 0.01

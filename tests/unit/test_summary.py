@@ -14,7 +14,7 @@ from derotate.cli import app
 from derotate.config import Config, load
 from derotate.reporting import contrasts, tables
 from derotate.reporting.files import write
-from derotate.summary import over_budget, show
+from derotate.summary import over_budget, places, show
 
 ROOT = Path(__file__).parents[2]
 CLUSTERS = 60
@@ -125,3 +125,19 @@ def test_the_record_of_a_config_is_that_config(file: str, tmp_path: Path) -> Non
     config = load({**values, "seeds": [101, 202]})
     record.write(config, tmp_path)
     assert record.read(tmp_path) == config
+
+
+@pytest.mark.parametrize(
+    ("study", "report", "file"),
+    [
+        ("demo", "make report", "config/demo.yaml"),
+        ("rank", "make report TASK=rank", "config/rank.yaml"),
+        ("mine", "the same command with --report FILE.html", "its config"),
+    ],
+)
+def test_the_last_lines_name_the_next_command_and_the_file_to_edit(
+    study: str, report: str, file: str
+) -> None:
+    *_, told, following = places(Path("results", study), load({"study": study}))
+    assert told == f"Report   {report}"
+    assert f"in {file};" in following

@@ -21,6 +21,7 @@ from derotate.reporting.tables import (
 )
 from derotate.reporting.words import summary
 from derotate.spectral.recipes import Band, Recipe
+from derotate.tasks.general_points.answers import ErrorKind
 
 TOP = Band(fraction=0.2)
 RECIPES = (
@@ -160,7 +161,7 @@ def test_samples_do_not_count_for_accuracy(rows: pd.DataFrame) -> None:
 
 
 def test_error_kinds_share_out_every_answer(rows: pd.DataFrame) -> None:
-    table = errors_by_step(rows)
+    table = errors_by_step(rows, ErrorKind)
     cell = table[(table["seed"] == "1") & (table["step"] == 100) & (table["split"] == "ood")]
     cell = cell[cell["fold"] == "test"].set_index("kind")["share"]
     assert cell.to_dict() == {

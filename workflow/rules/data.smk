@@ -15,6 +15,7 @@ SAMPLES_CODE = code_digest(
     "derotate.stages.data", f"{TASK_PACKAGE}.streams", f"{TASK_PACKAGE}.prompts"
 )
 SUITES = [suite.model_dump() for suite in CONFIG.evaluation.suites]
+CARD_PARTS = ["problems", "defaults", *(["chance"] if OF_TASK.GUESSABLE else [])]
 
 
 rule problems:
@@ -63,7 +64,7 @@ rule data_card:
         task=CONFIG.task,
         mixture=CONFIG.base.mixture.model_dump(),
         suites=SUITES,
-        code=code_digest("derotate.stages.card", f"{TASK_PACKAGE}.problems"),
+        code=code_digest("derotate.stages.card", *(f"{TASK_PACKAGE}.{part}" for part in CARD_PARTS)),
     message:
         "data card"
     script:
@@ -127,7 +128,7 @@ rule rl_problems:
         **asks(stage_resources.sheet()),
     params:
         task=CONFIG.task,
-        hands=CONFIG.rl.problems,
+        problems=CONFIG.rl.problems,
         code=STREAM_CODE,
     message:
         "problems of RL (base {wildcards.base_seed}, seed {wildcards.seed})"

@@ -54,7 +54,7 @@ rule reference_pictures:
         **asks(stage_resources.aggregate(0)),
     params:
         roots=[reference.TABLES, reference.PAPERS, reference.REEXAMINATION],
-        code=code_digest("derotate.stages.pictures"),
+        code=code_digest("derotate.stages.pictures", f"derotate.tasks.{reference.TASK}.defaults"),
     message:
         "every figure, from the reference's tables"
     script:

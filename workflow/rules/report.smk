@@ -8,8 +8,8 @@ from importlib.metadata import version
 
 from derotate.provenance import value_digest
 
-FIGURES_CODE = code_digest("derotate.stages.figures")
-TABLES_CODE = code_digest("derotate.stages.tables")
+FIGURES_CODE = code_digest("derotate.stages.figures", f"{TASK_PACKAGE}.defaults")
+TABLES_CODE = code_digest("derotate.stages.tables", f"{TASK_PACKAGE}.answers")
 TABLES = "accuracy_by_step arms_by_step loss_by_step errors_by_step picks stages contrasts surgery".split()
 TABLES += "surgery_edits pass_at_k rl_log rl_first_update advantages spectra".split()
 TABLES += "spectra_by_index states weights landmarks".split()
@@ -128,6 +128,7 @@ rule tables:
     resources:
         **asks(stage_resources.aggregate(count_evaluations())),
     params:
+        task=CONFIG.task,
         recipes=[recipe.model_dump(exclude_defaults=True) for recipe in CONFIG.surgery.recipes],
         rl_end=rl_end(),
         origin=ORIGIN,
@@ -167,6 +168,7 @@ rule figures:
     resources:
         **asks(stage_resources.aggregate(0)),
     params:
+        task=CONFIG.task,
         code=FIGURES_CODE,
     message:
         "figures"

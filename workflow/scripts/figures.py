@@ -10,6 +10,7 @@ runtime.start(snakemake.log[0])
 from derotate.stages.figures import draw_figures
 
 draw_figures(
+    snakemake.params.task,
     tables=Path(snakemake.input[0]).parent,
     papers=Path(snakemake.input.published[0]).parent,
     folder=Path(snakemake.output[0]).parent,

@@ -12,6 +12,6 @@ from derotate.stages.data import write_rl_problems
 write_rl_problems(
     snakemake.params.task,
     seed=int(snakemake.wildcards.seed),
-    count=snakemake.params.hands,
+    count=snakemake.params.problems,
     out=Path(snakemake.output[0]),
 )

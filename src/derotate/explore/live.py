@@ -45,12 +45,12 @@ class Trial:
     seconds: float
 
     def accuracy(self, split: str, fold: str) -> Estimate:
-        """Share of problems solved in percent, clustered by number set."""
+        """Share of problems solved in percent, clustered by the unit of hold-out."""
         own = self.rows[(self.rows["split"] == split) & (self.rows["fold"] == fold)]
         return clustered_mean(own["correct"], own["cluster"], support=(0.0, 1.0)).scaled(100)
 
     def minus(self, other: Trial, split: str, fold: str) -> Estimate:
-        """Difference of accuracy in points on the same problems, clustered by number set."""
+        """Difference of accuracy in points on the same problems, clustered likewise."""
         own, others = (
             rows[(rows["split"] == split) & (rows["fold"] == fold)]
             for rows in (self.rows, other.rows)

@@ -15,6 +15,7 @@ from string import Template
 import pandas as pd
 from matplotlib.figure import Figure
 
+from derotate import tasks
 from derotate.reporting import figures, figures_spectra, figures_surgery
 from derotate.reporting.files import aside
 from derotate.reporting.style import DPI, look
@@ -24,8 +25,7 @@ ANGLE_FRACTION = 0.2
 
 QUESTION = (
     "Fine-tuning teaches a model one task and can make it forget what it could do next to it. Let "
-    "a language model learn the card game 24 with J, Q and K counting 10 (in distribution, ID), "
-    "and ask it all along to play where they count 11, 12 and 13, as the prompt says (out of "
+    "a language model learn {learned} (in distribution, ID), and ask it all along {asked} (out of "
     "distribution, OOD). Published work reports that it first gets better at that and then worse, "
     "and that reinforcement learning gives much of it back. Can an edit of the weights do it "
     "without training? The patient is the end of fine-tuning; the donor is an earlier checkpoint "
@@ -41,8 +41,10 @@ NEXT = (
      "<code>--style natural</code> for models that read prose)"),
 )  # fmt: skip
 
-_INTERVALS = (
-    "Brackets are 95 % intervals, clustered by number set: they speak about other problems."
+_LIVE_NOTE = (
+    "Brackets are 95 % intervals, clustered by {cluster}: they speak about other problems. Edit "
+    "size is the norm of the change as a share of the distance between donor and patient over the "
+    "matrices edited."
 )
 
 
@@ -55,27 +57,32 @@ class Drawing:
     caption: str
 
 
-def drawings(tables: Mapping[str, pd.DataFrame]) -> list[Drawing]:
+def drawings(task: str, tables: Mapping[str, pd.DataFrame]) -> list[Drawing]:
     """The figures of the study for the pair's run, from the pair's tables."""
+    known = tasks.module(task, "defaults")
+    bars = {
+        name: _bars(tables[name], known.WORDING)
+        for name in ("accuracy_by_step", "stages", "contrasts")
+    }
     return [
         Drawing(
             "Forgetting and healing",
             figures.sft_and_rl(tables["accuracy_by_step"]),
             "Accuracy by fine-tuning step; arrows lead to what reinforcement learning made of a "
-            f"checkpoint. {_bars(tables['accuracy_by_step'])} The peak is the highest value "
-            "drawn and so flattered; the donor was chosen on other problems. One run of one base.",
+            f"checkpoint. {bars['accuracy_by_step']} The peak is the highest value drawn and "
+            "so flattered; the donor was chosen on other problems. One run of one base.",
         ),
         Drawing(
             "Stages",
-            figures.stages(tables["stages"]),
+            figures.stages(tables["stages"], splits=known.SPLITS),
             "Base, donor (peak), patient (SFT end) and the result of reinforcement learning. "
-            f"{_bars(tables['stages'])} Other runs would differ by more than the bars show.",
+            f"{bars['stages']} Other runs would differ by more than the bars show.",
         ),
         Drawing(
             "Every surgery of the study",
             figures_surgery.surgery_plane(tables["surgery"]),
             "Each edit of the patient: to the right what it costs in distribution, upwards what it "
-            f"gives out of it, paired with the patient. {_bars(tables['contrasts'])} Squares are "
+            f"gives out of it, paired with the patient. {bars['contrasts']} Squares are "
             "controls: an edit that does not lie above them did nothing that they do not.",
         ),
         Drawing(
@@ -90,6 +97,7 @@ def drawings(tables: Mapping[str, pd.DataFrame]) -> list[Drawing]:
 
 
 def write_page(
+    task: str,
     out: Path,
     *,
     live_lead: str,
@@ -101,6 +109,7 @@ def write_page(
     """Write the page, moved into place when complete.
 
     Args:
+        task: of the pair's study.
         out: the HTML file.
         live_lead: what was done live, a sentence or two.
         said: its result in sentences.
@@ -108,14 +117,14 @@ def write_page(
         drawn: figures with captions.
         footer: where the numbers come from.
     """
+    words = tasks.module(task, "defaults").WORDING
     template = Template(files("derotate.explore").joinpath("page.html").read_text("utf-8"))
     text = template.substitute(
-        question=f"<p>{escape(QUESTION)}</p>",
+        question=f"<p>{escape(QUESTION.format(**words))}</p>",
         live_lead=escape(live_lead),
         said="\n".join(f"<p>{escape(sentence)}</p>" for sentence in said),
         live_table=live.to_html(index=False, border=0),
-        live_note=escape(f"{_INTERVALS} Edit size is the norm of the change as a share of the "
-                         "distance between donor and patient over the matrices edited."),
+        live_note=escape(_LIVE_NOTE.format(**words)),
         figures="\n".join(map(_figure, drawn)),
         next="<ul>\n" + "\n".join(f"<li><code>{command}</code> {what}.</li>"
                                   for command, what in NEXT) + "\n</ul>",
@@ -125,15 +134,15 @@ def write_page(
         part.write_text(text, encoding="utf-8")
 
 
-def _bars(table: pd.DataFrame) -> str:
+def _bars(table: pd.DataFrame, words: Mapping[str, str]) -> str:
     """What the intervals of a table's OOD test values stand on."""
     own = table[(table["split"] == "ood") & (table["fold"] == "test")]
     if own.empty:
-        return "Bars are 95 % intervals, clustered by number set."
+        return "Bars are 95 % intervals, clustered by {cluster}.".format(**words)
     row = own.iloc[0]
     return (
-        f"Bars are 95 % intervals, clustered by number set (OOD test: n = {row['n']} problems of "
-        f"{row['clusters']} sets)."
+        f"Bars are 95 % intervals, clustered by {words['cluster']} (OOD test: n = {row['n']} "
+        f"problems of {row['clusters']} {words['clusters']})."
     )
 
 

@@ -62,16 +62,19 @@ def explore(
     before = {} if own else _recorded(folder)
     for name, trial in before.items():
         _print(console, name, trial, "(recorded)")
-    said = words.sentences(done, recipe.name)
+    said = words.sentences(
+        done, recipe.name, tasks.module(pair.config.task, "defaults").WORDING["clusters"]
+    )
     console.print()
     for sentence in said:
         console.print(sentence, highlight=False, markup=False)
     page.write_page(
+        pair.config.task,
         out,
         live_lead=_lead(pair, recipe.name, own),
         said=said,
         live=words.table(done, before),
-        drawn=[] if own else page.drawings(tables(folder)),
+        drawn=[] if own else page.drawings(pair.config.task, tables(folder)),
         footer="" if own else f"Where the pair comes from: {folder}/README.md.",
     )
     console.print(f"\nPage: {out}", highlight=False, markup=False)

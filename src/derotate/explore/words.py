@@ -29,14 +29,20 @@ def table(trials: Mapping[str, Trial], recorded: Mapping[str, Trial]) -> pd.Data
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def sentences(trials: Mapping[str, Trial], recipe: str) -> list[str]:
-    """What the surgery did, each difference with its 95 % interval."""
+def sentences(trials: Mapping[str, Trial], recipe: str, clusters: str) -> list[str]:
+    """What the surgery did, each difference with its 95 % interval.
+
+    Args:
+        trials: by name.
+        recipe: name of the trial that the sentences are about.
+        clusters: what the task calls its units of hold-out, e.g. number sets.
+    """
     patient, edited = trials["patient"], trials[recipe]
     gained, cost = edited.minus(patient, *OOD), edited.minus(patient, *LEARNED)
     before, learned = patient.accuracy(*OOD), patient.accuracy(*LEARNED)
     lines = [
         f"The patient solves {learned.mean:.1f} % of {learned.n} ID problems that SFT learned and "
-        f"{before.mean:.1f} % of {before.n} OOD problems ({before.clusters} number sets).",
+        f"{before.mean:.1f} % of {before.n} OOD problems ({before.clusters} {clusters}).",
         f"{recipe} changes its matrices by {edited.norm:.2f} of their distance to the donor. "
         f"OOD accuracy changes by {_said(gained)}; ID accuracy changes by {_said(cost)}.",
     ]

@@ -14,6 +14,7 @@ import pandas as pd
 
 from derotate.findings.sources import Sources
 from derotate.findings.text import NOTHING, frame, interval, number, table
+from derotate.reporting.phase import MATCHED
 
 _PRINCIPAL: Final = 0.2
 """The top share of singular vectors whose span counts as principal, as in the claims."""
@@ -121,7 +122,22 @@ def phase(sources: Sources) -> list[str]:
     )
     ordered = found.sort_values(["base_steps", "learning_rate"])
     rows = [[_phase_cell(row, name) for name in _PHASE] for _, row in ordered.iterrows()]
-    return [heading, text, table(list(_PHASE.values()), rows)]
+    return [heading, text, _pattern(found), table(list(_PHASE.values()), rows)]
+
+
+def _pattern(found: pd.DataFrame) -> str:
+    """In how many cells OOD accuracy is lost by the end, and by the step where ID is learned."""
+    reached = found[found["matched_lost"].notna()]
+    clear = "beyond its interval, OOD accuracy is below its peak"
+    by_end, by_then = (
+        int((cells.reindex(columns=[f"{name}_low"]) > 0).to_numpy().sum())
+        for cells, name in ((found, "end_lost"), (reached, "matched_lost"))
+    )
+    return (
+        f"At the last step, {clear} in {by_end} of {len(found)} cells. At the step where ID "
+        f"accuracy first is {MATCHED:g} %, it is so in {by_then} of the {len(reached)} cells that "
+        "get there."
+    )
 
 
 def _phase_cell(row: pd.Series, name: str) -> str:

@@ -16,7 +16,7 @@ from functools import cache, partial
 from derotate import tasks
 from derotate.config import Config
 from derotate.settings import Suite
-from derotate.stage_resources import tiny_size
+from derotate.stage_resources import model_size
 from derotate.stages.data import EVALUATION_SEED
 
 
@@ -57,7 +57,7 @@ def work_of(config: Config, name: str) -> Work | None:
 
 def _parameters(config: Config) -> int:
     """Of the model, in whose number training and generating are about linear."""
-    return tiny_size(config.model).parameters
+    return model_size(config).parameters
 
 
 def answers(config: Config, *, sampled: bool = True) -> int:

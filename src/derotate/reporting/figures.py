@@ -9,6 +9,7 @@ row of panels of its own. What a study does not have is said in words.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -40,12 +41,7 @@ _ID_FOLDS = (("train", "-", "learned by SFT"), ("test", "--", "held out"))
 _SHORT = {"": "SFT", "shuffled": "shuffled"}
 """Names of groups of bars, where they differ from `algorithm_name`."""
 _PUBLISHED_SPLITS = ("ood", "id")
-_SPLIT_NAMES = {
-    "ood": "OOD rule",
-    "id": "ID rule",
-    "id_faces": "ID rule, faces",
-    "ood_plain": "OOD rule, plain",
-}
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
 @styled
@@ -136,20 +132,21 @@ def errors_by_step(errors: pd.DataFrame) -> Figure:
 
 
 @styled
-def stages(table: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
+def stages(
+    table: pd.DataFrame,
+    published: pd.DataFrame | None = None,
+    splits: Mapping[str, str] = _NO_NAMES,
+) -> Figure:
     """Accuracy of base, OOD peak, SFT end and RL end on every suite.
 
     Args:
         table: from `tables.stages`.
         published: from `published.stages`, drawn below ours; None: ours alone.
+        splits: what the task calls its splits; those left out are called as in the table.
     """
-    wanted = [
-        ("ood", "test"),
-        ("id", "train"),
-        ("id", "test"),
-        ("id_faces", "test"),
-        ("ood_plain", "test"),
-    ]
+    controls = sorted(set(table["split"]) - {"ood", "id"})
+    wanted = [("ood", "test"), ("id", "train"), ("id", "test")]
+    wanted += [(split, "test") for split in controls]
     suites = [pair for pair in wanted if len(suite(table, *pair))]
     bases = sorted(set(table["base_seed"]))
     ours = max(len(bases), 1)
@@ -164,7 +161,7 @@ def stages(table: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure
             own = suite(table[table["base_seed"] == base_seed], split, fold)
             _stage_points(axes, own, "ood" if split.startswith("ood") else "id")
             axes.set_title(
-                f"{_SPLIT_NAMES[split]},\n{fold}{base_note(base_seed, bases)}", fontsize=7.5
+                f"{splits.get(split, split)},\n{fold}{base_note(base_seed, bases)}", fontsize=7.5
             )
         row[0].set_ylabel("accuracy (%)")
     if published is not None:

@@ -42,12 +42,15 @@ _SPREAD = 0.24
 
 
 @styled
-def diagnostics(states: pd.DataFrame, weights: pd.DataFrame, fraction: float) -> Figure:
+def diagnostics(
+    states: pd.DataFrame, weights: pd.DataFrame, clusters: str, fraction: float
+) -> Figure:
     """Nearness to the peak, win rates, divergence from the base, sparsity and place of changes.
 
     Args:
         states: table of hidden states by run, pair, split, fold and metric.
         weights: table of changes of weights by run, pair, against, metric and fraction.
+        clusters: what the task calls its units of hold-out, e.g. number sets.
         fraction: which top subspaces count as principal: a share of the rank in `weights`.
     """
     figure, grid = canvas(2, 3, row_height=2.3)
@@ -65,7 +68,7 @@ def diagnostics(states: pd.DataFrame, weights: pd.DataFrame, fraction: float) ->
     )  # fmt: skip
     tokens.set_ylim(0, None)
     of_rl = ood[ood["pair"] == _GAIN]
-    _panel(wins, of_rl, _WINS, "RL nearer to the peak", "share of number sets", "metric")
+    _panel(wins, of_rl, _WINS, "RL nearer to the peak", f"share of {clusters}", "metric")
     wins.axhline(0.5, color=colour("control"), lw=1, ls="--")
     wins.set_ylim(0, 1)
     _panel(

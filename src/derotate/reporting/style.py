@@ -35,6 +35,9 @@ Role = Literal[
 _PLACES: Final = {
     "sft": 1, "grpo": 0, "ppo": 2, "ood": 3, "surgery": 4, "base": 7, "id": 9,
 }  # fmt: skip
+_KINDS: Final = {"correct": "#029e73", "id_rule_applied": "#56b4e9", "unparsable": "#949494"}
+_OTHER_KINDS: Final = ("#de8f05", "#cc78bc", "#ece133", "#ca9161")
+_FURTHER_KINDS: Final = "#d0d0d0"
 _GREYS: Final = {"control": "#4d4d4d", "null": "#9a9a9a", "muted": "#6f6f6f"}
 
 
@@ -46,15 +49,9 @@ def colour(role: Role) -> str:
 
 
 def kind_colours(kinds: Sequence[str]) -> dict[str, str]:
-    """Colours of the error kinds: correct answers stand out, the last kinds are greys."""
-    known = {
-        "correct": "#029e73",
-        "wrong_value": "#de8f05",
-        "wrong_numbers": "#cc78bc",
-        "id_rule_applied": "#56b4e9",
-        "unparsable": "#949494",
-    }
-    return {kind: known.get(kind, "#d0d0d0") for kind in kinds}
+    """Colours of error kinds: those of every task have their own, a task's others take turns."""
+    others = iter(_OTHER_KINDS)
+    return {kind: _KINDS.get(kind) or next(others, _FURTHER_KINDS) for kind in kinds}
 
 
 def shades(role: Role, count: int) -> list[str]:

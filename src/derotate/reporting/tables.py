@@ -2,13 +2,14 @@
 """The papers' tables from the rows of all evaluations: accuracy, loss, errors, stages.
 
 Pure functions; the columns of `rows` and `landmarks` are described in `derotate.reporting.cells`.
-Accuracies and shares are in percent, with 95 % intervals clustered by number set; `seed` is a
-string, `all` where the seeds of a base are pooled, and `seeds` counts them (0: the base's own).
+Accuracies and shares are in percent, with 95 % intervals clustered by the unit of hold-out; `seed`
+is a string, `all` where the seeds of a base are pooled, and `seeds` counts them (0: the base's
+own).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,8 @@ from derotate.reporting.cells import (
     under_seeds,
 )
 
-KINDS = ("correct", "wrong_value", "wrong_numbers", "id_rule_applied", "unparsable")
-"""Error kinds in the order in which tables and figures show them."""
+RIGHT, ID_RULE, UNREAD = "correct", "id_rule_applied", "unparsable"
+"""The error kinds that every task has."""
 
 CRITERIA = (
     ("lowest loss", "id", "selection"),
@@ -61,14 +62,31 @@ def loss_by_step(rows: pd.DataFrame) -> pd.DataFrame:
     return _means(under_seeds(measured), keys, "loss", "loss")
 
 
-def errors_by_step(rows: pd.DataFrame) -> pd.DataFrame:
+def shown_kinds(graded: Iterable[str]) -> list[str]:
+    """Error kinds in the order in which tables and figures show them, from right to unread.
+
+    Args:
+        graded: all kinds of a task in the order in which its grader asks for them: what is wrong in
+            the first ways is farther from right than what is wrong in the last.
+    """
+    own = [str(kind) for kind in graded if kind not in (RIGHT, ID_RULE, UNREAD)]
+    return [RIGHT, *reversed(own), ID_RULE, UNREAD]
+
+
+def errors_by_step(rows: pd.DataFrame, graded: Iterable[str]) -> pd.DataFrame:
     """Share of each error kind by SFT step and after RL, 0 where a kind does not occur.
 
-    Columns: base_seed, seed, stage, algorithm, step, update, split, fold, n, kind, share.
+    Args:
+        rows: see `derotate.reporting.cells`.
+        graded: the kinds of the task, its `answers.ErrorKind`.
+
+    Returns:
+        Columns base_seed, seed, stage, algorithm, step, update, split, fold, n, kind, share.
     """
     answers = under_seeds(_by_step(rows))
     keys = [*_CHECKPOINT, *_SUITE]
-    kinds = [*KINDS, *sorted(set(answers["kind"]) - set(KINDS))]
+    kinds = shown_kinds(graded)
+    kinds += sorted(set(answers["kind"]) - set(kinds))
     counts = answers.groupby([*keys, "kind"]).size().unstack("kind", fill_value=0)
     counts = counts.reindex(columns=kinds, fill_value=0)
     n = counts.sum(axis=1)

@@ -13,12 +13,13 @@ from derotate import tasks
 from derotate.reporting.pages import page
 from derotate.stages.data import EVALUATION_SEED, write_text
 
-FINDING = (
-    "Folds are disjoint sets of number sets: SFT sees only `train`, RL only `rl`, landmarks are "
-    "chosen on `selection`, tables report `test`. The finding is about fine-tuning: the base knows "
-    "plain solving of every number set from pretraining, has seen the answer format only in a "
-    "trace, and never saw the rule of the `ood` split. Only the oracle arm, where there "
-    "is one, trains on that rule, with problems of the fold `trace`."
+FOLDS = (
+    "Folds are disjoint sets of {clusters}: SFT sees only `train`, RL only `rl`, landmarks are "
+    "chosen on `selection`, tables report `test`. {finding}"
+)
+GUESSING = (
+    "What answers are worth that do not solve the problem, on the fold `test`: the best constant "
+    "answer, and habits that look at a part of the problem (in distribution that may be all of it)."
 )
 
 
@@ -40,29 +41,49 @@ def write_data_card(
         html: the same for the report.
     """
     title = f"Data card: {task}"
-    tables = [
+    known = tasks.module(task, "defaults")
+    words = known.WORDING
+    parts = [
+        FOLDS.format(**words),
         pd.DataFrame(mixture.items(), columns=["pretraining sample", "share"]),
-        _folds(task),
+        _folds(task).rename(columns={"clusters": words["clusters"]}),
         pd.DataFrame(
             [
                 (suite["split"], suite["fold"], suite["orders"], suite["limit"] or "all")
                 for suite in suites
             ],
-            columns=["evaluated split", "fold", "deals a set", "at most"],
+            columns=["evaluated split", "fold", words["deals"], "at most"],
         ),
+        *([GUESSING, _guessing(task)] if known.GUESSABLE else []),
     ]
-    texts = [table.to_markdown(index=False) for table in tables]
-    write_text(markdown, "\n\n".join([f"# {title}", FINDING, *texts]) + "\n")
-    page(title, [FINDING, *tables], html, digits=3)
+    texts = [part if isinstance(part, str) else part.to_markdown(index=False) for part in parts]
+    write_text(markdown, "\n\n".join([f"# {title}", *texts]) + "\n")
+    page(title, parts, html, digits=3)
 
 
 def _folds(task: str) -> pd.DataFrame:
-    """Number sets of each split and fold."""
+    """Units of hold-out in each split and fold."""
     module = tasks.module(task, "problems")
     problems = [
-        (problem.split, problem.fold)
+        (problem.split, problem.fold, problem.cluster)
         for split in module.SPLITS
         for problem in module.generate(split, 1, EVALUATION_SEED)
     ]
-    counts = pd.DataFrame(problems, columns=["split", "fold"]).value_counts(sort=False)
-    return counts.rename("number sets").reset_index()
+    clusters = pd.DataFrame(problems, columns=["split", "fold", "cluster"]).drop_duplicates()
+    counts = clusters[["split", "fold"]].value_counts(sort=False)
+    return counts.rename("clusters").reset_index()
+
+
+def _guessing(task: str) -> pd.DataFrame:
+    """Accuracy of answers that solve nothing, on the test problems of each split."""
+    problems, part = tasks.module(task, "problems"), tasks.module(task, "chance")
+    rows: list[tuple[str, str, float]] = []
+    for split in problems.SPLITS:
+        asked = [p for p in problems.generate(split, 1, EVALUATION_SEED) if p.fold == "test"]
+        chance = part.chance(asked)
+        rows.append((split, f"always {chance.answer}", 100 * chance.constant))
+        rows += [
+            (split, name.replace("_", " "), 100 * share)
+            for name, share in part.shortcuts(asked).items()
+        ]
+    return pd.DataFrame(rows, columns=["split", "answer", "accuracy (%)"]).round(1)

@@ -16,14 +16,14 @@ import pandas as pd
 from derotate import tasks
 
 EVALUATION_SEED = 0
-"""The evaluated hands are the same for every run, so that runs can be paired problem by problem."""
+"""The evaluated problems are the same for every run, so that runs can be paired by problem."""
 
 
 def write_problems(task: str, suites: Sequence[Mapping[str, Any]], out: Path) -> None:
     """The problems that every checkpoint answers, one row each.
 
-    A suite with a limit takes the problems whose number sets come first in the order of the names'
-    hashes, not in the order of numbers, so that it is no biased part.
+    A suite with a limit takes the problems that come first in the order of their names' hashes, not
+    in their own order, so that it is no biased part.
     """
     module = tasks.module(task, "problems")
     rows = []

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """All figures of a study, from its tables: nothing is computed here that a table does not hold.
 
-Where the papers print numbers of the same kind, these are drawn beside ours.
+Where the papers print numbers of the same kind for the task, these are drawn beside ours.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from derotate import tasks
 from derotate.evidence.published import load
 from derotate.reporting import (
     figures,
@@ -34,13 +36,13 @@ DRAWINGS: Mapping[str, tuple[tuple[str, ...], Callable[..., Figure]]] = MappingP
         "sft_and_rl": (("accuracy_by_step", "their_accuracy"), figures.sft_and_rl),
         "losses": (("loss_by_step", "picks"), figures_losses.losses),
         "errors_by_step": (("errors_by_step",), figures.errors_by_step),
-        "stages": (("stages", "their_stages"), figures.stages),
+        "stages": (("stages", "their_stages", "splits"), figures.stages),
         "surgery": (
             ("surgery", "their_surgery"),
             lambda plane, theirs: figures_surgery.surgery_plane(plane, published=theirs),
         ),
         "diagnostics": (
-            ("states", "weights"),
+            ("states", "weights", "clusters"),
             partial(figures_diagnostics.diagnostics, fraction=ANGLE_FRACTION),
         ),
         "advantages": (("advantages", "rl_first_update"), figures_training.advantages),
@@ -52,7 +54,7 @@ DRAWINGS: Mapping[str, tuple[tuple[str, ...], Callable[..., Figure]]] = MappingP
         ),
     }
 )
-"""Figure -> the tables it is drawn from, and how."""
+"""Figure -> what it is drawn from, and how: tables, those of the papers, and words of the task."""
 
 THEIRS: Mapping[str, tuple[tuple[str, str], Callable[..., pd.DataFrame]]] = MappingProxyType(
     {
@@ -63,16 +65,25 @@ THEIRS: Mapping[str, tuple[tuple[str, str], Callable[..., pd.DataFrame]]] = Mapp
 )
 """Table of the papers' numbers -> the published subjects that it is made of, and how."""
 
+WORDS: Mapping[str, Callable[[ModuleType], Any]] = MappingProxyType(
+    {
+        "splits": lambda known: known.SPLITS,
+        "clusters": lambda known: known.WORDING["clusters"],
+    }
+)
+"""Words of the task -> where they stand in its part `defaults`."""
+
 
 def draw_accuracy_by_step(table: Path, stem: Path) -> None:
     """The first figure: accuracy by SFT step, before any RL is done."""
     save(figures.accuracy_by_step(_read(table)), stem)
 
 
-def draw_figures(tables: Path, papers: Path, folder: Path) -> None:
+def draw_figures(task: str, tables: Path, papers: Path, folder: Path) -> None:
     """Draw every figure, as PNG and PDF.
 
     Args:
+        task: of the study.
         tables: folder of the study's tables.
         papers: `results/published`.
         folder: where the figures go.
@@ -81,19 +92,25 @@ def draw_figures(tables: Path, papers: Path, folder: Path) -> None:
         PublishedError: a published number that cannot be right; one line with file, row, column.
     """
     for name in DRAWINGS:
-        save(drawn(name, tables, papers), folder / name)
+        save(drawn(name, task, tables, papers), folder / name)
 
 
-def drawn(name: str, tables: Path, papers: Path) -> Figure:
+def drawn(name: str, task: str, tables: Path, papers: Path) -> Figure:
     """One figure of `DRAWINGS`; the arguments are those of `draw_figures`."""
     sources, draw = DRAWINGS[name]
-    return draw(*(_table(tables, papers, source) for source in sources))
+    known = tasks.module(task, "defaults")
+    return draw(*(_found(known, tables, papers, source) for source in sources))
 
 
-def _table(tables: Path, papers: Path, name: str) -> pd.DataFrame:
+def _found(known: ModuleType, tables: Path, papers: Path, name: str) -> Any:
+    """A source of a figure; None for numbers of the papers that there are not for the task."""
+    if name in WORDS:
+        return WORDS[name](known)
     if name in THEIRS:
         subjects, arrange = THEIRS[name]
-        return arrange(*(load(papers, subject) for subject in subjects))
+        return (
+            arrange(*(load(papers, subject) for subject in subjects)) if known.PUBLISHED else None
+        )
     return _read(tables / f"{name}.csv")
 
 

@@ -53,5 +53,6 @@ def train(
         settings=settings,
         max_new_tokens=max_new_tokens,
         seed=seed,
+        correct_reward=rewards.REWARDS["correct"],
         shuffled=shuffled,
     )

@@ -13,6 +13,7 @@ from typing import Final
 
 from matplotlib.figure import Figure
 
+from derotate import reference
 from derotate.reporting.pictures import save_small
 from derotate.stages import figures, phase, reexamination
 
@@ -53,7 +54,7 @@ def drawn(name: str, roots: Roots) -> Figure:
         return phase.drawn(_phase_table(roots))
     if name == REEXAMINATION:
         return reexamination.drawn(roots.papers, roots.reexamination)
-    return figures.drawn(name, roots.tables, roots.papers)
+    return figures.drawn(name, reference.TASK, roots.tables, roots.papers)
 
 
 def sources(name: str, roots: Roots) -> list[Path]:
@@ -67,7 +68,7 @@ def sources(name: str, roots: Roots) -> list[Path]:
     for source in figures.DRAWINGS[name][0]:
         if source in figures.THEIRS:
             found += [roots.papers / f"{subject}.csv" for subject in figures.THEIRS[source][0]]
-        else:
+        elif source not in figures.WORDS:
             found.append(roots.tables / f"{source}.csv")
     return found
 

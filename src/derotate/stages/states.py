@@ -30,12 +30,12 @@ FOLD = "test"
 LEARNED = "id"
 """The split whose rule SFT trains, on which the divergence from the base is measured."""
 FEWEST = 3
-"""Number sets below which a suite is left out: intervals leave each out in turn."""
+"""Clusters (number sets, networks) below which a suite is left out: intervals leave each out."""
 
 
 @dataclass(frozen=True)
 class Suite:
-    """What is asked of every checkpoint: prompts of a split, their answers and number sets."""
+    """What is asked of every checkpoint: prompts of a split, their answers and clusters."""
 
     split: str
     prompts: tuple[str, ...]
@@ -100,10 +100,10 @@ def compare_states(
 def suites(task: str, style: str, problems: Path, limit: int) -> list[Suite]:
     """The problems of the test fold whose names' hashes come first, `limit` of each split.
 
-    By hash and not in their order, since dealings of one number set stand side by side. A split
-    with fewer than `FEWEST` number sets is left out, with a warning.
+    By hash and not in their order, since problems of one cluster stand side by side. A split
+    with fewer than `FEWEST` clusters is left out, with a warning.
     """
-    texts = tasks.module(task, "prompts")
+    texts, words = tasks.module(task, "prompts"), tasks.module(task, "defaults").WORDING["clusters"]
     known = [problem for problem in read_problems(task, problems) if problem.fold == FOLD]
     known.sort(key=lambda problem: sha256(problem.name.encode()).digest())
     found = []
@@ -115,13 +115,13 @@ def suites(task: str, style: str, problems: Path, limit: int) -> list[Suite]:
             tuple(texts.response(problem, style) for problem in some),
             tuple(problem.cluster for problem in some),
         )
-        sets = len(set(suite.clusters))
-        if sets >= FEWEST:
+        clusters = len(set(suite.clusters))
+        if clusters >= FEWEST:
             found.append(suite)
         else:
             logging.warning(
-                f"suite {split} {FOLD}: {len(some)} prompts of {sets} number sets, expected at "
-                f"least {FEWEST} sets, so it is left out; raise diagnostics.prompts or its limit"
+                f"suite {split} {FOLD}: {len(some)} prompts of {clusters} {words}, expected at "
+                f"least {FEWEST}, so it is left out; raise diagnostics.prompts or its limit"
             )
     return found
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from derotate import tasks
 from derotate.reporting import compared, contrasts, logs, tables
 from derotate.reporting import spectra as spectral
 from derotate.reporting.files import aside, markdown, write
@@ -59,6 +60,7 @@ def write_step_tables(evaluations: Sequence[Path], out: Path) -> None:
 
 
 def write_tables(
+    task: str,
     *,
     evaluations: Sequence[Path],
     landmarks: pd.DataFrame,
@@ -85,7 +87,7 @@ def write_tables(
         "accuracy_by_step": accuracy,
         "arms_by_step": _arms_by_step(rows),
         "loss_by_step": losses,
-        "errors_by_step": tables.errors_by_step(rows),
+        "errors_by_step": tables.errors_by_step(rows, tasks.module(task, "answers").ErrorKind),
         "picks": tables.picks(losses, accuracy),
         "stages": tables.stages(rows, landmarks),
         "contrasts": differences,

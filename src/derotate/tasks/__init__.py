@@ -17,8 +17,8 @@ TASKS: Final = MappingProxyType(
         "rank": "derotate.tasks.rank",
     }
 )
-"""Task name -> package with the parts problems, prompts, answers, rewards, feedback, streams and
-maybe pretraining."""
+"""Task name -> package with the parts problems, prompts, answers, rewards, feedback, streams,
+pretraining and defaults; where its answers can be guessed, chance too."""
 
 
 def module(task: str, part: str) -> ModuleType:

@@ -4,12 +4,12 @@
 from collections.abc import Sequence
 from statistics import fmean
 
+from derotate.tasks.chance import Chance, chance_level
 from derotate.tasks.determinant.answers import leading_block
 from derotate.tasks.determinant.problems import Problem
-from derotate.tasks.matrices.chance import Chance, chance_level
 
 
-def chance(problems: Sequence[Problem]) -> Chance:
+def chance(problems: Sequence[Problem]) -> Chance[int]:
     """The chance level of these problems; the best constant answer is 0.
 
     Raises:

@@ -21,7 +21,6 @@ matrices of any class do. Whole problems come from the folds `train` (2x2) and `
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from types import MappingProxyType
 from typing import Final
 
 from derotate.tasks.determinant.problems import (
@@ -46,30 +45,6 @@ WORDS: Final = (
 )
 """The words of the compact language, in the order of their token ids."""
 
-KINDS: Final = MappingProxyType(
-    {
-        "plain": "`expand 2 -1 / 3 4 ; steps` to the last line, without an answer field",
-        "minors": "the minors of a 3x3 matrix alone, cut before they are added",
-        "combine": "a first row and three minors, added up",
-        "arithmetic": "one operation on two numbers",
-        "whole_id": "trace of the answer format: 2x2 problems of the fold `train`",
-        "whole_ood": "trace of the answer format: 3x3 problems of the fold `trace`",
-    }
-)
-"""Kind of sample -> what it is."""
-
-SHARES: Final = MappingProxyType(
-    {
-        "plain": 0.6,
-        "minors": 0.1,
-        "combine": 0.15,
-        "arithmetic": 0.147,
-        "whole_id": 0.002,
-        "whole_ood": 0.001,
-    }
-)
-"""Kind of sample -> its share, to begin with."""
-
 SHARE_OF_3X3: Final = 0.8  # of plain samples; the rest keeps the size a thing to read
 
 
@@ -77,7 +52,7 @@ def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Itera
     """`count` samples of the mixture, a pure function of the shares and the seed.
 
     Args:
-        shares: pairs of a kind of KINDS and its share.
+        shares: pairs of a kind of `defaults.MIXTURE` and its share.
         seed: of the stream.
         count: number of samples.
 
@@ -97,7 +72,7 @@ def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Itera
     }
     for kind, _ in shares:
         if kind not in makers:
-            raise ValueError(f"pretraining sample {kind!r}: expected one of {', '.join(KINDS)}")
+            raise ValueError(f"pretraining sample {kind!r}: expected one of {', '.join(makers)}")
     draw = random.Random(f"pretraining {seed}")
     kinds = [kind for kind, _ in shares]
     for kind in draw.choices(kinds, [share for _, share in shares], k=count):

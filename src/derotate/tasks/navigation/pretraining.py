@@ -2,8 +2,8 @@
 """What the tiny base learns before any fine-tuning: skills of walking by directions, not the walk.
 
 A pretrained language model can follow a list and tell left from right before it is fine-tuned. The
-tiny base gets the same start from texts of five kinds (`KINDS`), whose shares are config and part
-of the data card. How they are meant to work together:
+tiny base gets the same start from texts of five kinds (`defaults.MIXTURE`), whose shares are config
+and part of the data card. How they are meant to work together:
 
 - `tracking` teaches what is hard: which leg is being walked, whether its end is reached, which two
   headings a turn is between. Its prompt opens with a word of its own and its history says that a
@@ -26,7 +26,7 @@ route that RL trains on, landmarks are chosen on or tables report.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -61,28 +61,6 @@ WORDS: Final[tuple[str, ...]] = (
 )
 """The words of the compact language, in the order of their token ids."""
 
-KINDS: Final = MappingProxyType(
-    {
-        "tracking": "which leg, whether its end is reached, which headings: no rule and no action",
-        "sides": "the side to turn to between two headings, apart from any walk",
-        "headings": "the heading to turn to between two headings, apart from any walk",
-        "whole_absolute": "trace of the answer format: whole problems under the ID rule",
-        "whole_relative": "the same under the OOD rule",
-    }
-)
-"""Kind of sample -> what it is."""
-
-SHARES: Final = MappingProxyType(
-    {
-        "tracking": 0.838,
-        "sides": 0.15,
-        "headings": 0.01,
-        "whole_absolute": 0.001,
-        "whole_relative": 0.001,
-    }
-)
-"""A mixture to start trials from; argued for above, not yet measured."""
-
 _TURNS: Final = tuple(
     (now, wanted) for now in HEADINGS for wanted in HEADINGS if turn_between(now, wanted) % 180 != 0
 )
@@ -92,7 +70,7 @@ def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Itera
     """`count` samples of the mixture, a pure function of the shares and the seed.
 
     Args:
-        shares: pairs of kind, one of `KINDS`, and share.
+        shares: pairs of a kind of `defaults.MIXTURE` and its share.
         seed: of the stream.
         count: number of samples.
 
@@ -103,26 +81,12 @@ def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Itera
         ValueError: a kind that there is none of.
     """
     for kind, _ in shares:
-        if kind not in KINDS:
-            raise ValueError(f"pretraining sample {kind!r}: expected one of {', '.join(KINDS)}")
-    makers = {kind: _maker(kind) for kind, _ in shares}
+        if kind not in _MAKERS:
+            raise ValueError(f"pretraining sample {kind!r}: expected one of {', '.join(_MAKERS)}")
+    makers = {kind: _MAKERS[kind]() for kind, _ in shares}
     draw = random.Random(f"pretraining {seed}")
     for kind in draw.choices([kind for kind, _ in shares], [share for _, share in shares], k=count):
         yield makers[kind](draw)
-
-
-def _maker(kind: str) -> Callable[[random.Random], Sample]:
-    match kind:
-        case "tracking":
-            return _Tracking()
-        case "sides":
-            return _sides
-        case "headings":
-            return _headings
-        case "whole_absolute":
-            return _Whole("id")
-        case _:
-            return _Whole("ood", "ood_straight")
 
 
 class _Tracking:
@@ -162,3 +126,15 @@ def _questions(draw: random.Random, rule: str, named: Callable[[str, str], str])
     asked = draw.choices(_TURNS, k=draw.randint(1, MOST_QUESTIONS))
     lines = [f"now {now} want {wanted} ; {TURN} {named(now, wanted)}" for now, wanted in asked]
     return Sample("", " ; ".join([rule, *lines]), ends=False)
+
+
+_MAKERS: Final[Mapping[str, Callable[[], Callable[[random.Random], Sample]]]] = MappingProxyType(
+    {
+        "tracking": _Tracking,
+        "sides": lambda: _sides,
+        "headings": lambda: _headings,
+        "whole_absolute": lambda: _Whole("id"),
+        "whole_relative": lambda: _Whole("ood", "ood_straight"),
+    }
+)
+"""What makes the samples of a kind; those that list problems first do so only if asked."""

@@ -4,13 +4,13 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from derotate.tasks.matrices.chance import Chance, chance_level, clue_level
+from derotate.tasks.chance import Chance, chance_level, clue_level
 from derotate.tasks.rank.answers import read_in_id_shape
 from derotate.tasks.rank.problems import Problem
 from derotate.tasks.rank.solver import rank
 
 
-def chance(problems: Sequence[Problem]) -> Chance:
+def chance(problems: Sequence[Problem]) -> Chance[int]:
     """The chance level of these problems; 1 in 4 for a whole fold.
 
     Raises:

@@ -22,7 +22,6 @@ folds `train` (4x5) and `trace` (5x4).
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from types import MappingProxyType
 from typing import Final
 
 from derotate.tasks.matrices.grid import Matrix, class_name, spell
@@ -53,22 +52,6 @@ WORDS: Final = (
 )
 """The words of the compact language, in the order of their token ids."""
 
-KINDS: Final = MappingProxyType(
-    {
-        "plain": "`lines 1 0 / 0 1 / 1 1 ; steps` and the walk, without an answer field",
-        "last": "the judgement of the last row alone",
-        "combine": "plus or minus one row, or a sum of two, entry by entry",
-        "whole_id": "trace of the answer format: 4x5 problems of the fold `train`",
-        "whole_ood": "trace of the answer format: 5x4 problems of the fold `trace`",
-    }
-)
-"""Kind of sample -> what it is."""
-
-SHARES: Final = MappingProxyType(
-    {"plain": 0.6, "last": 0.297, "combine": 0.1, "whole_id": 0.002, "whole_ood": 0.001}
-)
-"""Kind of sample -> its share, to begin with."""
-
 Shape = tuple[int, int]
 # Rows and columns, with weights. Plain walks are mostly those of the two splits' shapes.
 PLAIN_SHAPES: Final[tuple[tuple[Shape, ...], tuple[int, ...]]] = (
@@ -85,7 +68,7 @@ def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Itera
     """`count` samples of the mixture, a pure function of the shares and the seed.
 
     Args:
-        shares: pairs of a kind of KINDS and its share.
+        shares: pairs of a kind of `defaults.MIXTURE` and its share.
         seed: of the stream.
         count: number of samples.
 
@@ -104,7 +87,7 @@ def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Itera
     }
     for kind, _ in shares:
         if kind not in makers:
-            raise ValueError(f"pretraining sample {kind!r}: expected one of {', '.join(KINDS)}")
+            raise ValueError(f"pretraining sample {kind!r}: expected one of {', '.join(makers)}")
     draw = random.Random(f"pretraining {seed}")
     kinds = [kind for kind, _ in shares]
     for kind in draw.choices(kinds, [share for _, share in shares], k=count):

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""What accuracy is worth without looking at the matrix: the level that a model has to beat."""
+"""What accuracy is worth without looking at the problem: the level that a model has to beat."""
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Answer = TypeVar("Answer", int, str)
 
 
 @dataclass(frozen=True)
-class Chance:
+class Chance(Generic[Answer]):
     """Two ways to guess.
 
     Attributes:
@@ -17,13 +20,13 @@ class Chance:
         n: problems that it was computed on.
     """
 
-    answer: int
+    answer: Answer
     constant: float
     marginal: float
     n: int
 
 
-def chance_level(answers: Iterable[int]) -> Chance:
+def chance_level(answers: Iterable[Answer]) -> Chance[Answer]:
     """The chance level of a list of right answers.
 
     Raises:
