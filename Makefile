@@ -129,7 +129,7 @@ calibration: setup  ## try the claims' tests on simulated studies again, if thei
 	@cat results/reference/calibration/calibration.csv
 
 .PHONY: test
-test: setup  ## run the tests that are not slow (under 10 minutes)
+test: setup  ## run the tests that are not slow (some 10 minutes)
 	@$(BIN)/python -m pytest -q -m "not slow" $(TESTS)
 
 .PHONY: test-all
