@@ -23,6 +23,7 @@ SHELL := /bin/bash
 
 # The config of a task's demo has its name; that of the first task is the default config.
 DEMO := $(or $(filter-out general_points,$(TASK)),demo)
+OF_DEMO := $(if $(filter-out demo,$(DEMO)),--configfile config/$(DEMO).yaml)
 SEEDS ?= $(SEED)
 CORES ?= 2
 TESTS ?= tests
@@ -74,7 +75,7 @@ $(STAMP):
 
 .PHONY: demo
 demo: setup  ## run the study of config/demo.yaml (SEED=101, SEEDS="101 202", BASE_SEED=2, TASK=rank)
-	@$(RUN) $(if $(filter-out demo,$(DEMO)),--configfile config/$(DEMO).yaml) $(CONFIG)
+	@$(RUN) $(OF_DEMO) $(CONFIG)
 	@$(BIN)/derotate summary results/$(DEMO)
 
 .PHONY: smoke
@@ -88,8 +89,7 @@ slurm: setup  ## run a study on a cluster, see slurm/README.md (CONFIGFILE=confi
 
 .PHONY: report
 report: setup  ## write the self-contained report of the demo to results/demo/report.html
-	@$(RUN) --report results/$(DEMO)/report.html \
-	  $(if $(filter-out demo,$(DEMO)),--configfile config/$(DEMO).yaml) $(CONFIG)
+	@$(RUN) --report results/$(DEMO)/report.html $(OF_DEMO) $(CONFIG)
 	@echo "Report: results/$(DEMO)/report.html"
 
 .PHONY: explore

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from derotate.refusals import BAD_INPUT, one_line
+
 if TYPE_CHECKING:
     from derotate.settings import Guards
     from derotate.weights.guards import Measured
-
-REFUSED = 2
 
 
 def check(
@@ -27,20 +27,16 @@ def check(
 ) -> None:
     """Say whether a checkpoint is whole and trained, matrix by matrix; exit code 2 if refused."""
     from derotate.checkpoints import CheckpointError
-    from derotate.config import ConfigError
-    from derotate.operating import read_config
+    from derotate.config import ConfigError, read
     from derotate.weights.guards import refusals
     from derotate.weights.inspection import inspect
 
-    try:
-        guards = read_config(configfile).guards
+    with one_line(CheckpointError, ConfigError, OSError):
+        guards = read(configfile).guards
         measured = []
         for row in inspect(checkpoint, reference):
             typer.echo(_line(row, guards))
             measured.append(row)
-    except (CheckpointError, ConfigError, OSError) as error:
-        typer.echo(f"derotate: {error}", err=True)
-        raise typer.Exit(REFUSED) from None
     if out is not None:
         _write(measured, guards, out)
     failed = refusals(str(checkpoint), measured, guards)
@@ -49,7 +45,7 @@ def check(
     refused = failed and guards.action == "refuse"
     typer.echo(f"{checkpoint}: {len(measured)} matrices, {_verdict(bool(refused), len(failed))}")
     if refused:
-        raise typer.Exit(REFUSED)
+        raise typer.Exit(BAD_INPUT)
 
 
 def _verdict(refused: bool, failures: int) -> str:

@@ -6,18 +6,16 @@ input is one line on stderr and exit code 2; a traceback is for bugs.
 """
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
 from derotate.checking import check
 from derotate.operating import operate
 from derotate.reference import TABLES
+from derotate.refusals import one_line
 
-BAD_INPUT: Final = 2
 PAIR: Final = Path("results/reference/pair")
 PAGE: Final = Path("results/explore.html")
 REFERENCE: Final = Path(TABLES)
@@ -41,16 +39,6 @@ def main() -> None:
     app()
 
 
-@contextmanager
-def _one_line(*errors: type[Exception], code: int = BAD_INPUT) -> Iterator[None]:
-    """Turn errors about the input into their message on stderr and an exit code."""
-    try:
-        yield
-    except errors as error:
-        typer.echo(f"derotate: {error}", err=True)
-        raise typer.Exit(code) from None
-
-
 @config_app.command("default")
 def config_default() -> None:
     """Print all keys with descriptions and defaults (config/demo.yaml)."""
@@ -72,27 +60,11 @@ def config_schema() -> None:
 @config_app.command("check")
 def config_check(file: Annotated[Path, typer.Argument(help="A config file.")]) -> None:
     """Check a config file; keys that it leaves out have their defaults."""
-    from derotate.config import ConfigError, load
+    from derotate.config import ConfigError, read
 
-    with _one_line(ConfigError, OSError):
-        study = load(_values(file)).study
+    with one_line(ConfigError, OSError):
+        study = read(file).study
     typer.echo(f"{file}: a valid config; its results go to results/{study}/")
-
-
-def _values(file: Path) -> dict[str, Any]:
-    """The keys of a config file."""
-    import yaml
-
-    from derotate.config import ConfigError
-
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{file}: not YAML: {reason}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{file}: expected keys with values, got {values!r}")
-    return values
 
 
 @app.command()
@@ -111,7 +83,7 @@ def grade(
     from derotate.tasks.general_points import answers
     from derotate.tasks.general_points.problems import Problem
 
-    with _one_line(ValueError):
+    with one_line(ValueError):
         if style not in answers.STYLES:
             raise ValueError(f"--style: got {style!r}, expected one of {', '.join(answers.STYLES)}")
         problem = Problem(
@@ -148,7 +120,7 @@ def run(
     from derotate.slurm.cluster import SlurmError
     from derotate.slurm.orphans import require_none
 
-    with _one_line(BusyError, MissingConfigError, SlurmError, code=1):
+    with one_line(BusyError, MissingConfigError, SlurmError, code=1):
         require_none(Path.cwd())
         run(arguments or [])
 
@@ -167,7 +139,7 @@ def slurm(
     from derotate.slurm.cluster import SlurmError
     from derotate.slurm.start import run
 
-    with _one_line(BusyError, MissingConfigError, SlurmError, code=1):
+    with one_line(BusyError, MissingConfigError, SlurmError, code=1):
         run(arguments or [], orphans)
 
 
@@ -181,7 +153,7 @@ def summary(
     from derotate.config import ConfigError
     from derotate.summary import StudyError, show
 
-    with _one_line(ConfigError, StudyError):
+    with one_line(ConfigError, StudyError):
         show(folder, Console())
 
 
@@ -208,17 +180,17 @@ def plan(
     """Choose the cells of a study that serve the most claims within a budget of device hours."""
     from rich.console import Console
 
-    from derotate.config import ConfigError, load
+    from derotate.config import ConfigError, read
     from derotate.planning import command
     from derotate.planning.programme import PlanError
 
-    with _one_line(ConfigError, PlanError, OSError):
+    with one_line(ConfigError, PlanError, OSError):
         if check is not None:
             command.show_check(check, Console(), costs=costs or [], device=device)
             return
         if gpu_hours is None:
             raise PlanError("--gpu-hours: not given, expected a number of hours, e.g. 2")
-        command.plan(load(_values(configfile)), gpu_hours, Console(), costs=costs or [], out=out,
+        command.plan(read(configfile), gpu_hours, Console(), costs=costs or [], out=out,
                      device=device, seconds=time_limit)  # fmt: skip
 
 
@@ -244,7 +216,7 @@ def compare(
 
     from derotate.compare import show
 
-    with _one_line(ValueError):
+    with one_line(ValueError):
         agrees = show(new, reference, Console(), exact=exact, rows=rows, out=out)
     if not agrees:
         raise typer.Exit(1)
@@ -272,7 +244,7 @@ def explore(
     from derotate.explore.show import explore
     from derotate.spectral.guards import GuardError
 
-    with _one_line(PairError, ConfigError, CheckpointError, GuardError):
+    with one_line(PairError, ConfigError, CheckpointError, GuardError):
         explore(pair, out, Console(), recipe_name=recipe, donor=donor, patient=patient, style=style)
 
 
@@ -289,7 +261,7 @@ def explore_export(
     from derotate.explore.export import chosen_run, export
     from derotate.explore.pair import PairError
 
-    with _one_line(PairError, ConfigError, CheckpointError):
+    with one_line(PairError, ConfigError, CheckpointError):
         lost = export(study, out, chosen_run(study, base_seed, seed))
     typer.echo(lost.to_string(index=False))
     typer.echo(f"Pair: {out}")
@@ -306,7 +278,7 @@ def archive(
     from derotate.archive import ArchiveError, pack
     from derotate.config import ConfigError
 
-    with _one_line(ConfigError, ArchiveError, OSError):
+    with one_line(ConfigError, ArchiveError, OSError):
         packed = pack(folder, out)
     typer.echo(f"Archive  {packed.file}: {len(packed.members)} files, {packed.size / 1e6:.1f} MB")
     typer.echo(f"SHA-256  {packed.sha256}")
@@ -326,7 +298,7 @@ def restore(
     from derotate.archive import ArchiveError
     from derotate.restore import restore
 
-    with _one_line(ArchiveError, OSError):
+    with one_line(ArchiveError, OSError):
         restored = restore(file, into, force=force)
     typer.echo(f"Restored {restored.folder}: {restored.written} files, {restored.kept} were there")
     if into == RESULTS:
@@ -344,7 +316,7 @@ def redraw(
     from derotate.redraw import RedrawError, redraw
     from derotate.running import BusyError
 
-    with _one_line(ConfigError, RedrawError, DryRunError), _one_line(BusyError, code=1):
+    with one_line(ConfigError, RedrawError, DryRunError), one_line(BusyError, code=1):
         redraw(folder, cores)
 
 
@@ -359,7 +331,7 @@ def why(
 
     from derotate.why import WhyError, explain
 
-    with _one_line(WhyError):
+    with one_line(WhyError):
         explain(folder, Console())
 
 

@@ -10,6 +10,7 @@ here imports torch, since the config is read each time Snakemake plans.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -187,6 +188,26 @@ def load(values: Mapping[str, Any]) -> Config:
         places = {item["loc"][:-1] for item in items}
         told = [item for item in items if item["type"] != "too_short" or item["loc"] not in places]
         raise ConfigError("\n".join(map(_line, told))) from None
+
+
+def read(file: Path | None) -> Config:
+    """The study of a config file; without one, that of the defaults.
+
+    Raises:
+        ConfigError: not YAML, no mapping, or wrong keys.
+        OSError: it cannot be read.
+    """
+    import yaml
+
+    if file is None:
+        return load({})
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file}: expected keys with values, got {values!r}")
+    return load(values)
 
 
 def _line(item: Any) -> str:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from derotate.refusals import one_line
+
 if TYPE_CHECKING:
     from derotate.config import Config
     from derotate.spectral.recipes import Recipe
     from derotate.weights.export import Operated
 
-BAD_INPUT = 2
 LARGEST = 5
 """Matrices shown, those with the largest edits; all are in the record beside the weights."""
 
@@ -43,43 +44,19 @@ def operate(
     import torch
 
     from derotate.checkpoints import CheckpointError
-    from derotate.config import ConfigError
+    from derotate.config import ConfigError, read
     from derotate.spectral.guards import GuardError
     from derotate.spectral.low_rank import NotLowRankError
     from derotate.weights import export
 
-    try:
-        config = read_config(configfile)
+    with one_line(CheckpointError, ConfigError, GuardError, NotLowRankError, OSError):
+        config = read(configfile)
         chosen, matched = find_recipe(config, recipe)
         done = export.operate(
             donor, patient, chosen, out, config.guards,
             matched=matched, form=form, cache=factors, precision=getattr(torch, precision),
         )  # fmt: skip
-    except (CheckpointError, ConfigError, GuardError, NotLowRankError, OSError) as error:
-        typer.echo(f"derotate: {error}", err=True)
-        raise typer.Exit(BAD_INPUT) from None
     _show(done, chosen, out)
-
-
-def read_config(file: Path | None) -> Config:
-    """The config of a file, or the built-in defaults.
-
-    Raises:
-        ConfigError: not YAML, no mapping, or a wrong key.
-    """
-    import yaml
-
-    from derotate.config import ConfigError, load
-
-    if file is None:
-        return load({})
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{file}: expected keys with values, got {values!r}")
-    return load(values)
 
 
 def find_recipe(config: Config, name: str) -> tuple[Recipe, Recipe | None]:

@@ -15,7 +15,7 @@ from derotate.findings.sources import Sources
 from derotate.findings.text import NOTHING, anchor, interval, link, number, table
 from derotate.reporting import published as theirs
 
-_RUN: Final = ".venv/bin/derotate run -- --profile local --cores {cores}"
+_RUN: Final = ".venv/bin/derotate run -- {target}--profile local --cores {cores}"
 _UNRECORDED: Final = "not recorded"
 _ONE_DIGIT: Final = ("points", "percent", "degrees")
 
@@ -35,8 +35,12 @@ def reproducing(sources: Sources) -> str:
 
 def command(sources: Sources) -> str:
     """What makes the tables of the study anew."""
+    return _command(sources, sources.study)
+
+
+def _command(sources: Sources, study: str, target: str = "") -> str:
     cores = sources.environment.get("cores", 2)
-    return f"{_RUN.format(cores=cores)} --configfile config/{sources.study}.yaml"
+    return f"{_RUN.format(target=target, cores=cores)} --configfile config/{study}.yaml"
 
 
 def hardware(sources: Sources) -> str:
@@ -99,11 +103,8 @@ def _how(sources: Sources) -> list[str]:
 def _phase_row(sources: Sources) -> list[tuple[str, str, str]]:
     if "phase" not in sources.tables:
         return []
-    run = _RUN.format(cores=sources.environment.get("cores", 2)).replace(
-        "run --", "run -- phase_diagram"
-    )
     made = "the phase diagram, then its `phase.csv` copied to that folder"
-    return [(made, f"`{run} --configfile config/phase.yaml`", _UNRECORDED)]
+    return [(made, f"`{_command(sources, 'phase', 'phase_diagram ')}`", _UNRECORDED)]
 
 
 def _time(took: str, wall: str) -> str:
