@@ -2,6 +2,7 @@
 """What clusters do to jobs: each run ends with what it was asked for, or says why it cannot."""
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,3 +56,21 @@ def test_a_job_cancelled_while_it_runs_is_done_again(unlucky: Path) -> None:
     assert (first["JobState"], second["JobState"]) == ("CANCELLED", "COMPLETED")
     assert made(unlucky, "cancelled")
     assert checkout.leftovers(unlucky) == []
+
+
+def test_why_tells_of_a_job_that_slurm_killed_with_its_log_there(fresh: Path) -> None:
+    base = "results/smoke/general_points/base-1/base/model.safetensors"
+    little = ("--set-resources", "base:mem_mb=250")
+    run = Run(fresh, *little, *("--retries", "0"), base, snakefile="Snakefile")
+    assert run.finish() == 1, run.said
+    why = subprocess.run(
+        [sys.executable, "-m", "derotate.cli", "why"],
+        cwd=fresh, env=checkout.environment(fresh), check=True, timeout=120,
+        stdout=subprocess.PIPE, text=True,
+    ).stdout  # fmt: skip
+    [log] = (fresh / "logs" / "slurm" / "rule_base").rglob("*.log")
+    assert "failed at 1 job;" in why
+    assert "1. pretraining of base 1 (rule base)\n" in why
+    assert f"   SLURM   {log.relative_to(fresh)}\n" in why
+    assert "   cost    unknown: no like job was measured in results/smoke\n" in why
+    assert "The same command goes on; what is done is kept." in why

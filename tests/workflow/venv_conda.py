@@ -70,6 +70,8 @@ def main(base: str, arguments: Sequence[str]) -> None:
             parser.add_argument("--prefix", type=Path)
             known, _ = parser.parse_known_args(options)
             create(known.file, known.prefix)
+        case ["clean", "-y", "--tarballs"]:
+            pass  # pip keeps none
         case _:
             raise SystemExit(f"conda {' '.join(arguments)}: not among what Snakemake asked before")
 
