@@ -26,6 +26,7 @@ if not workflow.overwrite_configfiles:
 
 try:
     CONFIG = typed.load(config)
+    ALSO = typed.further(CONFIG)
 except typed.ConfigError as error:
     # Not a WorkflowError: the user shall see the line about the key, not where it was raised.
     raise SystemExit(str(error)) from None
@@ -76,6 +77,7 @@ include: "workflow/rules/phase.smk"
 include: "workflow/rules/published.smk"
 include: "workflow/rules/findings.smk"
 include: "workflow/rules/reference.smk"
+include: "workflow/rules/also.smk"
 
 
 rule all:
@@ -88,13 +90,16 @@ rule all:
         rules.data_card.output,
         rules.phase_diagram.output if PHASE_EVALUATIONS else [],
         rules.reexamination.output,
+        [getattr(rules, f"{name}_all").input for name in ALSO],
 
 
 onstart:
     # beside the results, for `derotate summary` and `derotate explore-export`
-    record.write(CONFIG)
-    record.write_environment(CONFIG)
+    for made in (CONFIG, *ALSO.values()):
+        record.write(made)
+        record.write_environment(made)
 
 
 onsuccess:
-    drop_resumed_states()
+    for made in (CONFIG, *ALSO.values()):
+        drop_resumed_states(made)

@@ -84,6 +84,9 @@ class Config(Block):
     evaluation: Evaluation = Field(default_factory=Evaluation, description="scoring")
     guards: Guards = Field(default_factory=Guards, description="checks before spectra")
     budget: Budget = Field(default_factory=Budget, description="minutes by stage")
+    also: tuple[str, ...] = Field(
+        (), description="config files of further studies, of other tasks say, made by the same run"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -208,6 +211,36 @@ def read(file: Path | None) -> Config:
     if not isinstance(values, dict):
         raise ConfigError(f"{file}: expected keys with values, got {values!r}")
     return load(values)
+
+
+def further(config: Config) -> dict[str, Config]:
+    """The studies of `also`, by a name that a rule can have: that of the study with underscores.
+
+    Raises:
+        ConfigError: a file that is no config, a study named twice, or one with an `also` of its own.
+    """
+    found: dict[str, Config] = {}
+    studies = {config.study}
+    for file in config.also:
+        try:
+            other = read(Path(file))
+        except OSError as error:
+            raise ConfigError(
+                f"also: got {file} ({error.strerror}), expected a config file; correct the path"
+            ) from None
+        except ConfigError as error:
+            lines = str(error).splitlines()
+            raise ConfigError("\n".join(f"also: {file}: {line}" for line in lines)) from None
+        if other.study in studies:
+            raise ConfigError(
+                f"also: {file}: study: got {other.study}, expected another name than the studies "
+                f"beside it ({', '.join(sorted(studies))}), since they share results/"
+            )
+        if other.also:
+            raise ConfigError(f"also: {file}: also: got a list, expected none; name them all here")
+        studies.add(other.study)
+        found[other.study.replace("-", "_")] = other
+    return found
 
 
 def _line(item: Any) -> str:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Bad config is refused in one line that names key, value and expectation."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from derotate.config import Config, ConfigError, load
+from derotate.config import Config, ConfigError, further, load
 
 
 def test_the_defaults_are_a_valid_study() -> None:
@@ -44,3 +45,35 @@ def test_every_wrong_key_gets_a_line() -> None:
     with pytest.raises(ConfigError) as error:
         load({"sedes": [1], "sft": {"batch_size": 0}})
     assert len(str(error.value).splitlines()) == 2
+
+
+def test_further_studies_are_known_by_names_that_rules_can_have(tmp_path: Path) -> None:
+    file = tmp_path / "ranks.yaml"
+    file.write_text("study: tiny-rank\ntask: rank\n")
+    found = further(load({"also": [str(file)]}))
+    assert {name: config.task for name, config in found.items()} == {"tiny_rank": "rank"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, ("No such file", "expected a config file")),
+        ("study: demo\n", ("study: got demo", "another name")),
+        ("study: other\nalso: [third.yaml]\n", ("also: got a list", "name them all here")),
+        ("study: other\nsedes: [1]\n", ("unknown key sedes",)),
+        ("[", ("not YAML",)),
+    ],
+)
+def test_a_further_study_that_cannot_be_made_is_one_line_with_its_file(
+    tmp_path: Path, text: str | None, words: tuple[str, ...]
+) -> None:
+    file = tmp_path / "other.yaml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        further(load({"also": [str(file)]}))
+    message = str(error.value)
+    assert message.startswith("also: ")
+    assert "\n" not in message
+    for word in (str(file), *words):
+        assert word in message

@@ -187,14 +187,14 @@ def rl_end():
     )
 
 
-def drop_resumed_states():
-    """Remove the training states that a later segment has resumed.
+def drop_resumed_states(made):
+    """Remove the training states of a study that a later segment has resumed.
 
     They are temporary, but Snakemake keeps them until the landmarks are made, and forgets them if
     it is killed before.
     """
-    for run in RUNS:
-        folder = Path(study.Paths.of(CONFIG, run).run, "sft")
-        for segment, later in pairwise(CONFIG.sft.segments):
+    for run in study.runs(made):
+        folder = Path(study.Paths.of(made, run).run, "sft")
+        for segment, later in pairwise(made.sft.segments):
             if (folder / f"step-{later[-1]}" / "model.safetensors").exists():
                 shutil.rmtree(folder / f"state-{segment[-1]}", ignore_errors=True)

@@ -37,7 +37,7 @@ ORIGIN = {
     "derotate": version("derotate"),
     "seeds": list(CONFIG.seeds),
     "base_seeds": list(CONFIG.base_seeds),
-    "config": value_digest(CONFIG.model_dump(mode="json", exclude={"budget", "phase"})),
+    "config": value_digest(CONFIG.model_dump(mode="json", exclude={"budget", "phase", "also"})),
     "lock": LOCK,
     "code": {
         "base": BASE_CODE,
