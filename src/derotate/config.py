@@ -21,6 +21,7 @@ from derotate.settings import (
     Budget,
     Diagnostics,
     Evaluation,
+    Further,
     Guards,
     Landmarks,
     Lora,
@@ -84,8 +85,10 @@ class Config(Block):
     evaluation: Evaluation = Field(default_factory=Evaluation, description="scoring")
     guards: Guards = Field(default_factory=Guards, description="checks before spectra")
     budget: Budget = Field(default_factory=Budget, description="minutes by stage")
-    also: tuple[str, ...] = Field(
-        (), description="config files of further studies, of other tasks say, made by the same run"
+    also: tuple[Further, ...] = Field(
+        (),
+        description="further studies, of other tasks say, made by the same run: a config file "
+        "each, and keys that differ from it",
     )
 
     @model_validator(mode="before")
@@ -200,47 +203,52 @@ def read(file: Path | None) -> Config:
         ConfigError: not YAML, no mapping, or wrong keys.
         OSError: it cannot be read.
     """
-    import yaml
-
-    if file is None:
-        return load({})
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{file}: expected keys with values, got {values!r}")
-    return load(values)
+    return load({} if file is None else _values(file))
 
 
 def further(config: Config) -> dict[str, Config]:
     """The studies of `also`, by a name that a rule can have: that of the study with underscores.
 
     Raises:
-        ConfigError: a file that is no config, a study named twice, or one with an `also` of its own.
+        ConfigError: a file that is no config, a study named twice, or one with its own `also`.
     """
     found: dict[str, Config] = {}
     studies = {config.study}
-    for file in config.also:
+    for item in config.also:
         try:
-            other = read(Path(file))
+            other = load(_over(_values(Path(item.file)), item.model_extra or {}))
         except OSError as error:
             raise ConfigError(
-                f"also: got {file} ({error.strerror}), expected a config file; correct the path"
+                f"also: got {item.file} ({error.strerror}), expected a config file; correct "
+                "the path"
             ) from None
         except ConfigError as error:
             lines = str(error).splitlines()
-            raise ConfigError("\n".join(f"also: {file}: {line}" for line in lines)) from None
+            raise ConfigError("\n".join(f"also: {item.file}: {line}" for line in lines)) from None
         if other.study in studies:
             raise ConfigError(
-                f"also: {file}: study: got {other.study}, expected another name than the studies "
-                f"beside it ({', '.join(sorted(studies))}), since they share results/"
+                f"also: {item.file}: study: got {other.study}, expected another name than those of "
+                f"the studies beside it ({', '.join(sorted(studies))}), since each has its folder"
             )
         if other.also:
-            raise ConfigError(f"also: {file}: also: got a list, expected none; name them all here")
+            raise ConfigError(
+                f"also: {item.file}: also: got a list, expected none; name all studies in one file"
+            )
         studies.add(other.study)
         found[other.study.replace("-", "_")] = other
     return found
+
+
+def _values(file: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file}: expected keys with values, got {values!r}")
+    return values
 
 
 def _line(item: Any) -> str:

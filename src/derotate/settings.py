@@ -355,6 +355,14 @@ class Guards(Block):
     action: Literal["refuse", "warn"] = Field("refuse", description="what a failed guard does")
 
 
+class Further(BaseModel):
+    """A further study: its config file, and keys that differ here."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    file: str = Field(description="its config file")
+
+
 class Budget(Block):
     """Minutes that the jobs of a stage may take, added up; two run side by side."""
 

@@ -49,9 +49,12 @@ def test_every_wrong_key_gets_a_line() -> None:
 
 def test_further_studies_are_known_by_names_that_rules_can_have(tmp_path: Path) -> None:
     file = tmp_path / "ranks.yaml"
-    file.write_text("study: tiny-rank\ntask: rank\n")
-    found = further(load({"also": [str(file)]}))
-    assert {name: config.task for name, config in found.items()} == {"tiny_rank": "rank"}
+    file.write_text("study: ranks\ntask: rank\nsft: {batch_size: 8, warmup_steps: 2}\n")
+    differs = {"study": "tiny-rank", "seeds": [1, 2], "sft": {"warmup_steps": 3}}
+    [(name, config)] = further(load({"also": [{"file": str(file), **differs}]})).items()
+    assert (name, config.study, config.task) == ("tiny_rank", "tiny-rank", "rank")
+    assert config.seeds == (1, 2)
+    assert (config.sft.batch_size, config.sft.warmup_steps) == (8, 3)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +62,7 @@ def test_further_studies_are_known_by_names_that_rules_can_have(tmp_path: Path) 
     [
         (None, ("No such file", "expected a config file")),
         ("study: demo\n", ("study: got demo", "another name")),
-        ("study: other\nalso: [third.yaml]\n", ("also: got a list", "name them all here")),
+        ("study: other\nalso: [{file: third.yaml}]\n", ("also: got a list", "name all studies")),
         ("study: other\nsedes: [1]\n", ("unknown key sedes",)),
         ("[", ("not YAML",)),
     ],
@@ -71,7 +74,7 @@ def test_a_further_study_that_cannot_be_made_is_one_line_with_its_file(
     if text is not None:
         file.write_text(text)
     with pytest.raises(ConfigError) as error:
-        further(load({"also": [str(file)]}))
+        further(load({"also": [{"file": str(file)}]}))
     message = str(error.value)
     assert message.startswith("also: ")
     assert "\n" not in message
