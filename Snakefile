@@ -62,6 +62,7 @@ pathvars:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/also.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/base.smk"
 include: "workflow/rules/sft.smk"
@@ -77,7 +78,6 @@ include: "workflow/rules/phase.smk"
 include: "workflow/rules/published.smk"
 include: "workflow/rules/findings.smk"
 include: "workflow/rules/reference.smk"
-include: "workflow/rules/also.smk"
 
 
 rule all:

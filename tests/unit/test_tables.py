@@ -12,6 +12,7 @@ from derotate.reporting.contrasts import contrasts, surgery_plane
 from derotate.reporting.logs import advantages_by_start, budget, rl_first_update
 from derotate.reporting.tables import (
     accuracy_by_step,
+    episodes_by_step,
     errors_by_step,
     feedback_attempts,
     loss_by_step,
@@ -323,6 +324,7 @@ def test_without_rl_and_surgery_the_tables_are_just_shorter(
     assert surgery_plane(table, RECIPES).empty
     assert sampled_pass_at_k(sft_only).empty
     assert feedback_attempts(sft_only).empty
+    assert episodes_by_step(sft_only[:0], lambda own: own).empty
 
 
 def test_pass_at_k_averages_over_problems() -> None:
@@ -343,6 +345,24 @@ def test_attempts_stop_when_solved() -> None:
     table = feedback_attempts(pd.concat([first, second], ignore_index=True))
     assert one(table, seed="1", attempts=1)["solved"] == 25
     assert one(table, seed="1", attempts=2)["solved"] == 50
+
+
+def test_episodes_are_counted_at_each_checkpoint_and_the_base_under_each_seed() -> None:
+    base = checkpoint({"ood/test": "1100"}, seed=None, stage="base")
+    first = checkpoint({"ood/test": "1111"}, seed=1, step=100)
+    second = checkpoint({"ood/test": "1011"}, seed=2, step=100)
+
+    def pairs_succeed(own: pd.DataFrame) -> pd.DataFrame:
+        whole = own.groupby(["split", "fold", "cluster"])["correct"].min().rename("success")
+        return whole.reset_index().rename(columns={"split": "rule"})
+
+    table = episodes_by_step(pd.concat([base, first, second], ignore_index=True), pairs_succeed)
+    assert one(table, seed="1", step=0)["success"] == 50
+    assert one(table, seed="2", step=0)["success"] == 50
+    assert one(table, seed="1", step=100)["success"] == 100
+    assert one(table, seed="2", step=100)["success"] == 50
+    pooled = one(table, seed="all", step=100)
+    assert (pooled["success"], pooled["n"], pooled["seeds"]) == (75, 4, 2)
 
 
 def test_first_update_tells_whether_rl_has_a_signal() -> None:

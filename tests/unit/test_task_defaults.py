@@ -31,7 +31,9 @@ def problems(task: str) -> list[Any]:
 def test_a_task_has_every_part(task: str) -> None:
     for part in PARTS:
         assert module(task, part).__name__ == f"derotate.tasks.{task}.{part}"
-    assert (ROOT / "tasks" / task / "chance.py").is_file() == module(task, "defaults").GUESSABLE
+    folder, known = ROOT / "tasks" / task, module(task, "defaults")
+    assert (folder / "chance.py").is_file() == known.GUESSABLE
+    assert (folder / "success.py").is_file() == known.EPISODES
 
 
 @EACH

@@ -278,3 +278,46 @@ def test_what_is_no_table_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"stages\.csv: not a table") as refused:
         read_tables(tmp_path)
     assert "\n" not in str(refused.value)
+
+
+def others(**effects: dict[str, list[list[float]]]) -> dict[str, Tables]:
+    return {task: study(standard_error=0.5, **found) for task, found in effects.items()}
+
+
+HIGH = {"label": "lost", "at_least": 5, "statistic": part("forgot")["statistic"]}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "expected", "reason"),
+    [
+        ({}, "not testable", "no study of another task"),
+        ({"a": LOST, "b": LOST}, "supported", "all 2 parts hold"),
+        ({"a": LOST, "b": [[-3.0, -4.0, -3.5]] * 2}, "supported", "left out: b: floor: lost is"),
+        ({"a": SMALL}, "not testable", "a: floor: lost is 0.0, expected at least 5"),
+        ({"a": LOST, "b": [[5.0, 15.0, 1.0], [2.0, 16.0, 4.0]]}, "undecided", "b: part 0: "),
+    ],
+)
+def test_a_claim_about_other_tasks_must_hold_on_each_of_which_it_can_be_asked(
+    tasks: dict[str, list[list[float]]], expected: str, reason: str
+) -> None:
+    about = claim(part("forgot", threshold=8), other_tasks=True, floors=[HIGH])
+    beside = others(**{task: {"forgot": found} for task, found in tasks.items()})
+    # the study's own tables say the opposite, and are not asked
+    found = verdicts([about], study(forgot=[[-9.0, -8.0]]), beside).iloc[0]
+    assert found["verdict"] == expected
+    assert reason in found["reason"]
+
+
+def test_a_task_that_refutes_is_named_with_its_part() -> None:
+    about = claim(part("forgot", threshold=8), other_tasks=True)
+    beside = others(a={"forgot": LOST}, b={"forgot": SMALL})
+    found = verdicts([about], study(forgot=LOST), beside).iloc[0]
+    assert (found["verdict"], found["part"]) == ("contradicted", "b: part 0")
+    assert list(parts_table([about], {}, beside)["part"]) == ["a: part 0", "b: part 0"]
+
+
+def test_cells_that_another_task_lacks_leave_the_claim_open() -> None:
+    about = claim(part("forgot"), other_tasks=True)
+    found = verdicts([about], {}, {"a": study(forgot=LOST), "b": study(rl_gain=LOST)}).iloc[0]
+    assert found["verdict"] == "undecided"
+    assert found["reason"].startswith("b: missing: ")

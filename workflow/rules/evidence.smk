@@ -1,13 +1,18 @@
 """Evidence.
 
-Needs the tables. Makes one verdict a claim, with its numbers and its reason.
+Needs the tables, and those of further studies of other tasks. Makes one verdict a claim, with its
+numbers and its reason.
 """
+
+# Studies of other tasks, by the names of their rules.
+OTHER_TASKS = {name: made for name, made in ALSO.items() if made.task != CONFIG.task}
 
 
 rule claims:
     """Judge every claim of the papers by the tables of this study."""
     input:
         rules.tables.output.csv,
+        [getattr(rules, f"{name}_tables").output.csv for name in OTHER_TASKS],
     output:
         claims="<study>/tables/claims.csv",
         parts="<study>/tables/claim_parts.csv",
@@ -28,6 +33,7 @@ rule claims:
     resources:
         **asks(stage_resources.aggregate(0)),
     params:
+        others={made.study: f"{Paths.of(made).study}/tables" for made in OTHER_TASKS.values()},
         code=code_digest("derotate.stages.claims"),
     message:
         "verdicts on the claims"

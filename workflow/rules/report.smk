@@ -9,9 +9,14 @@ from importlib.metadata import version
 from derotate.provenance import value_digest
 
 FIGURES_CODE = code_digest("derotate.stages.figures", f"{TASK_PACKAGE}.defaults")
-TABLES_CODE = code_digest("derotate.stages.tables", f"{TASK_PACKAGE}.answers")
+TABLES_CODE = code_digest(
+    "derotate.stages.tables",
+    *(f"{TASK_PACKAGE}.{part}" for part in ("answers", "problems", "defaults")),
+    *([f"{TASK_PACKAGE}.chance"] if OF_TASK.GUESSABLE else []),
+    *([f"{TASK_PACKAGE}.success"] if OF_TASK.EPISODES else []),
+)
 TABLES = "accuracy_by_step arms_by_step loss_by_step errors_by_step picks stages contrasts surgery".split()
-TABLES += "surgery_edits pass_at_k rl_log rl_first_update advantages spectra".split()
+TABLES += "surgery_edits pass_at_k attempts episodes chance rl_log rl_first_update advantages spectra".split()
 TABLES += "spectra_by_index states weights landmarks".split()
 SHOWN = {
     "stages": "Forgetting and healing",
@@ -92,6 +97,7 @@ rule accuracy_by_step:
 rule tables:
     """Every table of the study."""
     input:
+        problems=rules.problems.output[0],
         evaluations=step_evaluations(rl=True),
         arms=arm_evaluations(),
         surgery=surgery_evaluations,

@@ -10,4 +10,5 @@ runtime.start(snakemake.log[0])
 from derotate.stages.claims import write_verdicts
 
 folder = Path(snakemake.output.claims).parent
-write_verdicts(folder, folder)
+others = {study: Path(tables) for study, tables in snakemake.params.others.items()}
+write_verdicts(folder, folder, others)

@@ -18,6 +18,7 @@ def paths(name):
 
 write_tables(
     snakemake.params.task,
+    problems=Path(snakemake.input.problems),
     evaluations=paths("evaluations") + paths("arms") + paths("surgery"),
     landmarks=read_landmarks(paths("landmarks"), snakemake.params.rl_end),
     rl_logs=paths("rl_logs"),

@@ -193,7 +193,7 @@ def _false(claim: Claim) -> tuple[str, ...]:
 
 
 def _verdict(claim: Claim, tables: Tables, combine: Combine) -> str:
-    examined = examine(claim, tables, combine)
+    examined = examine(claim, tables, combine=combine)
     if not examined.parts:
         raise ValueError(f"calibration: {examined.obstacle}; the simulated studies lack cells")
     return examined.verdict(examined.p)

@@ -56,6 +56,7 @@ def rules() -> dict[str, TableRule]:
         ),
         "spectra": TableRule((*_RUN, "pair", "kind", "against", "metric", "fraction", "band")),
         "surgery_edits": TableRule((*_RUN, "operation", "recipe")),
+        "chance": TableRule((*_RUN, *_SUITE), percent=("chance",)),
         "states": TableRule((*_RUN, "pair", *_SUITE, "metric")),
     }
 

@@ -200,7 +200,8 @@ class Floor(_Frozen):
 class Claim(_Frozen):
     """One falsifiable statement.
 
-    `needs` says in words which tables, rows and landmarks it is read from.
+    `needs` says in words which tables, rows and landmarks it is read from. With `other_tasks` it is
+    about each of the studies of other tasks, and no study alone can show it.
     """
 
     id: str = Field(pattern=r"^C\d+$")
@@ -208,6 +209,7 @@ class Claim(_Frozen):
     statement: str
     source: str
     primary: bool = False
+    other_tasks: bool = False
     needs: tuple[str, ...] = Field(min_length=1)
     parts: tuple[Part, ...] = ()
     floors: tuple[Floor, ...] = ()

@@ -10,9 +10,10 @@ Effects that point different ways in different bases decide nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import nan
+from types import MappingProxyType
 from typing import Literal
 
 import pandas as pd
@@ -42,11 +43,13 @@ class Examined:
         claim: the claim.
         parts: its parts, judged; none if it could not be tested.
         obstacle: why not: the verdict that follows, and the reason.
+        note: what a reader must know beside the verdict.
     """
 
     claim: Claim
     parts: tuple[Judged, ...] = ()
     obstacle: tuple[Verdict, str] | None = None
+    note: str = ""
 
     @property
     def p_for(self) -> float:
@@ -86,8 +89,52 @@ class Examined:
         return "contradicted" if p < LEVEL and self.refuted_part.fails else "undecided"
 
 
-def examine(claim: Claim, tables: Tables, combine: Combine = combine) -> Examined:
-    """What the tables say about one claim, before other claims count."""
+def examine(
+    claim: Claim,
+    tables: Tables,
+    others: Mapping[str, Tables] = MappingProxyType({}),
+    combine: Combine = combine,
+) -> Examined:
+    """What the tables say about one claim, before other claims count.
+
+    Args:
+        claim: the claim.
+        tables: of the study.
+        others: those of studies of other tasks, by task.
+        combine: how the effects of runs become one.
+    """
+    if claim.other_tasks:
+        return _examine_each(claim, others, combine)
+    return _examine(claim, tables, combine)
+
+
+def _examine_each(claim: Claim, others: Mapping[str, Tables], combine: Combine) -> Examined:
+    """A claim about other tasks: all of its parts on each task of which it can be asked."""
+    parts: list[Judged] = []
+    missing: list[str] = []
+    left_out: list[str] = []
+    for task, tables in others.items():
+        found = _examine(claim, tables, combine)
+        if found.obstacle is None:
+            parts += [
+                replace(judged, part=judged.part.model_copy(update={"label": f"{task}: {label}"}))
+                for judged in found.parts
+                for label in [judged.part.label]
+            ]
+            continue
+        verdict, reason = found.obstacle
+        (left_out if verdict == "not testable" else missing).append(f"{task}: {reason}")
+    if missing:
+        return Examined(claim, obstacle=("undecided", "; ".join(missing)))
+    if not parts:
+        reason = "; ".join(left_out) or "there is no study of another task beside this one"
+        return Examined(claim, obstacle=("not testable", reason))
+    return Examined(
+        claim, tuple(parts), note=f"left out: {'; '.join(left_out)}" if left_out else ""
+    )
+
+
+def _examine(claim: Claim, tables: Tables, combine: Combine) -> Examined:
     if claim.not_testable is not None:
         return Examined(claim, obstacle=("not testable", claim.not_testable))
     missing: dict[str, None] = {}
@@ -113,7 +160,9 @@ def examine(claim: Claim, tables: Tables, combine: Combine = combine) -> Examine
     return Examined(claim, tuple(parts))
 
 
-def verdicts(claims: Sequence[Claim], tables: Tables) -> pd.DataFrame:
+def verdicts(
+    claims: Sequence[Claim], tables: Tables, others: Mapping[str, Tables] = MappingProxyType({})
+) -> pd.DataFrame:
     """One row a claim, in their order, whatever the tables lack.
 
     Numbers are those of one part, named in `part`: of a supported claim the first, of a
@@ -124,7 +173,7 @@ def verdicts(claims: Sequence[Claim], tables: Tables) -> pd.DataFrame:
     Returns:
         The columns `COLUMNS`.
     """
-    examined = [examine(claim, tables) for claim in claims]
+    examined = [examine(claim, tables, others) for claim in claims]
     adjusted = _adjusted(examined)
     rows = [_row(item, adjusted[item.claim.id]) for item in examined]
     return pd.DataFrame(rows, columns=COLUMNS).astype(
@@ -132,7 +181,9 @@ def verdicts(claims: Sequence[Claim], tables: Tables) -> pd.DataFrame:
     )
 
 
-def parts_table(claims: Sequence[Claim], tables: Tables) -> pd.DataFrame:
+def parts_table(
+    claims: Sequence[Claim], tables: Tables, others: Mapping[str, Tables] = MappingProxyType({})
+) -> pd.DataFrame:
     """One row a part of each claim that could be tested, with unadjusted p-values.
 
     Returns:
@@ -142,7 +193,7 @@ def parts_table(claims: Sequence[Claim], tables: Tables) -> pd.DataFrame:
         {"claim": claim.id, **_numbers(part), "p_for": part.p_for, "p_against": part.p_against,
          "covers": part.covers}
         for claim in claims
-        for part in examine(claim, tables).parts
+        for part in examine(claim, tables, others).parts
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=PART_COLUMNS).astype(
         dict.fromkeys(["n", "clusters", "runs", "bases", "runs_needed"], "Int64")
@@ -175,7 +226,7 @@ def _row(item: Examined, adjusted: float) -> dict[str, object]:
     if item.obstacle is not None:
         return {**row, "reason": item.obstacle[1]}
     shown = _shown(item, verdict)
-    reason = _reason(item, shown, verdict, adjusted)
+    reason = "; ".join(filter(None, [_reason(item, shown, verdict, adjusted), item.note]))
     return {**row, **_numbers(shown), "p": item.p, "p_adjusted": adjusted, "reason": reason}
 
 

@@ -63,6 +63,9 @@ def goals(config: Config, claims: tuple[Claim, ...]) -> tuple[list[Goal], dict[s
     served: list[Goal] = []
     unserved: dict[str, str] = {}
     for claim in claims:
+        if claim.other_tasks:
+            unserved[claim.id] = "it is about studies of other tasks, each planned by itself"
+            continue
         if claim.not_testable:
             unserved[claim.id] = claim.not_testable
             continue

@@ -9,7 +9,7 @@ own).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -211,6 +211,33 @@ def feedback_attempts(rows: pd.DataFrame) -> pd.DataFrame:
         or [tries.assign(attempts=0)]
     )
     return _means(under_seeds(long), [*_CHECKPOINT, *_SUITE, "attempts"], "correct", "solved")
+
+
+def episodes_by_step(
+    rows: pd.DataFrame, succeeded: Callable[[pd.DataFrame], pd.DataFrame]
+) -> pd.DataFrame:
+    """Success of whole episodes (routes) by SFT step, the base as step 0, and after RL.
+
+    Args:
+        rows: see `derotate.reporting.cells`.
+        succeeded: from an evaluation of one checkpoint, a row for each episode: rule, fold,
+            cluster, success (0 or 1), as the part `success` of a task gives them.
+
+    Returns:
+        Columns base_seed, seed, stage, algorithm, step, update, split (whose rule the episode
+        follows), fold, seeds, n (episodes), clusters, success (percent), low, high.
+    """
+    parts = []
+    keys = [*_CHECKPOINT, "origin"]
+    named = _by_step(rows)
+    named = named.assign(origin=named["seed"].astype("Int64"))
+    for key, own in named.groupby(keys, dropna=False):
+        found = succeeded(own).rename(columns={"rule": "split"})
+        parts.append(found.assign(**dict(zip(keys, key, strict=True))))
+    if not parts:
+        return pd.DataFrame(columns=[*_CHECKPOINT, *_SUITE, *_COUNTS, "success", "low", "high"])
+    whole = pd.concat(parts, ignore_index=True).drop(columns="origin")
+    return _means(under_seeds(whole), [*_CHECKPOINT, *_SUITE], "success", "success")
 
 
 def _by_step(rows: pd.DataFrame, decoding: str = "greedy") -> pd.DataFrame:

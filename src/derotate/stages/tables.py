@@ -17,6 +17,7 @@ from derotate.reporting import spectra as spectral
 from derotate.reporting.files import aside, markdown, write
 from derotate.reporting.pages import page
 from derotate.spectral.recipes import Recipe
+from derotate.stages.data import read_problems
 from derotate.study import cell_of
 
 INTEGERS = ("seed", "start", "step", "donor")
@@ -62,6 +63,7 @@ def write_step_tables(evaluations: Sequence[Path], out: Path) -> None:
 def write_tables(
     task: str,
     *,
+    problems: Path,
     evaluations: Sequence[Path],
     landmarks: pd.DataFrame,
     rl_logs: Sequence[Path],
@@ -94,6 +96,9 @@ def write_tables(
         "surgery": contrasts.surgery_plane(differences, recipes),
         "surgery_edits": _edits(facts),
         "pass_at_k": tables.sampled_pass_at_k(rows),
+        "attempts": tables.feedback_attempts(rows),
+        "episodes": _episodes(task, rows),
+        "chance": chance_levels(task, problems, landmarks),
         "rl_log": logs.rl_log(log) if len(log) else log,
         "rl_first_update": logs.rl_first_update(log) if len(log) else log,
         "advantages": logs.advantages_by_start(advantages) if len(advantages) else advantages,
@@ -110,6 +115,34 @@ def write_tables(
     for name in SHOWN:
         markdown(made[name], folder / f"{name}.md")
         page(f"Table of {name.replace('_', ' ')}", [made[name]], folder / f"{name}.html")
+
+
+def chance_levels(task: str, problems: Path, landmarks: pd.DataFrame) -> pd.DataFrame:
+    """What the best constant answer is worth on each suite, in percent, once for each run.
+
+    Columns: base_seed, seed, split, fold, chance (0 where answers cannot be guessed).
+    """
+    asked: dict[tuple[str, str], list[Any]] = {}
+    for problem in read_problems(task, problems):
+        asked.setdefault((problem.split, problem.fold), []).append(problem)
+    guessable = tasks.module(task, "defaults").GUESSABLE
+    levels = [
+        {
+            "split": split,
+            "fold": fold,
+            "chance": 100 * tasks.module(task, "chance").chance(own).constant if guessable else 0.0,
+        }
+        for (split, fold), own in sorted(asked.items())
+    ]
+    runs = landmarks[["base_seed", "seed"]]
+    return runs.merge(pd.DataFrame(levels), how="cross")
+
+
+def _episodes(task: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Success of what a task's problems are steps of; empty where they stand alone."""
+    if not tasks.module(task, "defaults").EPISODES:
+        return tables.episodes_by_step(rows[:0], lambda own: own)
+    return tables.episodes_by_step(rows, tasks.module(task, "success").route_success)
 
 
 def _arms_by_step(rows: pd.DataFrame) -> pd.DataFrame:

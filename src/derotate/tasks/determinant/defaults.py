@@ -56,6 +56,8 @@ PUBLISHED: Final = False
 """Whether the numbers that the papers print for this task are drawn beside ours."""
 GUESSABLE: Final = True
 """Whether the part `chance` says what answers are worth that solve nothing."""
+EPISODES: Final = False
+"""Whether problems are steps of something longer that succeeds as a whole: the part `success`."""
 
 WORDING: Final = MappingProxyType(
     {

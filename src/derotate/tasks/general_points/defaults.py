@@ -51,6 +51,8 @@ PUBLISHED: Final = True
 """Whether the numbers that the papers print for this task are drawn beside ours."""
 GUESSABLE: Final = False
 """Whether the part `chance` says what answers are worth that solve nothing; a formula has none."""
+EPISODES: Final = False
+"""Whether problems are steps of something longer that succeeds as a whole: the part `success`."""
 
 WORDING: Final = MappingProxyType(
     {
