@@ -20,28 +20,37 @@ REEXAMINATION: Final = "results/reference/reexamination"
 PICTURES: Final = "docs/figures"
 
 
-def judged_tables() -> list[str]:
+def other_tasks() -> dict[str, str]:
+    """The reference studies of other tasks, by task: folders of their tables, `TABLES-TASK`."""
+    own = Path(TABLES)
+    found = sorted(own.parent.glob(f"{own.name}-*/landmarks.csv"))
+    return {path.parent.name.removeprefix(f"{own.name}-"): str(path.parent) for path in found}
+
+
+def judged_tables(folder: str = TABLES) -> list[str]:
     """The tables that claims are read from; those that are not there leave claims undecided."""
     from derotate.evidence.checks import rules
 
-    paths = [f"{TABLES}/{name}.csv" for name in rules()]
+    paths = [f"{folder}/{name}.csv" for name in rules()]
     return [path for path in paths if Path(path).is_file()]
 
 
 def figures(own: Iterable[str]) -> list[str]:
     """A study's own figures and those beside it that can be drawn.
 
-    The released spectra are of no study; the phase diagram has a table if it was made.
+    The released spectra are of no study; the phase diagram has a table if it was made, and so have
+    other tasks.
     """
     phase = ["phase"] if Path(TABLES, "phase.csv").is_file() else []
-    return [*own, "reexamination", *phase]
+    return [*own, "reexamination", *phase, *(["tasks"] if other_tasks() else [])]
 
 
 def drawn_tables(own: Iterable[str]) -> list[str]:
     """The tables that a study's figures, and those beside it, are drawn from."""
     from derotate.stages.pictures import Roots, sources
 
-    roots = Roots(Path(TABLES), Path(PAPERS), Path(REEXAMINATION))
+    others = {task: Path(folder) for task, folder in other_tasks().items()}
+    roots = Roots(Path(TABLES), Path(PAPERS), Path(REEXAMINATION), others)
     return sorted({str(path) for figure in figures(own) for path in sources(figure, roots)})
 
 

@@ -6,7 +6,7 @@ Needs their config files (`also`). Makes the rules of each once more, named for 
 
 # Makers of pages and tables that all studies share.
 SHARED = ["calibrate", "calibration", "findings"]
-SHARED += ["reference_claims", "reference_pictures", "reference"]
+SHARED += ["reference_claims", "reference_task_claims", "reference_pictures", "reference"]
 
 for NAME, FURTHER in ALSO.items():
 

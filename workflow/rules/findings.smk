@@ -10,6 +10,11 @@ from derotate.provenance import value_digest
 
 REFERENCE = Path(reference.TABLES)
 CALIBRATION = Path("results/reference/calibration/calibration.csv")
+# Studies of other tasks, by task.
+OTHERS = reference.other_tasks()
+JUDGED_OTHERS = [
+    f"{folder}/{name}.csv" for folder in OTHERS.values() for name in ("claims", "claim_parts")
+]
 JUDGED = [str(REFERENCE / name) for name in ("claims.csv", "claim_parts.csv")]
 
 
@@ -18,6 +23,11 @@ rule findings:
     input:
         judged=JUDGED,
         tables=sorted({str(path) for path in REFERENCE.glob("*.*")} - set(JUDGED)),
+        judged_others=JUDGED_OTHERS,
+        others=sorted(
+            {str(path) for folder in OTHERS.values() for path in Path(folder).glob("*.*")}
+            - set(JUDGED_OTHERS)
+        ),
         reexamination=f"{reference.REEXAMINATION}/measured.csv",
         published=sorted(str(path) for path in Path(reference.PAPERS).glob("*.csv")),
         figures=reference.pictures(CAPTIONS),
@@ -34,6 +44,7 @@ rule findings:
     resources:
         **asks(stage_resources.aggregate(0)),
     params:
+        others=OTHERS,
         calibration=str(CALIBRATION),
         # by content: as an input an edit of it would rerun the calibration (minutes)
         calibrated_as=lambda wildcards: value_digest(

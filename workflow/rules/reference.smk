@@ -13,6 +13,11 @@ rule reference_claims:
     """Judge every claim of the papers by the reference's tables."""
     input:
         lambda wildcards: reference.judged_tables(),
+        lambda wildcards: [
+            table
+            for folder in reference.other_tasks().values()
+            for table in reference.judged_tables(folder)
+        ],
     output:
         claims=f"{reference.TABLES}/claims.csv",
         parts=f"{reference.TABLES}/claim_parts.csv",
@@ -26,11 +31,29 @@ rule reference_claims:
     resources:
         **asks(stage_resources.aggregate(0)),
     params:
+        others=lambda wildcards: reference.other_tasks(),
         code=code_digest("derotate.stages.claims"),
     message:
         "verdicts on the claims, by the reference's tables"
     script:
         "../scripts/reference_claims.py"
+
+
+use rule reference_claims as reference_task_claims with:
+    input:
+        lambda wildcards: reference.judged_tables(f"{reference.TABLES}-{wildcards.task}"),
+    output:
+        claims=f"{reference.TABLES}-{{task}}/claims.csv",
+        parts=f"{reference.TABLES}-{{task}}/claim_parts.csv",
+    log:
+        "logs/reference/claims-{task}.log",
+    benchmark:
+        "logs/reference/claims-{task}.tsv"
+    params:
+        others={},
+        code=code_digest("derotate.stages.claims"),
+    message:
+        "verdicts on the claims, by the reference's tables of {wildcards.task}"
 
 
 rule reference_pictures:
@@ -54,6 +77,7 @@ rule reference_pictures:
         **asks(stage_resources.aggregate(0)),
     params:
         roots=[reference.TABLES, reference.PAPERS, reference.REEXAMINATION],
+        others=lambda wildcards: reference.other_tasks(),
         code=code_digest("derotate.stages.pictures", f"derotate.tasks.{reference.TASK}.defaults"),
     message:
         "every figure, from the reference's tables"
@@ -65,5 +89,6 @@ rule reference:
     """All pages of the reference study."""
     input:
         rules.reference_claims.output,
+        JUDGED_OTHERS,
         rules.reference_pictures.output,
         rules.findings.output,

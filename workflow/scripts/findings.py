@@ -17,6 +17,7 @@ files = Files(
     calibration=Path(snakemake.params.calibration),
     published=Path(snakemake.input.published[0]).parent,
     reexamination=Path(snakemake.input.reexamination),
+    others={task: Path(folder) for task, folder in snakemake.params.others.items()},
     figures=tuple(Path(figure) for figure in snakemake.input.figures),
 )
 write_findings(files)

@@ -10,4 +10,5 @@ runtime.start(snakemake.log[0])
 from derotate.stages.claims import write_claims
 
 folder = Path(snakemake.output.claims).parent
-write_claims(folder, folder)
+others = {task: Path(tables) for task, tables in snakemake.params.others.items()}
+write_claims(folder, folder, others)

@@ -9,6 +9,8 @@ runtime.start(snakemake.log[0])
 
 from derotate.stages.pictures import Roots, draw_pictures
 
+others = {task: Path(folder) for task, folder in snakemake.params.others.items()}
 draw_pictures(
-    Roots(*map(Path, snakemake.params.roots)), [Path(picture) for picture in snakemake.output]
+    Roots(*map(Path, snakemake.params.roots), others),
+    [Path(picture) for picture in snakemake.output],
 )

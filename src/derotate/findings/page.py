@@ -16,6 +16,7 @@ from derotate.findings.explanations import diagnostics, phase
 from derotate.findings.healing import edits, rl_by_start, rollback_in_disguise
 from derotate.findings.overview import opening, short_answer
 from derotate.findings.sources import Sources
+from derotate.findings.tasks import side_by_side
 from derotate.findings.text import counted, details, frame, link, listed, sentence, table
 
 MADE: Final = "<!-- Made by the rule `findings` from tables: change those, not this page. -->"
@@ -37,6 +38,8 @@ def findings(sources: Sources) -> str:
         *_figures(sources, ("sft_and_rl", "surgery")),
         *decisions(sources),
         *by_verdict(sources),
+        *side_by_side(sources),
+        *_figures(sources, ("tasks",)),
         *rl_by_start(sources),
         *edits(sources),
         *diagnostics(sources),
@@ -65,7 +68,7 @@ def _figures(sources: Sources, names: tuple[str, ...]) -> list[str]:
 def _more_figures(sources: Sources) -> list[str]:
     """All figures but those above, in the order of their captions."""
     drawn = {path.stem for path in sources.files.figures}
-    above = ("sft_and_rl", "surgery")
+    above = ("sft_and_rl", "surgery", "tasks")
     order = [*sources.wording.figures, *sorted(drawn - set(sources.wording.figures))]
     blocks = _figures(sources, tuple(name for name in order if name not in above))
     if not drawn:
@@ -118,8 +121,8 @@ def limits(sources: Sources) -> list[str]:
         "larger models, not a statement about them.",
         f"{sentence(bases)[:-1]}: intervals speak about other seeds on the same, not about another "
         "base.",
-        "One task. The base has met all sets of numbers in pretraining, as plain sums; what is "
-        "held out is held out of fine-tuning.",
+        f"{_tasks(sources)} The base has met all sets of numbers in pretraining, as plain sums; "
+        "what is held out is held out of fine-tuning.",
         "No run on a GPU was made, and none at the papers' size.",
         " ".join(
             ["What an edit restores counts only beside its controls: it may be a rollback in "
@@ -127,6 +130,12 @@ def limits(sources: Sources) -> list[str]:
         ),
     ]  # fmt: skip
     return ["## Limits", "\n".join(f"- {item}" for item in items)]
+
+
+def _tasks(sources: Sources) -> str:
+    if not sources.others:
+        return "One task."
+    return f"One task in full, {counted(len(sources.others), 'other')} with a smaller grid."
 
 
 def deviations(sources: Sources) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -36,6 +36,10 @@ RULES: Final[Mapping[str, TableRule]] = MappingProxyType(
         "surgery": TableRule(("base_seed", "seed", "direction", "recipe")),
         "phase": phase.RULE,
         "weights": TableRule(("base_seed", "seed", "pair", "against", "metric", "fraction")),
+        "episodes": TableRule(
+            ("base_seed", "seed", "stage", "algorithm", "step", "update", "split", "fold"),
+            percent=("success", "low", "high"),
+        ),
     }
 )
 """Tables of a study that pages show beside those that claims are judged by."""
@@ -57,6 +61,7 @@ class Files:
         published: folder of the papers' numbers.
         reexamination: table of random and trained weights.
         figures: the figures that were drawn.
+        others: folders of the tables of studies of other tasks, by task.
         claims: the claims.
         wording: sentences and captions.
         deviations: deviations from the claims as stated.
@@ -68,6 +73,7 @@ class Files:
     published: Path
     reexamination: Path
     figures: tuple[Path, ...] = ()
+    others: Mapping[str, Path] = field(default_factory=dict)
     claims: Path = stated.CLAIMS
     wording: Path | None = None
     deviations: Path | None = None
@@ -83,6 +89,7 @@ class Sources:
         verdicts: one row a claim, in their order, columns of `verdicts.COLUMNS`.
         parts: one row a part that could be tested.
         tables: of the study, by name.
+        others: tables of the studies of other tasks, by task.
         calibration: None if there is none; `reexamination` likewise.
         wording: sentences and captions.
         deviations: deviations.
@@ -95,6 +102,7 @@ class Sources:
     verdicts: pd.DataFrame
     parts: pd.DataFrame
     tables: Tables
+    others: Mapping[str, Tables]
     calibration: pd.DataFrame | None
     wording: Wording
     deviations: Deviations
@@ -137,18 +145,14 @@ def read(files: Files) -> Sources:
         ValueError: a file that cannot be true; one line with file, row and column.
     """
     claims = stated.load_claims(files.claims)
-    tables = read_tables(files.study)
-    tables |= {
-        name: read_table(files.study / f"{name}.csv", rule)
-        for name, rule in RULES.items()
-        if (files.study / f"{name}.csv").is_file()
-    }
+    tables = _tables(files.study)
     return Sources(
         files=files,
         claims=claims,
         verdicts=_verdicts(claims, tables.get("claims"), files.study / "claims.csv"),
         parts=tables.get("claim_parts", pd.DataFrame(columns=PART_COLUMNS)),
         tables=tables,
+        others={task: _tables(folder) for task, folder in files.others.items()},
         calibration=(
             read_table(files.calibration, CALIBRATION) if files.calibration.is_file() else None
         ),
@@ -157,6 +161,15 @@ def read(files: Files) -> Sources:
         environment=_mapping(files.study / "environment.json"),
         config=_mapping(files.study / "config.yaml"),
     )
+
+
+def _tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """All tables of a study that are read here."""
+    return read_tables(folder) | {
+        name: read_table(folder / f"{name}.csv", rule)
+        for name, rule in RULES.items()
+        if (folder / f"{name}.csv").is_file()
+    }
 
 
 def _verdicts(claims: tuple[Claim, ...], found: pd.DataFrame | None, path: Path) -> pd.DataFrame:

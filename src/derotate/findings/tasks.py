@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT
+"""The tasks side by side: what SFT forgot, what RL gave back, what edits restore on each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import pandas as pd
+
+from derotate import reference, tasks
+from derotate.evidence.lookup import MissingCells, Tables, matches, study_runs
+from derotate.findings.estimates import shown
+from derotate.findings.sources import Sources
+from derotate.findings.text import NOTHING, counted, number, table
+from derotate.reporting.cells import LANDMARKS, POOLED
+
+CLAIM: Final = "C17"
+"""What is claimed of other tasks."""
+ABOVE_CHANCE: Final = 10.0
+"""Points that the peak must lie above chance for a task to say anything, as in that claim."""
+_OOD: Final = {"split": "ood", "fold": "test"}
+_EDITS: Final = ("values-top20", "directions-top20", "rollback")
+
+
+def side_by_side(sources: Sources) -> list[str]:
+    """Each task with its levels, differences and verdicts; nothing where there is one task."""
+    if not sources.others:
+        return []
+    found: dict[str, Tables] = {reference.TASK: sources.tables, **sources.others}
+    return [
+        "## The tasks side by side",
+        f"The same question, asked of {counted(len(found), 'task')}. Each has a base of its own "
+        f"and the same stages; the others have a smaller grid. {sources.cited(CLAIM)}",
+        _asked(found),
+        "OOD accuracy on test problems in percent: means over runs. *Chance* is the best constant "
+        f"answer; a task whose peak is not at least {ABOVE_CHANCE:g} points above it says nothing "
+        "about forgetting.",
+        _levels(found),
+        "Differences in points of OOD accuracy, intervals over runs.",
+        _differences(found),
+        *_routes(found),
+        "What became of the primary claims on each task, judged by its own study alone.",
+        _primary(sources, found),
+    ]
+
+
+def _asked(found: Mapping[str, Tables]) -> str:
+    rows = []
+    for task, own in found.items():
+        words = tasks.module(task, "defaults").WORDING
+        try:
+            runs = study_runs(own)
+            of = f"{len(runs)} ({runs['base_seed'].nunique()})"
+        except MissingCells:
+            of = NOTHING
+        rows.append((_name(task), words["learned"], words["asked"], of))
+    return table(["task", "SFT teaches", "and is asked besides", "runs (bases)"], rows)
+
+
+def _levels(found: Mapping[str, Tables]) -> str:
+    rows = []
+    for task, own in found.items():
+        means = [_mean(own, "stages", "accuracy", landmark=name, **_OOD) for name in LANDMARKS]
+        level = _mean(own, "chance", "chance", **_OOD)
+        chance = 0.0 if level is None and task == reference.TASK else level
+        rows.append((_name(task), number(chance), *map(number, means), _testable(means[1], chance)))
+    columns = ["task", "chance", "base", "peak", "end of SFT", "after RL", "says something"]
+    return table(columns, rows)
+
+
+def _testable(peak: float | None, chance: float | None) -> str:
+    if peak is None or chance is None:
+        return NOTHING
+    return "yes" if peak >= chance + ABOVE_CHANCE else "no: not testable"
+
+
+def _differences(found: Mapping[str, Tables]) -> str:
+    rows = [
+        (
+            _name(task),
+            shown(own, "peak_over_base"),
+            shown(own, "forgot", sign=-1),
+            shown(own, "rl_gain"),
+            *(shown(own, "over_patient", direction="forward", treatment=edit) for edit in _EDITS),
+            shown(own, "id_rise", split="id", fold="train"),
+        )
+        for task, own in found.items()
+    ]
+    columns = ["task", "base to peak", "peak to end", "RL from the end", *_EDITS,
+               "ID learned by SFT, base to end"]  # fmt: skip
+    return table(columns, rows)
+
+
+def _routes(found: Mapping[str, Tables]) -> list[str]:
+    """Success of what a task's problems are steps of, where it has any."""
+    said = []
+    for task, own in found.items():
+        episodes = own.get("episodes")
+        if episodes is None or episodes.empty:
+            continue
+        parts = []
+        for split, name in (("id", "ID"), ("ood", "OOD")):
+            steps = [(landmark, _whole(own, episodes, landmark, split)) for landmark in LANDMARKS]
+            told = [f"{landmark} {number(value)}" for landmark, value in steps if value is not None]
+            parts += [f"{name}: {', '.join(told)}"] if told else []
+        said.append(
+            f"Whole routes of {_name(task)} (every step right, in percent of test routes): "
+            f"{'; '.join(parts)}."
+        )
+    return said
+
+
+def _whole(own: Tables, episodes: pd.DataFrame, landmark: str, split: str) -> float | None:
+    """Mean over runs of the success of whole routes at a landmark."""
+    values = []
+    for run in study_runs(own).to_dict("records"):
+        where: dict[str, str | int | float] = {"stage": "sft", "update": 0}
+        if landmark == "base":
+            where = {"stage": "base"}
+        elif landmark == "rl_end":
+            if pd.isna(run["rl_end_start"]):
+                return None
+            where = {"stage": "rl", "algorithm": run["rl_end_algorithm"],
+                     "step": int(run["rl_end_start"])}  # fmt: skip
+        else:
+            where["step"] = int(run[landmark])
+        keys = {"base_seed": run["base_seed"], "seed": run["seed"], "split": split, "fold": "test"}
+        rows = episodes[matches(episodes, {**keys, **where})]
+        if len(rows) != 1:
+            return None
+        values.append(float(rows["success"].iloc[0]))
+    return sum(values) / len(values)
+
+
+def _primary(sources: Sources, found: Mapping[str, Tables]) -> str:
+    primary = [claim for claim in sources.claims if claim.primary]
+    rows = []
+    for task, own in found.items():
+        verdicts = own.get("claims", pd.DataFrame(columns=["claim", "verdict"]))
+        by_claim = dict(zip(verdicts["claim"], verdicts["verdict"], strict=True))
+        rows.append((_name(task), *(by_claim.get(claim.id, NOTHING) for claim in primary)))
+    return table(["task", *(f"{claim.id} {claim.title}" for claim in primary)], rows)
+
+
+def _mean(own: Tables, name: str, column: str, **where: str) -> float | None:
+    """Mean over the rows of the runs, None without any."""
+    rows = own.get(name)
+    if rows is None or rows.empty:
+        return None
+    fits = rows[matches(rows, where) & (rows["seed"] != POOLED)]
+    return float(fits[column].mean()) if len(fits) else None
+
+
+def _name(task: str) -> str:
+    return task.replace("_", " ")
