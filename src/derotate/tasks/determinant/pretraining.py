@@ -45,6 +45,7 @@ WORDS: Final = (
 )
 """The words of the compact language, in the order of their token ids."""
 
+MOST_OPERATIONS: Final = 7  # about as long together as a whole problem
 SHARE_OF_3X3: Final = 0.8  # of plain samples; the rest keeps the size a thing to read
 
 
@@ -99,7 +100,9 @@ class _Plain:
 
     def __call__(self, draw: random.Random) -> Sample:
         matrix = self.matrix(draw, 3 if draw.random() < SHARE_OF_3X3 else 2)
-        return _text(f"expand {spell(matrix)} ; steps {_joined(lines(matrix))}")
+        # Cut after the last line: it must not teach to stop before the answer.
+        text = f"expand {spell(matrix)} ; steps {_joined(lines(matrix))}"
+        return Sample("", text, ends=False)
 
 
 class _Minors(_Plain):
@@ -138,9 +141,15 @@ def _combine(draw: random.Random) -> Sample:
 
 
 def _arithmetic(draw: random.Random) -> Sample:
-    """One operation whose result is a number that the language has."""
+    """Up to `MOST_OPERATIONS` operations, e.g. `compute 3 + 4 = 7 ; 2 * -5 = -10`."""
+    operations = [_operation(draw) for _ in range(draw.randint(1, MOST_OPERATIONS))]
+    return Sample("", f"compute {_joined(operations)}", ends=False)
+
+
+def _operation(draw: random.Random) -> str:
+    """One operation whose result is a number that the language has; sums and differences mostly."""
     while True:
-        operator = draw.choice("+-*")
+        operator = draw.choice("++--*")
         right = draw.randint(-LARGEST_NUMBER, LARGEST_NUMBER)
         if operator == "*":
             left = _entry(draw)
@@ -149,7 +158,7 @@ def _arithmetic(draw: random.Random) -> Sample:
             left = draw.randint(-LARGEST_NUMBER, LARGEST_NUMBER)
             result = left + right if operator == "+" else left - right
         if abs(result) <= LARGEST_NUMBER:
-            return _text(f"compute {left} {operator} {right} = {result}")
+            return f"{left} {operator} {right} = {result}"
 
 
 def _entry(draw: random.Random) -> int:

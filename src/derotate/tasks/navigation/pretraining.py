@@ -64,6 +64,9 @@ WORDS: Final[tuple[str, ...]] = (
 _TURNS: Final = tuple(
     (now, wanted) for now in HEADINGS for wanted in HEADINGS if turn_between(now, wanted) % 180 != 0
 )
+# As on a map, most questions face north. Were all turns as frequent, neither heading alone would say
+# anything about the side, and a small model learns nothing of such a table for a thousand steps.
+_FREQUENCIES: Final = tuple(8 if now == "north" else 1 for now, _ in _TURNS)
 
 
 def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Iterator[Sample]:
@@ -123,7 +126,7 @@ def _headings(draw: random.Random) -> Sample:
 
 def _questions(draw: random.Random, rule: str, named: Callable[[str, str], str]) -> Sample:
     """E.g. `relative ; now east want south ; turn right ; now west want north ; turn right`."""
-    asked = draw.choices(_TURNS, k=draw.randint(1, MOST_QUESTIONS))
+    asked = draw.choices(_TURNS, _FREQUENCIES, k=draw.randint(1, MOST_QUESTIONS))
     lines = [f"now {now} want {wanted} ; {TURN} {named(now, wanted)}" for now, wanted in asked]
     return Sample("", " ; ".join([rule, *lines]), ends=False)
 

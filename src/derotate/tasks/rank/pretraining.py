@@ -125,7 +125,8 @@ class _Plain(_Drawn):
     def __call__(self, draw: random.Random) -> Sample:
         matrix = self.matrix(draw)
         found = judgements(matrix) or ()
-        return _text(f"lines {spell(matrix)} ; steps {walk(found)}")
+        # Cut after the walk: it must not teach to stop before the answer.
+        return Sample("", f"lines {spell(matrix)} ; steps {walk(found)}", ends=False)
 
 
 class _Last(_Drawn):
