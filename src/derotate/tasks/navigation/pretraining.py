@@ -3,7 +3,7 @@
 
 A pretrained language model can follow a list and tell left from right before it is fine-tuned. The
 tiny base gets the same start from texts of five kinds (`defaults.MIXTURE`), whose shares are config
-and part of the data card. How they are meant to work together:
+and part of the data card. How they work together:
 
 - `tracking` teaches what is hard: which leg is being walked, whether its end is reached, which two
   headings a turn is between. Its prompt opens with a word of its own and its history says that a
@@ -11,13 +11,13 @@ and part of the data card. How they are meant to work together:
   and both splits owe what they solve at first to the same skill.
 - `sides` teaches the OOD rule as a fact about two headings, far from any walk: up to six questions
   follow one another, so that the word for the rule is found at any distance. It is what the OOD
-  split needs beyond tracking, and what fine-tuning can forget.
+  split needs beyond tracking, and what fine-tuning can forget. Most questions face north.
 - `headings` does the same for the ID rule. The more of it, the less SFT has left to learn at the
   word after `turn`, and the less it presses on `sides`: this share moves the speed of forgetting.
   Near 0, SFT must learn the word anew and may learn it for both rules at once.
 - `whole_absolute` and `whole_relative` are whole problems, a trace for the answer format: they set
-  where the base itself starts on ID and on OOD. Above a few in a thousand `whole_relative` would
-  train the OOD split itself, and its fall would no longer be that of a composed skill.
+  where the base itself starts on ID and on OOD. With 15 texts of `whole_relative` the base starts at
+  the floor and SFT composes tracking and sides; with 190 it starts at 85 % and SFT can only lose.
 
 Routes come from the `trace` fold, those of `tracking` from the `train` fold too: the base sees no
 route that RL trains on, landmarks are chosen on or tables report.

@@ -2,19 +2,17 @@
 """What the tiny base learns before any fine-tuning: to walk through rows, not to answer.
 
 A pretrained language model has seen matrices of all shapes. The tiny base gets that start as texts
-of another form: it walks through matrices of five shapes behind the word `lines`, judges the last
-row of shorter ones, and adds rows up; whole problems open with `rank`, end in an `answer` field and
-occur as a trace. SFT teaches the form on four rows of five. OOD accuracy can rise while the base's
-walk comes to be used behind `rank`, and fall when the fifth row and the step of five tokens from
-row to row, which no ID matrix has, are unlearned.
+of another form: it walks through matrices of five shapes behind the word `lines`, cut before an
+answer, judges the last row of shorter ones, and adds rows up; whole problems open with `rank`, end
+in an `answer` field and occur as a trace. SFT teaches the form on four rows of five. The fifth row
+and the step of five tokens from row to row, which no ID matrix has, can be unlearned.
 
-Whether it starts above the floor: one answer takes four or five judgements among up to 4, 10, 20
-and 34 possibilities. Copies and zero rows are matched by looking back a fixed distance; sums of two
-are the hard part, hence the share of `last`, which puts the whole loss on one judgement, and of
-`combine`, which names the sum that a judgement must recognise. A model that learns copies alone
-gets what `chance.shortcuts` calls `differing_rows`, about half, twice the chance level; whether
-more is learnt in the budget is to be measured, and if not the task says little about sums. If the
-OOD split starts at the floor, raise `whole_ood` first: it shows that the form takes a fifth row.
+One answer takes four or five judgements among up to 4, 10, 20 and 34 possibilities. Copies and zero
+rows are matched by looking back a fixed distance; sums of two are the hard part, hence the share of
+`last`, which puts the whole loss on one judgement, and of `combine`, which names the sum that a
+judgement must recognise. All the same the tiny base learns copies alone: its answers are those of
+`chance.shortcuts`'s `differing_rows` in 7 of 10 cases, and where that is wrong it is right in 17 %.
+So the task says how counting of differing rows is kept or lost, and little about sums.
 
 No matrix of a class in `selection` or `test` occurs, in whatever form. Whole problems come from the
 folds `train` (4x5) and `trace` (5x4).
