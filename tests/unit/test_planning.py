@@ -345,7 +345,8 @@ def test_a_budget_for_everything_is_a_plan_of_everything(tiny: Config) -> None:
     plan = choose(tiny, 100, NOTHING)
     assert plan.solution.shape == (2, 5)
     assert plan.chosen - {"core"} == grid(tiny).names
-    assert restricted(tiny, plan.solution.shape, plan.solution.units) == tiny
+    alone = tiny.model_copy(update={"also": ()})
+    assert restricted(tiny, plan.solution.shape, plan.solution.units) == alone
 
 
 def test_the_smallest_feasible_budget_is_feasible(tiny: Config) -> None:

@@ -43,3 +43,14 @@ def test_studies_made_by_one_run_are_those_made_alone(fresh: Path, finished: Pat
         for path in own
         if "/counted/" in path
     }
+
+
+def test_the_reference_study_has_all_four_tasks(fresh: Path) -> None:
+    jobs = dry_run(fresh, config="config/tiny.yaml")
+    bases = {rule: count for rule, count in jobs.items() if rule == "base" or "_base" in rule}
+    assert bases == {
+        "base": 2, "evaluate_base": 2,
+        **{f"tiny_{task}_{rule}": 1 for task in TASKS if task != "general_points"
+           for rule in ("base", "evaluate_base")},
+    }  # fmt: skip
+    assert all(jobs[f"tiny_{task}_grpo"] == 6 for task in TASKS if task != "general_points")

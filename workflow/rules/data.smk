@@ -47,7 +47,7 @@ rule data_card:
         markdown="<task>/data/card.md",
         html=report(
             "<task>/data/card.html",
-            category="Data",
+            category=f"{OF_STUDY}Data",
             caption="../report/data_card.rst",
             labels={"what": "data card"},
         ),

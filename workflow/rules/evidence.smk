@@ -19,7 +19,7 @@ rule claims:
         markdown="<study>/tables/claims.md",
         html=report(
             "<study>/tables/claims.html",
-            category="Claims",
+            category=f"{OF_STUDY}Claims",
             caption="../report/claims_table.rst",
             labels={"figure": "verdicts on the claims"},
         ),

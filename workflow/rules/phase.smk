@@ -114,7 +114,7 @@ rule phase_diagram:
         origin="<study>/tables/phase_origin.json",
         png=report(
             "<study>/figures/phase.png",
-            category="Forgetting and healing",
+            category=f"{OF_STUDY}Forgetting and healing",
             caption="../report/phase.rst",
             labels={"figure": "OOD lost by learning rate and base"},
         ),

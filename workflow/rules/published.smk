@@ -26,13 +26,13 @@ rule reexamination:
         checks="<study>/tables/reexamination_checks.csv",
         page=report(
             "<study>/tables/reexamination.html",
-            category="Claims",
+            category=f"{OF_STUDY}Claims",
             caption="../report/reexamination_table.rst",
             labels={"figure": "table of the released spectra"},
         ),
         png=report(
             "<study>/figures/reexamination.png",
-            category="Claims",
+            category=f"{OF_STUDY}Claims",
             caption="../report/reexamination.rst",
             labels={"figure": "released spectra beside random and trained weights"},
         ),

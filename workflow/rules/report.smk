@@ -71,7 +71,7 @@ rule accuracy_by_step:
         table="<study>/tables/sft_accuracy_by_step.csv",
         png=report(
             "<study>/figures/accuracy_by_step.png",
-            category="Forgetting and healing",
+            category=f"{OF_STUDY}Forgetting and healing",
             caption="../report/accuracy_by_step.rst",
             labels={"figure": "accuracy by SFT step"},
         ),
@@ -118,7 +118,7 @@ rule tables:
         html=[
             report(
                 f"<study>/tables/{table}.html",
-                category=category,
+                category=OF_STUDY + category,
                 caption=f"../report/{table}_table.rst",
                 labels={"figure": f"table of {table.replace('_', ' ')}"},
             )
@@ -157,7 +157,7 @@ rule figures:
         [
             report(
                 f"<study>/figures/{figure}.png",
-                category=category,
+                category=OF_STUDY + category,
                 caption=f"../report/{figure}.rst",
                 labels={"figure": title},
             )

@@ -25,6 +25,7 @@ def restricted(config: Config, shape: Shape, units: frozenset[str]) -> Config:
     """
     bases, seeds = shape
     values = config.model_dump(mode="json")
+    values["also"] = []  # a plan is of one study
     values["base_seeds"] = values["base_seeds"][:bases]
     values["seeds"] = values["seeds"][:seeds]
     core = core_segments(config)
