@@ -6,16 +6,16 @@ A pretrained language model knows multiplication and the rule of the 3x3 determi
 expands matrices behind the word `expand`, cut before an answer, while whole problems open with
 `det`, end in an `answer` field and occur as a trace.
 
-A 3x3 answer takes 6 products of two entries (121 facts), 3 differences of those (961), 3 products of
-an entry and a minor (some 600 within +-50) and 2 sums (some 7,700 pairs). The sums are what a small
-model does not know by heart after 96,000 texts, so they get samples of their own, in their place
-(`combine`) and bare (`arithmetic`), and 3x3 matrices outnumber 2x2 ones, which need the first two
-kinds of facts only.
+A 3x3 answer takes 6 products of two entries (121 facts), 3 differences of those (961), 3 products
+of an entry and a minor (some 600 within +-50) and 2 sums (some 7,700 pairs). The sums are what a
+small model does not know by heart after 96,000 texts, so they get samples of their own, in their
+place (`combine`) and bare (`arithmetic`), and 3x3 matrices outnumber 2x2 ones, which need the first
+two kinds of facts only.
 
-The share of `whole_ood` decides what can be seen, and nearly as a switch: with 30 or 80 of such
-texts the base expands a third of the matrices without an error, but SFT never comes to use that
-behind `det`, and OOD accuracy stays at the floor; with 190 the base answers 43 % itself, and SFT can
-only take it away. Here there is no rise before the fall.
+The share of `whole_ood` decides what can be seen, and nearly as a switch: with 30 or 80 such texts
+the base expands a third of the matrices without an error, but SFT never comes to use that behind
+`det`, and OOD accuracy stays at the floor; with 190 the base answers 43 % itself, and SFT can only
+take it away. Here there is no rise before the fall.
 
 No matrix of a class in `selection` or `test` of any split occurs, in whatever form; as minors, 2x2
 matrices of any class do. Whole problems come from the folds `train` (2x2) and `trace` (3x3).

@@ -16,8 +16,9 @@ and part of the data card. How they work together:
   word after `turn`, and the less it presses on `sides`: this share moves the speed of forgetting.
   Near 0, SFT must learn the word anew and may learn it for both rules at once.
 - `whole_absolute` and `whole_relative` are whole problems, a trace for the answer format: they set
-  where the base itself starts on ID and on OOD. With 15 texts of `whole_relative` the base starts at
-  the floor and SFT composes tracking and sides; with 190 it starts at 85 % and SFT can only lose.
+  where the base itself starts on ID and on OOD. With 15 texts of `whole_relative` the base starts
+  at the floor and SFT composes tracking and sides; with 190 it starts at 85 %, and SFT can only
+  take away.
 
 Routes come from the `trace` fold, those of `tracking` from the `train` fold too: the base sees no
 route that RL trains on, landmarks are chosen on or tables report.
@@ -64,8 +65,8 @@ WORDS: Final[tuple[str, ...]] = (
 _TURNS: Final = tuple(
     (now, wanted) for now in HEADINGS for wanted in HEADINGS if turn_between(now, wanted) % 180 != 0
 )
-# As on a map, most questions face north. Were all turns as frequent, neither heading alone would say
-# anything about the side, and a small model learns nothing of such a table for a thousand steps.
+# As on a map, most questions face north. Were all turns as frequent, neither heading alone would
+# say anything about the side, and a small model learns nothing of such a table for a long time.
 _FREQUENCIES: Final = tuple(8 if now == "north" else 1 for now, _ in _TURNS)
 
 
