@@ -4,7 +4,8 @@
 from pathlib import Path
 
 import pytest
-from checkout import SMOKE, dry_run, run, tables
+from checkout import SMOKE, dry_run, edit, run, tables
+from test_edits import AFTER_GRPO
 
 from derotate.tasks import TASKS
 
@@ -32,17 +33,25 @@ def test_a_further_study_is_planned_with_its_own_name_before_each_rule(fresh: Pa
 
 
 @pytest.mark.slow
-def test_studies_made_by_one_run_are_those_made_alone(fresh: Path, finished: Path) -> None:
+def test_studies_made_by_one_run_are_those_made_alone_and_stay_apart(
+    fresh: Path, finished: Path
+) -> None:
     run(fresh, "--config", OTHER)
     made = tables(fresh)
-    own = tables(finished)
+    # but for what is said of other tasks
+    own = {path: digest for path, digest in tables(finished).items() if "claim" not in path}
     assert own.items() <= made.items()
     assert dry_run(fresh, "--config", "study=of-rank", "task=rank") == {}
-    assert {path for path in made if "/of-rank/" in path} == {
+    assert {path for path in made if "/of-rank/" in path} >= {
         path.replace("/counted/", "/of-rank/").replace("general_points", "rank")
         for path in own
         if "/counted/" in path
     }
+
+    edit(fresh, "src/derotate/tasks/rank/rewards.py", "VERSION: Final = 1", "VERSION: Final = 2")
+    of_rank = {f"of_rank_{rule}": jobs for rule, jobs in AFTER_GRPO.items()}
+    # what is said of other tasks is made again too
+    assert dry_run(fresh, "--config", OTHER) == of_rank | {"claims": 1}
 
 
 def test_the_reference_study_has_all_four_tasks(fresh: Path) -> None:
