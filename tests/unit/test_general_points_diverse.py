@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The arm with varied prompts: what its SFT sees, and that it differs from plain SFT in rules alone."""
+"""The arm with varied prompts: what its SFT sees, which differs from plain SFT in rules alone."""
 
 from __future__ import annotations
 
