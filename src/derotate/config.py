@@ -20,6 +20,7 @@ from derotate.settings import (
     Block,
     Budget,
     Diagnostics,
+    Diverse,
     Evaluation,
     Further,
     Guards,
@@ -73,6 +74,9 @@ class Config(Block):
     oracle: Oracle = Field(
         default_factory=Oracle, description="SFT on ID and OOD problems, an arm beside SFT"
     )
+    diverse: Diverse = Field(
+        default_factory=Diverse, description="SFT on prompts whose rule varies, an arm beside SFT"
+    )
     phase: Phase = Field(
         default_factory=Phase, description="OOD lost by learning rate and strength of the base"
     )
@@ -115,6 +119,10 @@ class Config(Block):
         for suite in self.evaluation.suites:
             _require(suite.split in known.SPLITS, "evaluation.suites", f"split {suite.split}",
                      f"a split of {self.task} ({', '.join(known.SPLITS)})")  # fmt: skip
+        varied = ", ".join(task for task in TASKS if module(task, "defaults").VARIED_PROMPTS)
+        _require(known.VARIED_PROMPTS or not self.diverse.steps, "diverse.steps",
+                 f"{list(self.diverse.steps)} with task {self.task}",
+                 f"no steps, or a task whose prompts can vary ({varied})")  # fmt: skip
         return self
 
     @model_validator(mode="after")

@@ -131,6 +131,17 @@ class Oracle(Block):
     )
 
 
+class Diverse(Block):
+    """An arm: SFT on the hands of SFT under rules that vary, never the OOD rule.
+
+    Is forgetting the work of one frozen prompt?
+    """
+
+    steps: tuple[Count, ...] = Field(
+        (), description="steps at which it leaves a checkpoint; none: no such arm"
+    )
+
+
 class Phase(Block):
     """When does forgetting happen? SFT at several learning rates from bases of several strengths.
 

@@ -14,9 +14,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from derotate.arms import ARMS, arm_steps
 from derotate.config import Config
 
-LABEL = r"base|sft-\d+|lora-\d+|oracle-\d+|rl-(?:grpo|ppo|shuffled)-\d+-\d+"
+LABEL = rf"base|(?:sft|{'|'.join(ARMS)})-\d+|rl-(?:grpo|ppo|shuffled)-\d+-\d+"
 """Pattern of checkpoint labels."""
 
 
@@ -52,14 +53,12 @@ class Paths:
             ValueError: not a label.
         """
         if not re.fullmatch(LABEL, label):
-            raise ValueError(
-                f"checkpoint {label}: expected base, sft-STEP, lora-STEP, oracle-STEP or "
-                "rl-ALGO-START-STEP"
-            )
+            steps = ", ".join(f"{arm}-STEP" for arm in ("sft", *ARMS))
+            raise ValueError(f"checkpoint {label}: expected base, {steps} or rl-ALGO-START-STEP")
         match label.split("-"):
             case ["base"]:
                 return f"{self.base}/base"
-            case ["sft" | "lora" | "oracle" as arm, step]:
+            case [arm, step]:
                 return f"{self.run}/{arm}/step-{step}"
             case [_, algorithm, start, step]:
                 return f"{self.run}/rl/{algorithm}/from-{start}/step-{step}"
@@ -117,8 +116,7 @@ def trained_labels(config: Config, *, rl: bool = True) -> list[str]:
 
 def arm_labels(config: Config) -> list[str]:
     """Labels of the checkpoints of the arms beside SFT; none where the study has no arm."""
-    arms = {"lora": config.lora.steps, "oracle": config.oracle.steps}
-    return [f"{arm}-{step}" for arm, steps in arms.items() for step in steps]
+    return [f"{arm}-{step}" for arm, steps in arm_steps(config).items() for step in steps]
 
 
 def stage_labels(config: Config, max_ood: int) -> dict[str, str]:
@@ -176,7 +174,7 @@ def cell(label: str) -> dict[str, Any]:
     """The columns that a checkpoint's label stands for in the table of all evaluations."""
     columns: dict[str, Any] = {"stage": label, "algorithm": "", "start": None, "step": None}
     match label.split("-"):
-        case ["sft" | "lora" | "oracle" as arm, step]:
+        case [arm, step]:
             columns |= {"stage": arm, "step": int(step)}
         case ["rl", algorithm, start, step]:
             columns |= {"stage": "rl", "algorithm": algorithm}

@@ -18,8 +18,8 @@ import pytest
 from runs import FAULTS, Run, state
 
 TRAIN: Final = {
-    *("base", "phase_base", "sft_to_4", "sft_to_8", "phase_sft", "lora", "oracle"),
-    *("grpo", "ppo", "shuffled"),
+    *("base", "phase_base", "sft_to_4", "sft_to_8", "phase_sft"),
+    *("lora", "oracle", "diverse", "grpo", "ppo", "shuffled"),
 }
 """The rules that ask for a GPU where the profile says that training does."""
 TIME: Final = re.compile(r"^\[(\w{3} \w{3} +\d+ [\d:]{8} \d{4})\]$", re.MULTILINE)

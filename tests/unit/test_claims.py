@@ -19,8 +19,16 @@ def broken(tmp_path: Path, **changes: object) -> Path:
     return path
 
 
-def test_the_eighteen_claims_of_the_papers_are_there_in_order() -> None:
-    assert [claim.id for claim in load_claims()] == [f"C{number}" for number in range(1, 19)]
+def test_the_eighteen_claims_of_the_papers_are_there_in_order_and_one_since() -> None:
+    assert [claim.id for claim in load_claims()] == [f"C{number}" for number in range(1, 20)]
+
+
+def test_a_frozen_prompt_is_to_blame_if_varied_ones_keep_what_was_there_to_lose() -> None:
+    varied = next(claim for claim in load_claims() if claim.id == "C19")
+    above_end, beside_peak = varied.parts
+    assert (above_end.null_value, above_end.bar) == (0, 5)
+    assert (beside_peak.null_value, beside_peak.bar) == (-2, -2)
+    assert [floor.at_least for floor in varied.floors] == [5]
 
 
 def test_five_claims_are_primary() -> None:

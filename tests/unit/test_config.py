@@ -30,6 +30,10 @@ def test_the_defaults_are_a_valid_study() -> None:
         ({"task": "chess"}, ("task", "'chess'", "general_points")),
         ({"diagnostics": {"prompts": 2}}, ("diagnostics", "got 2", "0 or at least 3")),
         ({"lora": {"matrices": ["z"]}}, ("lora.matrices", "z", "kinds out of")),
+        (
+            {"task": "rank", "diverse": {"steps": [200]}},
+            ("diverse.steps: got [200] with task rank", "expected no steps", "(general_points)"),
+        ),
     ],
 )
 def test_bad_values_are_one_line(values: dict[str, Any], words: tuple[str, ...]) -> None:

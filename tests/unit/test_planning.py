@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from itertools import chain, combinations, product
 from pathlib import Path
@@ -177,6 +178,27 @@ def test_a_step_that_a_study_has_not_is_no_work_of_it(tiny: Config) -> None:
     assert work_of(tiny, "sft/to-640") is not None
     assert work_of(tiny, "sft/to-600") is None
     assert work_of(tiny, "sft/lora") is None
+
+
+def test_an_arm_is_planned_with_the_samples_it_alone_has_and_for_the_claim_about_it(
+    tiny: Config,
+) -> None:
+    [arm] = [unit for unit in grid(tiny).units if unit.name == "diverse"]
+    steps = tiny.diverse.steps
+    assert Counter(cell.rule for cell in arm.cells) == {
+        "diverse_samples": 1, "diverse": 1, "evaluate": len(steps)
+    }  # fmt: skip
+    samples, trained = (
+        work_of(tiny, f"rest/diverse-samples-0-{max(steps)}"),
+        work_of(tiny, "sft/diverse"),
+    )
+    assert samples is not None and trained is not None
+    assert (samples.kind, trained.kind) == ("diverse-samples", "sft")
+    found, _ = goals(tiny, load_claims())
+    [varied] = [goal for goal in found if goal.id == "C19"]
+    assert varied.needs == (Need(frozenset({"diverse"})),)
+    _, unserved = goals(study("demo"), load_claims())
+    assert "the arm diverse (diverse.steps is empty)" in unserved["C19"]
 
 
 def test_the_problems_that_are_counted_are_those_that_are_dealt(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from derotate import study
+from derotate.arms import ARMS
 from derotate.config import load
 
 CONFIG = load({"seeds": [1, 2], "base_seeds": [3]})
@@ -18,7 +19,9 @@ def test_a_study_is_every_base_seed_with_every_seed() -> None:
 
 
 def test_every_label_of_a_study_is_a_label_and_has_a_folder_of_its_own() -> None:
-    labels = study.trained_labels(CONFIG)
+    config = load({arm: {"steps": [60]} for arm in ARMS})
+    labels = study.trained_labels(config) + study.arm_labels(config)
+    assert {f"{arm}-60" for arm in ARMS} < set(labels)
     folders = [PATHS.checkpoint(label) for label in labels]
     assert all(re.fullmatch(study.LABEL, label) for label in labels)
     assert len(set(folders)) == len(labels)
@@ -36,6 +39,7 @@ def test_what_is_no_label_has_no_folder(label: str) -> None:
         (PATHS.evaluation("base"), {"stage": "base", "seed": None, "step": None}),
         (PATHS.evaluation("sft-60"), {"stage": "sft", "seed": 2, "step": 60, "base_seed": 3}),
         (PATHS.evaluation("lora-60"), {"stage": "lora", "step": 60}),
+        (PATHS.evaluation("diverse-60"), {"stage": "diverse", "step": 60}),
         (
             PATHS.evaluation("rl-grpo-600-30"),
             {"stage": "rl", "algorithm": "grpo", "start": 600, "step": 30},

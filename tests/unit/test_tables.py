@@ -231,6 +231,9 @@ def test_rl_stands_beside_its_controls_and_the_peak(
     assert "rl_over_shuffled" not in set(every[every["treatment"] == "rl-shuffled-500"]["contrast"])
     arms = every[every["contrast"] == "arm_over_sft_end"].set_index("treatment")["points"]
     assert arms.to_dict() == pytest.approx({"oracle": 50.0})
+    beside_peak = every[every["contrast"] == "arm_over_peak"].set_index("treatment")
+    assert beside_peak["reference"].to_dict() == {"oracle": "max_ood"}
+    assert beside_peak["points"].to_dict() == pytest.approx({"oracle": 25.0})
 
 
 def test_a_step_picked_by_its_loss_is_compared_with_the_peak(

@@ -34,6 +34,7 @@ def test_a_task_has_every_part(task: str) -> None:
     folder, known = ROOT / "tasks" / task, module(task, "defaults")
     assert (folder / "chance.py").is_file() == known.GUESSABLE
     assert (folder / "success.py").is_file() == known.EPISODES
+    assert (folder / "diverse.py").is_file() == known.VARIED_PROMPTS
 
 
 @EACH

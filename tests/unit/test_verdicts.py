@@ -195,7 +195,7 @@ def demo() -> dict[str, pd.DataFrame]:
 def test_every_claim_has_one_row_on_the_demo(demo: dict[str, pd.DataFrame]) -> None:
     found = verdicts(load_claims(), demo)
     assert list(found.columns) == COLUMNS
-    assert list(found["claim"]) == [f"C{number}" for number in range(1, 19)]
+    assert list(found["claim"]) == [f"C{number}" for number in range(1, 20)]
     assert found["reason"].str.len().gt(0).all()
     assert set(found.loc[found["claim"].isin(["C17", "C18"]), "verdict"]) == {"not testable"}
 
@@ -215,7 +215,7 @@ def test_effects_of_the_demo_are_means_over_its_runs(demo: dict[str, pd.DataFram
 def test_no_claim_vanishes_with_a_table(demo: dict[str, pd.DataFrame], name: str | None) -> None:
     left = {} if name is None else {key: table for key, table in demo.items() if key != name}
     found = verdicts(load_claims(), left)
-    assert len(found) == 18
+    assert len(found) == 19
     if name in (None, "landmarks"):
         assert not found["verdict"].isin(["supported", "contradicted"]).any()
 
@@ -224,7 +224,7 @@ def test_no_claim_vanishes_with_a_table(demo: dict[str, pd.DataFrame], name: str
 def test_no_claim_vanishes_with_a_column(demo: dict[str, pd.DataFrame], column: str) -> None:
     cut = demo | {"contrasts": demo["contrasts"].drop(columns=column)}
     found = verdicts(load_claims(), cut).set_index("claim")
-    assert len(found) == 18
+    assert len(found) == 19
     assert f"contrasts.csv: column {column}" in found.loc["C11", "reason"]
 
 

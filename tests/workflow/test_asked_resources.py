@@ -8,8 +8,9 @@ from checkout import SMOKE, dry_run, edit, planned
 
 STUDY = ("--configfile", SMOKE)
 
-TRAINS = re.compile(r"base|phase_base|phase_sft|sft_to_\d+|lora|oracle|grpo|shuffled|ppo")
-SECONDS = {"problems", "data_card", "sft_samples", "oracle_samples", "rl_problems", "landmarks"}
+TRAINS = re.compile(r"base|phase_base|phase_sft|sft_to_\d+|lora|oracle|diverse|grpo|shuffled|ppo")
+SECONDS = {"problems", "data_card", "rl_problems", "landmarks"}
+SECONDS |= {"sft_samples", "oracle_samples", "diverse_samples"}
 """Rules whose jobs take seconds whatever the model: not worth a place in a queue."""
 
 

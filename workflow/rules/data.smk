@@ -15,6 +15,11 @@ SAMPLES_CODE = code_digest(
     "derotate.stages.data", f"{TASK_PACKAGE}.streams", f"{TASK_PACKAGE}.prompts"
 )
 SUITES = [suite.model_dump() for suite in CONFIG.evaluation.suites]
+DIVERSE_SAMPLES_CODE = code_digest(
+    "derotate.stages.diverse",
+    f"{TASK_PACKAGE}.prompts",
+    *([f"{TASK_PACKAGE}.diverse"] if OF_TASK.VARIED_PROMPTS else []),
+)
 CARD_PARTS = ["problems", "defaults", *(["chance"] if OF_TASK.GUESSABLE else [])]
 
 
@@ -111,6 +116,30 @@ use rule sft_samples as oracle_samples with:
         code=SAMPLES_CODE,
     message:
         "samples of the oracle (base {wildcards.base_seed}, seed {wildcards.seed})"
+
+
+rule diverse_samples:
+    """Prompts whose rule varies, and responses that follow it, on the hands of SFT in their order."""
+    output:
+        "<run>/diverse/samples-{after}-{last}.jsonl",
+    log:
+        "<run>/logs/sft/diverse-samples-{after}-{last}.log",
+    benchmark:
+        "<run>/benchmarks/rest/diverse-samples-{after}-{last}.tsv"
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        **asks(stage_resources.sheet()),
+    params:
+        task=CONFIG.task,
+        style=CONFIG.style,
+        batch_size=CONFIG.sft.batch_size,
+        code=DIVERSE_SAMPLES_CODE,
+    message:
+        "samples with varied prompts (base {wildcards.base_seed}, seed {wildcards.seed})"
+    script:
+        "../scripts/diverse_samples.py"
 
 
 rule rl_problems:

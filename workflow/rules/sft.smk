@@ -115,3 +115,26 @@ rule oracle:
         "SFT of the oracle (base {wildcards.base_seed}, seed {wildcards.seed})"
     script:
         "../scripts/sft.py"
+
+
+DIVERSE_STEPS = list(CONFIG.diverse.steps)
+
+
+use rule oracle as diverse with:
+    input:
+        base=rules.base.output.weights,
+        samples=f"<run>/diverse/samples-0-{max(DIVERSE_STEPS, default=0)}.jsonl",
+    output:
+        weights=[f"<run>/diverse/step-{step}/model.safetensors" for step in DIVERSE_STEPS],
+        config=[f"<run>/diverse/step-{step}/config.json" for step in DIVERSE_STEPS],
+        table="<run>/diverse/training.csv",
+    log:
+        "<run>/logs/sft/diverse.log",
+    benchmark:
+        "<run>/benchmarks/sft/diverse.tsv"
+    resources:
+        **trains(stage_resources.sft(CONFIG, CONFIG.diverse.steps, gpu=GPU)),
+    params:
+        steps=DIVERSE_STEPS,
+    message:
+        "SFT with varied prompts (base {wildcards.base_seed}, seed {wildcards.seed})"

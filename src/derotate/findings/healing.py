@@ -22,6 +22,7 @@ _ALGORITHMS: Final = {"grpo": "GRPO", "ppo": "PPO", "shuffled": "shuffled reward
 _ARMS: Final = {
     "oracle": "SFT on problems of both rules in turn, an upper bound for supervision,",
     "lora": "SFT of a low-rank adapter",
+    "diverse": "SFT on the same problems under rules that vary, never the OOD rule,",
 }
 
 
@@ -71,7 +72,9 @@ def _arms(sources: Sources) -> list[str]:
         except MissingCells:
             continue
         ends = change(found, "{} above", "{} below", "{} from")
-        said.append(sentence(f"{name} ends {ends} the end of plain SFT in OOD accuracy"))
+        beside = shown(sources.tables, "arm_over_peak", treatment=arm)
+        peak = "" if beside == NOTHING else f" (minus its peak: {beside} points)"
+        said.append(sentence(f"{name} ends {ends} the end of plain SFT in OOD accuracy{peak}"))
     return [" ".join(said)] if said else []
 
 

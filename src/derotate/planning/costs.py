@@ -39,6 +39,7 @@ ESTIMATES: dict[str, tuple[float, float, str]] = {
     "states": (5, 12.7, "surgery/states-base"),
     "samples": (0.7, 1.2, "rest/samples-200-600"),
     "oracle-samples": (0.7, 19, "rest/oracle-samples-0-600"),
+    "diverse-samples": (0.7, 2.5, "rest/diverse-samples-0-600"),
     "problems": (1, 1.2, "rest/problems"),
     "card": (1, 1, "rest/card"),
     "landmarks": (0.6, 0.8, "rest/landmarks"),
@@ -51,7 +52,8 @@ ESTIMATES: dict[str, tuple[float, float, str]] = {
 }
 """By kind: seconds to start, seconds of a whole job in a study of the demo's settings, and the name
 of that job. Medians of a run of the demo with nothing beside it, on two cores of an Intel Xeon;
-PPO, oracle, states and weights, which the demo has not, are of the reference study, scaled to it.
+PPO, oracle, states and weights, which the demo has not, are of the reference study, scaled to it;
+diverse samples are from their processor time beside that of SFT's samples.
 What a machine is really like, `--costs` says."""
 _ESTIMATED = Config(diagnostics=Diagnostics(prompts=200))
 

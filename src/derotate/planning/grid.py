@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from derotate.arms import OWN_SAMPLES, arm_steps
 from derotate.config import Config
 from derotate.phase import rate_name
 from derotate.study import rl_label, rl_starts
@@ -214,14 +215,16 @@ def _diagnostics(config: Config) -> Iterator[Unit]:
 
 
 def _arms(config: Config) -> Iterator[Unit]:
-    if config.lora.steps:
-        own = (Cell("lora", "sft/lora"), *_arm_evaluations("lora", config.lora.steps))
-        yield Unit("lora", own, _first_samples(config, max(config.lora.steps)))
-    if config.oracle.steps:
-        samples = Cell("oracle_samples", f"rest/oracle-samples-0-{max(config.oracle.steps)}")
-        own = (Cell("oracle", "sft/oracle"), *_arm_evaluations("oracle", config.oracle.steps))
-        yield Unit("oracle", (samples, *own))
-    lasts = {max(steps) for steps in (config.lora.steps, config.phase.steps) if steps}
+    arms = arm_steps(config)
+    for arm, steps in arms.items():
+        own = (Cell(arm, f"sft/{arm}"), *_arm_evaluations(arm, steps))
+        if arm in OWN_SAMPLES:
+            samples = Cell(f"{arm}_samples", f"rest/{arm}-samples-0-{max(steps)}")
+            yield Unit(arm, (samples, *own))
+        else:
+            yield Unit(arm, own, _first_samples(config, max(steps)))
+    sharing = [steps for arm, steps in arms.items() if arm not in OWN_SAMPLES]
+    lasts = {max(steps) for steps in (*sharing, config.phase.steps) if steps}
     for last in sorted(lasts):
         for name in _first_samples(config, last):
             cell = Cell("sft_samples", f"rest/samples-0-{last}")

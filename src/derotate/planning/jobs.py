@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 from derotate import tasks
+from derotate.arms import ARMS, OWN_SAMPLES, arm_steps
 from derotate.config import Config
 from derotate.settings import Suite
 from derotate.stage_resources import model_size
@@ -104,7 +105,7 @@ def _sft(config: Config, steps: int) -> Work:
 
 
 def _arm(config: Config, arm: str) -> Work | None:
-    steps = {"lora": config.lora.steps, "oracle": config.oracle.steps}[arm]
+    steps = arm_steps(config).get(arm)
     return _sft(config, max(steps)) if steps else None
 
 
@@ -142,9 +143,9 @@ def _states(config: Config) -> Work | None:
     return Work("states", amount, config.diagnostics.threads) if amount else None
 
 
-def _samples(config: Config, oracle: str, after: str, last: str) -> Work:
+def _samples(config: Config, arm: str, after: str, last: str) -> Work:
     amount = (int(last) - int(after)) * config.sft.batch_size
-    return Work(f"{oracle}samples", amount, torch=False)
+    return Work(f"{arm}samples", amount, torch=False)
 
 
 def _rest(_: Config, name: str) -> Work:
@@ -155,7 +156,7 @@ def _rest(_: Config, name: str) -> Work:
 _PATTERNS: tuple[tuple[str, Callable[..., Work | None]], ...] = (
     (r"base/(?:base|phase-(\d+))", _base),
     (r"sft/to-(\d+)", _segment),
-    (r"sft/(lora|oracle)", _arm),
+    (rf"sft/({'|'.join(ARMS)})", _arm),
     (r"sft/phase-.+", _phase_sft),
     (r"rl/(grpo|shuffled|ppo)-from-\d+", _rl),
     (r"evaluation/from-.+/.+", partial(_evaluation, kind="surgery")),
@@ -163,6 +164,6 @@ _PATTERNS: tuple[tuple[str, Callable[..., Work | None]], ...] = (
     (r"evaluation/.+", partial(_evaluation, kind="evaluation")),
     (r"surgery/(factors|spectra|weights)-.+", _decomposition),
     (r"surgery/states-.+", _states),
-    (r"rest/(|oracle-)samples-(\d+)-(\d+)", _samples),
+    (rf"rest/(|(?:{'|'.join(sorted(OWN_SAMPLES))})-)samples-(\d+)-(\d+)", _samples),
     (r"rest/([a-z_-]+)", _rest),
 )

@@ -129,6 +129,8 @@ def _of_term(config: Config, term: Term) -> Iterator[Need]:
             start = config.landmarks.rl_end.start if treatment == RL_END else treatment[3:]
             shuffled = f"rl-shuffled-{str(start).rpartition('-')[2]}"
             yield _units(config, [shuffled], f"RL on shuffled rewards ({shuffled})")
+        case "arm_over_sft_end" | "arm_over_peak":
+            yield _units(config, [treatment], f"the arm {treatment} ({treatment}.steps is empty)")
         case contrast if contrast.startswith("over_"):
             yield from _of_edit(config, contrast, where)
 

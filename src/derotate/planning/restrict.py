@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from derotate.arms import ARMS
 from derotate.config import Config, load
 from derotate.planning.grid import core_segments, rl_unit
 from derotate.planning.problem import Shape
@@ -34,7 +35,7 @@ def restricted(config: Config, shape: Shape, units: frozenset[str]) -> Config:
         for place, steps in enumerate(values["sft"]["segments"])
         if place < core or f"sft-to-{steps[-1]}" in units
     ]
-    for arm in ("lora", "oracle"):
+    for arm in ARMS:
         if arm not in units:
             values[arm]["steps"] = []
     if "phase" not in units:

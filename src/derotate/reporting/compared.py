@@ -12,6 +12,7 @@ from itertools import chain
 
 import pandas as pd
 
+from derotate.arms import ARMS
 from derotate.reporting.cells import Landmarks, checkpoint_rows, final_updates
 from derotate.spectral.recipes import Recipe
 
@@ -24,8 +25,6 @@ STAGE_CONTRASTS = (
 """Contrasts of the stage table: treatment minus reference. All are made on every suite; `id_rise`
 is meant on id train problems, the others on ood test problems."""
 
-ARMS = ("lora", "oracle")
-"""Arms beside SFT."""
 PICKED_BY_LOSS = (("id", "selection"), ("ood", "selection"))
 """Suites whose loss chooses an SFT step, as people do who watch a loss."""
 
@@ -130,12 +129,16 @@ def _of_rl_runs(own: pd.DataFrame, landmark: Landmarks) -> Iterator[Contrast]:
 
 
 def _of_arms(own: pd.DataFrame, landmark: Landmarks) -> Iterator[Contrast]:
-    end = _step(own, landmark, "sft_end")
+    references = [
+        ("arm_over_sft_end", "sft_end", _step(own, landmark, "sft_end")),
+        ("arm_over_peak", "max_ood", _step(own, landmark, "max_ood")),
+    ]
     for arm in ARMS:
         trained = own[own["stage"] == arm]
-        if len(trained) and len(end):
-            last = trained[trained["step"] == trained["step"].max()]
-            yield Contrast("arm_over_sft_end", "", arm, "sft_end", last, end)
+        last = trained[trained["step"] == trained["step"].max()]
+        for contrast, reference, referred in references:
+            if len(last) and len(referred):
+                yield Contrast(contrast, "", arm, reference, last, referred)
 
 
 def _step(own: pd.DataFrame, landmark: Landmarks, name: str) -> pd.DataFrame:

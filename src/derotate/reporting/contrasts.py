@@ -40,7 +40,8 @@ def contrasts(
     - `rl_over_start`: the last update of each RL run minus the SFT step that it started from;
     - `rl_over_more_sft`: minus SFT that went on for as many optimizer steps; `rl_over_shuffled`:
       minus RL from the same start whose rewards were shuffled; `rl_over_peak`: minus max_ood;
-    - `arm_over_sft_end`: the last step of an arm beside SFT minus the end of SFT;
+    - `arm_over_sft_end`, `arm_over_peak`: the last step of an arm beside SFT minus the end of SFT,
+      and minus max_ood;
     - `over_patient`, `over_donor`: each recipe minus patient and donor;
     - `over_rollback`, `over_equal_norm`, `over_equal_loss`, `over_random_rotation`,
       `over_random_norm`, `over_wrong_donor`: each edit minus its control (see `controls_of`).

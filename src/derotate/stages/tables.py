@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from derotate import tasks
-from derotate.reporting import compared, contrasts, logs, tables
+from derotate.arms import ARMS
+from derotate.reporting import contrasts, logs, tables
 from derotate.reporting import spectra as spectral
 from derotate.reporting.files import aside, markdown, write
 from derotate.reporting.pages import page
@@ -146,9 +147,9 @@ def _episodes(task: str, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _arms_by_step(rows: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy by step of the arms beside SFT (LoRA, the oracle), each with the base at step 0."""
+    """Accuracy by step of the arms beside SFT, each with the base at step 0."""
     parts = []
-    for arm in compared.ARMS:
+    for arm in ARMS:
         own = rows[rows["stage"].isin(["base", arm])]
         found = tables.accuracy_by_step(own.replace({"stage": {arm: "sft"}}))
         found = found.replace({"stage": {"sft": arm}})

@@ -18,7 +18,8 @@ TASKS: Final = MappingProxyType(
     }
 )
 """Task name -> package with the parts problems, prompts, answers, rewards, feedback, streams,
-pretraining and defaults; where its answers can be guessed, chance too."""
+pretraining and defaults; where its answers can be guessed, chance too, and where the rule
+in its prompts can vary, diverse."""
 
 
 def module(task: str, part: str) -> ModuleType:

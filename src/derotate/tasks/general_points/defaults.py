@@ -53,6 +53,8 @@ GUESSABLE: Final = False
 """Whether the part `chance` says what answers are worth that solve nothing; a formula has none."""
 EPISODES: Final = False
 """Whether problems are steps of something longer that succeeds as a whole: the part `success`."""
+VARIED_PROMPTS: Final = True
+"""Whether the rule in the prompts of SFT can vary: the part `diverse`, which its arm trains on."""
 
 WORDING: Final = MappingProxyType(
     {
@@ -67,7 +69,8 @@ WORDING: Final = MappingProxyType(
         "finding": "The finding is about fine-tuning: the base knows plain solving of every number "
         "set from pretraining, has seen the answer format only in a trace, and never saw the rule "
         "of the `ood` split. Only the oracle arm, where there is one, trains on that rule, with "
-        "problems of the fold `trace`.",
+        "problems of the fold `trace`; the diverse arm, where there is one, trains on the folds "
+        "`train` and `trace` under the random rules of pretraining.",
     }
 )
 """Words for captions and cards: what SFT teaches and what it is asked besides, the unit of hold-out

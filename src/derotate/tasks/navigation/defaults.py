@@ -62,6 +62,8 @@ GUESSABLE: Final = True
 """Whether the part `chance` says what answers are worth that solve nothing."""
 EPISODES: Final = True
 """Whether problems are steps of something longer that succeeds as a whole: the part `success`."""
+VARIED_PROMPTS: Final = False
+"""Whether the rule in the prompts of SFT can vary: the part `diverse`, which its arm trains on."""
 
 WORDING: Final = MappingProxyType(
     {
