@@ -299,6 +299,25 @@ def test_a_claim_that_no_number_of_runs_decides_says_whether_more_problems_exist
     assert (said in page(files)) == exhausted
 
 
+def test_an_arm_is_told_beside_the_end_and_the_peak_of_plain_sft(files: Files) -> None:
+    contrasts = pd.read_csv(files.study / "contrasts.csv")
+    lost = contrasts[contrasts["contrast"] == "forgot"]
+    kept = lost.assign(contrast="arm_over_sft_end", treatment="diverse", reference="sft_end")
+    beside = kept.assign(contrast="arm_over_peak", reference="max_ood", points=0.0)
+    pd.concat([contrasts, kept, beside]).to_csv(files.study / "contrasts.csv", index=False)
+    said = re.search(
+        r"SFT on the same problems under rules that vary, never the OOD rule, ends (\S+) "
+        r"\[.*\] points above the end of plain SFT in OOD accuracy "
+        r"\(minus its peak: 0\.0 \[.*\] points\)\.",
+        page(files),
+    )
+    assert said is not None
+    own = lost[(lost["seed"] != "all") & (lost["split"] == "ood") & (lost["fold"] == "test")]
+    assert float(said[1]) == pytest.approx(
+        own.groupby("base_seed")["points"].mean().mean(), abs=0.06
+    )
+
+
 def test_the_study_is_described_by_the_runs_that_it_has(files: Files, unchanged: str) -> None:
     assert "6 runs on 2 bases (1 and 2) with 3 seeds (101, 202 and 303) each" in unchanged
     landmarks = files.study / "landmarks.csv"
