@@ -36,7 +36,7 @@ OF_TASK = tasks.module(CONFIG.task, "defaults")
 config.update(CONFIG.model_dump(mode="json"))
 config.update(words=dict(OF_TASK.WORDING), published=OF_TASK.PUBLISHED)
 # In the report a further study stands apart from the one that names it (workflow/rules/also.smk).
-OF_STUDY = f"{CONFIG.study}: " if workflow.modifier.namespace else ""
+OF_STUDY = f"{CONFIG.study}, " if workflow.modifier.namespace else ""
 # Patterns: the folders of a run keep {base_seed} and {seed} as wildcards.
 PATHS = Paths.of(CONFIG)
 

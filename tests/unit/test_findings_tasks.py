@@ -70,6 +70,8 @@ def test_each_task_has_its_levels_and_differences(files: Files) -> None:
     assert levels[-1] == "yes"
     same = row(page, "general points", "Differences in points")[1:]
     assert row(page, "navigation", "Differences in points")[1:] == same
+    lost = same[1].removeprefix("-").split()[0]
+    assert f"From the peak to the end of SFT they lose {lost} (navigation) points" in page
 
 
 def test_a_task_whose_peak_is_near_chance_is_not_testable_and_said_to_be(files: Files) -> None:

@@ -11,6 +11,7 @@ from derotate.evidence.between import LEVEL, POWER
 from derotate.evidence.lookup import MissingCells, study_runs
 from derotate.findings.estimates import Estimate, change, contrast
 from derotate.findings.sources import VERDICTS, Sources
+from derotate.findings.tasks import in_short
 from derotate.findings.text import anchor, counted, listed, number, percent, table, whole
 from derotate.reporting.cells import POOLED
 
@@ -19,13 +20,13 @@ Supervised fine-tuning (SFT) teaches a language model one way of doing a task. P
 forgets meanwhile, whether reinforcement learning (RL) brings that back, and whether editing the
 weights can do the same. Each of their claims is stated here as something that may fail, and tested.
 
-The task is a card game: reach a target with the numbers of some cards. Fine-tuning sees one rule
-for what the picture cards count (**ID**, in distribution). The model is also asked under another
-rule, which fine-tuning never shows (**OOD**, out of distribution). Test problems are of numbers
-that fine-tuning has not seen. The **base** is the model before SFT; the **peak** is the SFT step of
-highest OOD accuracy, chosen on problems that no accuracy below is measured on; the **end** is a
-step fixed beforehand. A **run** is one training with one seed on one base. Differences are in
-points of accuracy. Intervals are at {percent(1 - LEVEL)} and of tests of equivalence at
+The task asked in full is a card game: reach a target with the numbers of some cards. Fine-tuning
+sees one rule for what the picture cards count (**ID**, in distribution). The model is also asked
+under another rule, which fine-tuning never shows (**OOD**, out of distribution). Test problems are
+of numbers that fine-tuning has not seen. The **base** is the model before SFT; the **peak** is the
+SFT step of highest OOD accuracy, chosen on problems that no accuracy below is measured on; the
+**end** is a step fixed beforehand. A **run** is one training with one seed on one base. Differences
+are in points of accuracy. Intervals are at {percent(1 - LEVEL)} and of tests of equivalence at
 {percent(1 - 2 * LEVEL)}; they take runs as the unit."""
 
 _NAMES = {
@@ -86,6 +87,7 @@ def short_answer(sources: Sources) -> list[str]:
         _paragraph(sources, "What SFT forgets.", _forgets, ["C1", "C3"]),
         _paragraph(sources, "What RL gives back.", _gives_back, ["C5"]),
         _paragraph(sources, "What surgery on weights can and cannot do.", _surgery, ["C12", "C11"]),
+        *in_short(sources),
         f"**How sure this is.** {how_sure(sources)}",
         verdict_table(sources),
     ]

@@ -10,9 +10,9 @@ import pandas as pd
 
 from derotate import reference, tasks
 from derotate.evidence.lookup import MissingCells, Tables, matches, study_runs
-from derotate.findings.estimates import shown
+from derotate.findings.estimates import contrast, shown
 from derotate.findings.sources import Sources
-from derotate.findings.text import NOTHING, counted, number, table
+from derotate.findings.text import NOTHING, counted, listed, number, table
 from derotate.reporting.cells import LANDMARKS, POOLED
 
 CLAIM: Final = "C17"
@@ -43,6 +43,34 @@ def side_by_side(sources: Sources) -> list[str]:
         "What became of the primary claims on each task, judged by its own study alone.",
         _primary(sources, found),
     ]
+
+
+def in_short(sources: Sources) -> list[str]:
+    """A paragraph of what other tasks lost and what gave it back; none where there is one task."""
+    if not sources.others:
+        return []
+    edit = {"direction": "forward"}
+    lost = _each(sources.others, "forgot")
+    healed = _each(sources.others, "rl_gain")
+    directions = _each(sources.others, "over_patient", treatment="directions-top20", **edit)
+    rollback = _each(sources.others, "over_patient", treatment="rollback", **edit)
+    return [
+        f"**On other tasks.** From the peak to the end of SFT they lose {lost} points of OOD "
+        f"accuracy. RL from there gives back {healed}; the leading singular directions of the peak "
+        f"give back {directions}, rolling the same matrices back {rollback} (intervals and levels: "
+        f"[the tasks side by side](#the-tasks-side-by-side)). {sources.cited(CLAIM)}"
+    ]
+
+
+def _each(others: Mapping[str, Tables], name: str, **where: str) -> str:
+    """The mean of a contrast on each task, e.g. `31.3 (determinant) and 18.1 (rank)`."""
+    told = []
+    for task, own in others.items():
+        try:
+            told.append(f"{number(contrast(own, name, **where).mean)} ({_name(task)})")
+        except MissingCells:
+            told.append(f"an unknown number ({_name(task)})")
+    return listed(told)
 
 
 def _asked(found: Mapping[str, Tables]) -> str:
