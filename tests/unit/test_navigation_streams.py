@@ -103,7 +103,10 @@ def test_questions_give_all_48_turns_by_their_rule_and_no_walk(kind: str, rule: 
             assert answer == f"turn {side_of(now, wanted) if kind == 'sides' else wanted}"
             counts[now, wanted] += 1
     assert len(counts) == 48
-    assert min(counts.values()) > sum(counts.values()) / 48 / 2
+    total = sum(counts.values())
+    north = sum(count for (now, _), count in counts.items() if now == "north")
+    assert 0.5 < north / total < 0.57, "most questions face north"
+    assert min(counts.values()) > total / 90 / 2, "and no turn is left out"
 
 
 @pytest.mark.parametrize(
