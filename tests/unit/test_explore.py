@@ -73,6 +73,7 @@ def finished(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
         )  # fmt: skip
         write_tables(
             config.task,
+            problems=problems,
             evaluations=[Path(paths.evaluation(label)) for label in labels],
             landmarks=read_landmarks([landmarks], ("grpo", 8, 2)),
             rl_logs=[], spectra=[Path(paths.spectra(donor, patient))], facts=[],

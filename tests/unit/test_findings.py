@@ -216,7 +216,7 @@ def test_missing_cells_are_named_on_the_page(files: Files) -> None:
 @pytest.mark.parametrize(
     ("name", "change", "named"),
     [
-        ("claims.csv", lambda table: pd.concat([table, table[:1]]), "row 20, columns claim"),
+        ("claims.csv", lambda table: pd.concat([table, table[:1]]), "row 21, columns claim"),
         ("claims.csv", lambda table: table.assign(p=1.2), "row 2, column p: got 1.2"),
         ("claims.csv", lambda table: table.assign(verdict="true"), "row 2, column verdict"),
         ("claims.csv", lambda table: table.drop(columns="mde"), "row 1, no column mde"),
@@ -407,6 +407,10 @@ def test_the_committed_pages_are_what_the_committed_tables_say(name: str) -> Non
         published=ROOT / "results" / "published",
         reexamination=REFERENCE / "reexamination" / "measured.csv",
         figures=tuple(sorted((ROOT / "docs" / "figures").glob("*.png"))),
+        others={
+            path.parent.name.removeprefix("tiny-"): path.parent
+            for path in sorted(REFERENCE.glob("tiny-*/landmarks.csv"))
+        },
     )
     made = {"findings": findings, "reproducing": reproducing}[name](read(files))
     assert files.page.read_text(encoding="utf-8") == made
