@@ -119,10 +119,10 @@ class Config(Block):
         for suite in self.evaluation.suites:
             _require(suite.split in known.SPLITS, "evaluation.suites", f"split {suite.split}",
                      f"a split of {self.task} ({', '.join(known.SPLITS)})")  # fmt: skip
-        varied = ", ".join(task for task in TASKS if module(task, "defaults").VARIED_PROMPTS)
-        _require(known.VARIED_PROMPTS or not self.diverse.steps, "diverse.steps",
-                 f"{list(self.diverse.steps)} with task {self.task}",
-                 f"no steps, or a task whose prompts can vary ({varied})")  # fmt: skip
+        if self.diverse.steps and not known.VARIED_PROMPTS:
+            varied = ", ".join(task for task in TASKS if module(task, "defaults").VARIED_PROMPTS)
+            _require(False, "diverse.steps", f"{list(self.diverse.steps)} with task {self.task}",
+                     f"no steps, or a task whose prompts can vary ({varied})")  # fmt: skip
         return self
 
     @model_validator(mode="after")

@@ -14,9 +14,7 @@ rule reference_claims:
     input:
         lambda wildcards: reference.judged_tables(),
         lambda wildcards: [
-            table
-            for folder in reference.other_tasks().values()
-            for table in reference.judged_tables(folder)
+            table for folder in OTHERS.values() for table in reference.judged_tables(folder)
         ],
     output:
         claims=f"{reference.TABLES}/claims.csv",
@@ -31,7 +29,7 @@ rule reference_claims:
     resources:
         **asks(stage_resources.aggregate(0)),
     params:
-        others=lambda wildcards: reference.other_tasks(),
+        others=OTHERS,
         code=code_digest("derotate.stages.claims"),
     message:
         "verdicts on the claims, by the reference's tables"
@@ -51,7 +49,6 @@ use rule reference_claims as reference_task_claims with:
         "logs/reference/claims-{task}.tsv"
     params:
         others={},
-        code=code_digest("derotate.stages.claims"),
     message:
         "verdicts on the claims, by the reference's tables of {wildcards.task}"
 
@@ -77,7 +74,7 @@ rule reference_pictures:
         **asks(stage_resources.aggregate(0)),
     params:
         roots=[reference.TABLES, reference.PAPERS, reference.REEXAMINATION],
-        others=lambda wildcards: reference.other_tasks(),
+        others=OTHERS,
         code=code_digest("derotate.stages.pictures", f"derotate.tasks.{reference.TASK}.defaults"),
     message:
         "every figure, from the reference's tables"

@@ -58,13 +58,14 @@ def hardware(sources: Sources) -> str:
 
 
 def minutes(sources: Sources) -> tuple[str, str]:
-    """Minutes of all jobs added up, and on the clock."""
-    budget = sources.tables.get("budget")
-    own = pd.DataFrame() if budget is None else budget[budget["stage"] == "all"]
-    if not len(own):
+    """Minutes of all jobs of the study and those beside it added up, and on the clock."""
+    budgets = [own.get("budget") for own in (sources.tables, *sources.others.values())]
+    known = [budget[budget["stage"] == "all"] for budget in budgets if budget is not None]
+    if len(known) < len(budgets) or not all(map(len, known)):
         return _UNRECORDED, _UNRECORDED
+    every = pd.concat(known)
     took, wall = (
-        number(own[name].iloc[0], 0) if name in own else _UNRECORDED
+        number(every[name].sum(), 0) if all(name in own for own in known) else _UNRECORDED
         for name in ("took_minutes", "wall_minutes")
     )
     return took, wall

@@ -17,8 +17,6 @@ from derotate.reporting.cells import LANDMARKS, POOLED
 
 CLAIM: Final = "C17"
 """What is claimed of other tasks."""
-ABOVE_CHANCE: Final = 10.0
-"""Points that the peak must lie above chance for a task to say anything, as in that claim."""
 _OOD: Final = {"split": "ood", "fold": "test"}
 _EDITS: Final = ("values-top20", "directions-top20", "rollback")
 
@@ -28,15 +26,17 @@ def side_by_side(sources: Sources) -> list[str]:
     if not sources.others:
         return []
     found: dict[str, Tables] = {reference.TASK: sources.tables, **sources.others}
+    [floor] = next(claim for claim in sources.claims if claim.id == CLAIM).floors
+    above = floor.at_least
     return [
         "## The tasks side by side",
         f"The same question, asked of {counted(len(found), 'task')}. Each has a base of its own "
         f"and the same stages; the others have a smaller grid. {sources.cited(CLAIM)}",
         _asked(found),
         "OOD accuracy on test problems in percent: means over runs. *Chance* is the best constant "
-        f"answer; a task whose peak is not at least {ABOVE_CHANCE:g} points above it says nothing "
+        f"answer; a task whose peak is not at least {above:g} points above it says nothing "
         "about forgetting.",
-        _levels(found),
+        _levels(found, above),
         "Differences in points of OOD accuracy, intervals over runs.",
         _differences(found),
         *_routes(found),
@@ -86,21 +86,22 @@ def _asked(found: Mapping[str, Tables]) -> str:
     return table(["task", "SFT teaches", "and is asked besides", "runs (bases)"], rows)
 
 
-def _levels(found: Mapping[str, Tables]) -> str:
+def _levels(found: Mapping[str, Tables], above: float) -> str:
     rows = []
     for task, own in found.items():
         means = [_mean(own, "stages", "accuracy", landmark=name, **_OOD) for name in LANDMARKS]
-        level = _mean(own, "chance", "chance", **_OOD)
-        chance = 0.0 if level is None and task == reference.TASK else level
-        rows.append((_name(task), number(chance), *map(number, means), _testable(means[1], chance)))
+        guessable = tasks.module(task, "defaults").GUESSABLE
+        chance = _mean(own, "chance", "chance", **_OOD) if guessable else 0.0
+        says = _testable(means[1], chance, above)
+        rows.append((_name(task), number(chance), *map(number, means), says))
     columns = ["task", "chance", "base", "peak", "end of SFT", "after RL", "says something"]
     return table(columns, rows)
 
 
-def _testable(peak: float | None, chance: float | None) -> str:
+def _testable(peak: float | None, chance: float | None, above: float) -> str:
     if peak is None or chance is None:
         return NOTHING
-    return "yes" if peak >= chance + ABOVE_CHANCE else "no: not testable"
+    return "yes" if peak >= chance + above else "no: not testable"
 
 
 def _differences(found: Mapping[str, Tables]) -> str:

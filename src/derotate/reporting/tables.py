@@ -228,15 +228,12 @@ def episodes_by_step(
         follows), fold, seeds, n (episodes), clusters, success (percent), low, high.
     """
     parts = []
-    keys = [*_CHECKPOINT, "origin"]
-    named = _by_step(rows)
-    named = named.assign(origin=named["seed"].astype("Int64"))
-    for key, own in named.groupby(keys, dropna=False):
+    for key, own in _by_step(rows).groupby(_CHECKPOINT, dropna=False):
         found = succeeded(own).rename(columns={"rule": "split"})
-        parts.append(found.assign(**dict(zip(keys, key, strict=True))))
+        parts.append(found.assign(**dict(zip(_CHECKPOINT, key, strict=True))))
     if not parts:
         return pd.DataFrame(columns=[*_CHECKPOINT, *_SUITE, *_COUNTS, "success", "low", "high"])
-    whole = pd.concat(parts, ignore_index=True).drop(columns="origin")
+    whole = pd.concat(parts, ignore_index=True)
     return _means(under_seeds(whole), [*_CHECKPOINT, *_SUITE], "success", "success")
 
 
