@@ -5,13 +5,13 @@ Each command imports what it needs when it is called: `derotate --help` takes no
 input is one line on stderr and exit code 2; a traceback is for bugs.
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import typer
 
 from derotate.checking import check
+from derotate.grading import grade
 from derotate.operating import operate
 from derotate.reference import TABLES
 from derotate.refusals import one_line
@@ -65,48 +65,6 @@ def config_check(file: Annotated[Path, typer.Argument(help="A config file.")]) -
     with one_line(ConfigError, OSError):
         study = read(file).study
     typer.echo(f"{file}: a valid config; its results go to results/{study}/")
-
-
-@app.command()
-def grade(
-    hand: Annotated[str, typer.Argument(help="Cards, e.g. '3 3 8 K'.")],
-    response: Annotated[
-        str, typer.Argument(help="What the model wrote; '-' reads it from stdin.")
-    ] = "-",
-    rule: Annotated[str, typer.Option(help="What J, Q, K stand for.")] = "10,10,10",
-    style: Annotated[
-        str, typer.Option(help="Form of the response: compact or natural.")
-    ] = "compact",
-    target: Annotated[int, typer.Option(help="What the formula shall be worth.")] = 24,
-) -> None:
-    """Grade one response to one hand of general_points: verdict, error kind, value."""
-    from derotate.tasks.general_points import answers
-    from derotate.tasks.general_points.problems import Problem
-
-    with one_line(ValueError):
-        if style not in answers.STYLES:
-            raise ValueError(f"--style: got {style!r}, expected one of {', '.join(answers.STYLES)}")
-        problem = Problem(
-            name="hand",
-            split="id",
-            fold="test",
-            cards=tuple(hand.split()),
-            rule=_rule(rule),
-            target=target,
-        )
-        text = sys.stdin.read() if response == "-" else response
-        verdict = answers.grade(problem, text, style)
-    typer.echo(f"verdict     {'correct' if verdict.correct else 'wrong'}")
-    typer.echo(f"error kind  {'none' if verdict.correct else verdict.kind.value}")
-    typer.echo(f"value       {'none' if verdict.value is None else verdict.value}")
-
-
-def _rule(text: str) -> tuple[int, int, int]:
-    numbers = text.replace(",", " ").split()
-    if len(numbers) != 3 or not all(number.isascii() and number.isdigit() for number in numbers):
-        raise ValueError(f"--rule: got {text!r}, expected three numbers for J, Q, K, e.g. 11,12,13")
-    jack, queen, king = map(int, numbers)
-    return jack, queen, king
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -335,6 +293,7 @@ def why(
         explain(folder, Console())
 
 
+app.command()(grade)
 app.command()(check)
 app.command()(operate)
 

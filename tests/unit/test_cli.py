@@ -20,7 +20,7 @@ def derotate(*arguments: str, stdin: str | None = None) -> Result:
 def graded(result: Result) -> dict[str, str]:
     """The printed table as a mapping."""
     assert result.exit_code == 0, result.output
-    return dict(line.rsplit(maxsplit=1) for line in result.stdout.splitlines())
+    return {line[:12].strip(): line[12:] for line in result.stdout.splitlines()}
 
 
 def test_config_prints_the_generated_files() -> None:
@@ -73,6 +73,7 @@ def test_the_famous_solution_is_correct() -> None:
         "verdict": "correct",
         "error kind": "none",
         "value": "24",
+        "recognised": "3 3 8 8",
     }
 
 
@@ -89,8 +90,40 @@ def test_a_response_is_read_from_stdin() -> None:
 
 
 @pytest.mark.parametrize(
+    ("task", "problem", "response", "verdict", "kind"),
+    [
+        ("determinant", "1 2 / 3 4", '{"answer": -2}', "correct", "none"),
+        ("determinant", "1 2 / 3 4", '{"answer": 2}', "wrong", "wrong_sign"),
+        ("rank", "1 2 / 2 4", '{"answer": 2}', "wrong", "too_high"),
+        ("rank", "1 2 / 2 4", '{"answer": 1}', "correct", "none"),
+        ("navigation", "ood-n0001-4-3of7", "turn west", "wrong", "unparsable"),
+    ],
+)
+def test_responses_to_problems_of_other_tasks_are_graded(
+    task: str, problem: str, response: str, verdict: str, kind: str
+) -> None:
+    out = graded(derotate("grade", problem, response, "--task", task, "--style", "natural"))
+    assert (out["verdict"], out["error kind"]) == (verdict, kind)
+
+
+def test_a_step_of_a_walk_is_graded_by_its_name() -> None:
+    right = "2 cafe at cafe ; 3 now east want north ; turn left"
+    out = graded(derotate("grade", "ood-n0001-4-3of7", right, "--task", "navigation"))
+    assert (out["verdict"], out["action"], out["seen"]) == ("correct", "turn left", "cafe")
+    wrong = right.replace("left", "north")
+    out = graded(derotate("grade", "ood-n0001-4-3of7", wrong, "--task", "navigation"))
+    assert out["error kind"] == "id_rule_applied"
+
+
+@pytest.mark.parametrize(
     ("arguments", "expected"),
     [
+        (("3 3 8 8", "x", "--task", "chess"), "determinant, general_points, navigation, rank"),
+        (("1 2 / 3", "x", "--task", "rank"), "rows of one length"),
+        (("1 2 3 / 4 5 6", "x", "--task", "determinant"), "2x3"),
+        (("ood-n0001-4", "x", "--task", "navigation"), "ood-n0001-4-3of7"),
+        (("ood-n0001-9-3of7", "x", "--task", "navigation"), "no such step"),
+        (("1 2 / 3 4", "x", "--task", "rank", "--target", "3"), "--target"),
         (("3 3 8 Z", "x"), "Z"),
         (("", "x"), "no cards"),
         (("3 3 8 8", "x", "--rule", "11,12"), "--rule"),

@@ -18,7 +18,7 @@ TASKS: Final = MappingProxyType(
     }
 )
 """Task name -> package with the parts problems, prompts, answers, rewards, feedback, streams,
-pretraining and defaults; where its answers can be guessed, chance too, and where the rule
+pretraining, by_hand and defaults; where its answers can be guessed, chance too, and where the rule
 in its prompts can vary, diverse."""
 
 
