@@ -105,3 +105,10 @@ onstart:
 onsuccess:
     for made in (CONFIG, *ALSO.values()):
         drop_resumed_states(made)
+
+
+# Of the studies of one command the first alone.
+if workflow.output_settings.dryrun and not workflow.modifier.namespace:
+    from derotate import asked
+
+    asked.tell(workflow, {"": CONFIG} | {f"{name}_": made for name, made in ALSO.items()})

@@ -4,6 +4,7 @@
 Snakemake logs each job that it plans as a record of Python's `logging` with the fields that logger
 plugins are given (`snakemake_interface_logger_plugins`, LogEvent.JOB_INFO). The records reach the
 root logger, so a handler there sees them without a plugin. Nothing is run, written or locked.
+`derotate.asked` reads the same records for the table at the end of `-n`.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def planned(arguments: Sequence[str]) -> list[Job]:
                 # the Snakefile ends with its message as the code where the config is wrong
                 reason = ended.code if isinstance(ended.code, str) else said.getvalue()
                 raise DryRunError(_reason(reason)) from None
-    return [_job(record) for record in records if record.rule_name != TARGET_RULE]
+    return [job_of(record) for record in records if record.rule_name != TARGET_RULE]
 
 
 def _snakemake(arguments: Sequence[str]) -> None:
@@ -105,7 +106,7 @@ def _events() -> Iterator[list[Any]]:
 
     class Collect(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if getattr(record, "event", None) == "job_info":
+            if event_of(record) == "job_info":
                 found.append(record)
 
     handler = Collect()
@@ -116,7 +117,13 @@ def _events() -> Iterator[list[Any]]:
         logging.getLogger().removeHandler(handler)
 
 
-def _job(record: Any) -> Job:
+def event_of(record: logging.LogRecord) -> str | None:
+    """What a record of Snakemake is about, a LogEvent; None where it says nothing of it."""
+    return getattr(record, "event", None)
+
+
+def job_of(record: Any) -> Job:
+    """The job that a record of the event `job_info` is about."""
     return Job(
         rule=record.rule_name,
         message=record.rule_msg or "",

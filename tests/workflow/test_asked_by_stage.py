@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""`snakemake -n` ends with what the study asks for by stage, in the open and behind landmarks."""
+
+import re
+from pathlib import Path
+
+import pytest
+from checkout import JOB_STATS, snakemake
+
+TABLE = re.compile(r"^Asked for by stage:\n(stage .*\n(?:\w+ .*\d\n)+)", re.MULTILINE)
+FOLDER = "results/counted/general_points/base-1/seed-1"
+
+
+def asked(said: str) -> dict[str, dict[str, float]]:
+    """The rows of the table by stage; Snakemake's words have it once."""
+    ((table),) = TABLE.findall(said)
+    columns, *rows = (re.split(r" {2,}", line) for line in table.splitlines())
+    return {
+        name: {
+            key: float(cell.replace(",", "")) for key, cell in zip(columns[1:], cells, strict=True)
+        }
+        for name, *cells in rows
+    }
+
+
+def test_the_table_counts_the_jobs_that_snakemake_counts(fresh: Path) -> None:
+    said = snakemake(fresh, "--dry-run", "--set-resources", "training:gpu=2").stdout
+    rows = asked(said)
+    *_, counted = JOB_STATS.findall(said)
+    jobs = {rule: int(count) for rule, count in map(str.split, counted.splitlines())}
+    assert rows["all"]["jobs"] == jobs["total"] - jobs["all"]
+    assert rows["base"]["jobs"] == jobs["base"] == 1
+    assert rows["surgery"]["jobs"] == 0 < rows["surgery"]["later"]
+    # the base is trained on one core
+    assert rows["base"]["GPU hours"] == pytest.approx(2 * rows["base"]["core hours"], abs=0.1)
+    assert min(rows[stage]["GPU hours"] for stage in ("base", "sft", "rl")) > 0
+    assert rows["evaluation"]["GPU hours"] == 0
+
+
+def test_jobs_behind_landmarks_ask_for_what_is_foretold_of_them(fresh: Path) -> None:
+    # paths name steps, so that these jobs can be asked for without landmarks
+    peak, end, healed = "sft-4", "sft-8", "rl-grpo-8-1"
+    pairs = [("base", peak), ("base", end), (peak, end), (peak, healed), (end, healed)]
+    recipes = [(peak, end, "directions-all"), (peak, end, "rollback"), (end, healed, "rollback")]
+    targets = [f"{FOLDER}/spectra/from-{a}-to-{b}.parquet" for a, b in pairs]
+    targets += [f"{FOLDER}/diagnostics/{kind}-from-{peak}-to-{end}-to-{healed}.parquet"
+                for kind in ("states", "weights")]  # fmt: skip
+    targets += [f"{FOLDER}/evaluations/surgery/from-{a}-into-{b}/{name}.parquet"
+                for a, b, name in recipes]  # fmt: skip
+
+    listed = asked(snakemake(fresh, "--dry-run", "--no-hooks", *targets).stdout)["surgery"]
+    foretold = asked(snakemake(fresh, "--dry-run").stdout)
+
+    assert foretold["evaluation"]["later"] == len(recipes)
+    expected = {**listed, "jobs": 0, "later": listed["jobs"]}
+    assert foretold["surgery"] == expected
+
+
+def test_a_quiet_dry_run_has_no_table(fresh: Path) -> None:
+    said = snakemake(fresh, "--dry-run", "--quiet", "progress")
+    assert said.returncode == 0
+    assert "tables" in said.stdout
+    assert "Asked for" not in said.stdout
