@@ -9,7 +9,7 @@ of two thin matrices, and the aligned bases are held as the factors of their pol
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -54,6 +54,23 @@ class Change:
     thin: Thin | None = None
 
 
+def edited_blocks(change: Change, weight: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Stream (rows, change of those rows, edited weight in float32) over a weight of any type."""
+    for rows in _blocks(change.shape):
+        step = change.block(rows)
+        yield rows, step, (part_of(weight, rows).to(torch.float32) + step).to(torch.float32)
+
+
+def change_norm(change: Change) -> float:
+    """Frobenius norm of a change, from its blocks."""
+    blocks = (change.block(rows).to(torch.float64) for rows in _blocks(change.shape))
+    return math.hypot(*(float(block.norm()) for block in blocks))
+
+
+def _blocks(shape: tuple[int, int]) -> Iterator[slice]:
+    return Tall(shape, lambda rows: torch.empty(0)).blocks()
+
+
 def part_of(matrix: Tensor, rows: slice) -> Tensor:
     """The rows of a matrix [out, in], or the columns if it is wide: a view, in its orientation."""
     return matrix[:, rows] if matrix.shape[0] < matrix.shape[1] else matrix[rows]
@@ -82,7 +99,7 @@ def streamed_change(
     """
     shape = (patient_weight.shape[0], patient_weight.shape[1])
     if recipe.part == "low_rank" and recipe.rank is not None and recipe.rank < min(shape):
-        return _of_thin(shape, _low_rank(donor_weight, patient_weight, recipe.rank))
+        return _of_thin(shape, _low_rank(donor_weight, patient_weight, recipe.rank), torch.float64)
     if not recipe.needs_factors:
         return Change(
             shape,
@@ -99,7 +116,7 @@ def streamed_change(
     band = recipe.band.indices(min(shape))
     if not band:
         empty = torch.zeros(shape[0], 0), torch.zeros(shape[1], 0)
-        return _of_thin(shape, Thin(*empty))
+        return _of_thin(shape, Thin(*empty), torch.float32)
     donor, patient = decompose(donor_weight), decompose(patient_weight)
     if recipe.pairing == "similarity":
         donor = paired_by_similarity(donor, patient)
@@ -107,18 +124,18 @@ def streamed_change(
         return _aligned(shape, donor, patient, band)
     generator = matrix_generator(recipe.seed, name)
     if recipe.part == "random_norm":
-        norm = _band("directions", donor, patient, band).norm
-        return _random(shape, norm, generator, patient.s.dtype)
+        directions = _of_thin(shape, _band("directions", donor, patient, band), patient.s.dtype)
+        return _random(shape, change_norm(directions), generator, patient.s.dtype)
     if recipe.part == "random_rotation":
-        return _of_thin(shape, _turned(donor, patient, band, generator))
-    return _of_thin(shape, _band(recipe.part, donor, patient, band))
+        return _of_thin(shape, _turned(donor, patient, band, generator), patient.s.dtype)
+    return _of_thin(shape, _band(recipe.part, donor, patient, band), patient.s.dtype)
 
 
-def _of_thin(shape: tuple[int, int], thin: Thin) -> Change:
+def _of_thin(shape: tuple[int, int], thin: Thin, dtype: torch.dtype) -> Change:
     def block(rows: slice) -> Tensor:
-        if shape[0] < shape[1]:
-            return thin.left @ thin.right[rows].T
-        return thin.left[rows] @ thin.right.T
+        wide = shape[0] < shape[1]
+        product = thin.left @ thin.right[rows].T if wide else thin.left[rows] @ thin.right.T
+        return product.to(dtype)
 
     return Change(shape, block, thin)
 

@@ -9,12 +9,13 @@ and a matrix on which it fails is decomposed directly.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 ERROR_BOUND = 1e-8
@@ -121,19 +122,46 @@ def save_factors(path: str | Path, factors: Mapping[str, Factors]) -> None:
     path = Path(path)
     aside = path.with_name(path.name + ".part")
     tensors = {
-        f"{name}.{part}": getattr(found, part).contiguous()
+        key: side.contiguous()
         for name, found in factors.items()
-        for part in ("u", "s", "v")
+        for key, side in zip(factor_keys(name), (found.u, found.s, found.v), strict=True)
     }
     save_file(tensors, aside)
     os.replace(aside, path)
 
 
-def load_factors(path: str | Path) -> dict[str, Factors]:
-    """Read what `save_factors` wrote: tensor name -> factors, sorted by name."""
-    tensors = load_file(path)
-    names = sorted(key.removesuffix(".s") for key in tensors if key.endswith(".s"))
-    return {
-        name: Factors(tensors[f"{name}.u"], tensors[f"{name}.s"], tensors[f"{name}.v"])
-        for name in names
-    }
+@dataclass(frozen=True, eq=False)
+class StoredFactors(Mapping[str, Factors]):
+    """The factors in a file by tensor name, sorted.
+
+    An item is memory-mapped and of the type it was written in; it takes no memory until it is used.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+
+    def __getitem__(self, name: str) -> Factors:
+        if name not in self.names:
+            raise KeyError(name)
+        # opened anew: what was read of a map stays in memory until the map is closed
+        with safe_open(self.path, framework="pt") as file:
+            return Factors(*(file.get_tensor(key) for key in factor_keys(name)))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def factor_keys(name: str) -> tuple[str, str, str]:
+    """Under which keys the u, s and v of a tensor are stored."""
+    return f"{name}.u", f"{name}.s", f"{name}.v"
+
+
+def load_factors(path: str | Path) -> StoredFactors:
+    """Open what `save_factors` wrote: tensor name -> factors, sorted by name."""
+    with safe_open(path, framework="pt") as file:
+        keys = list(file.keys())
+    names = sorted(key.removesuffix(".s") for key in keys if key.endswith(".s"))
+    return StoredFactors(Path(path), tuple(names))
