@@ -202,7 +202,7 @@ def _edit(
 def changes(
     recipe: Recipe, pair: Operands, sources: Sources, amount: float | None = None
 ) -> Iterator[tuple[str, Change]]:
-    """Stream (tensor name, change) of the recipe's matrices, of checkpoints that were guarded before.
+    """Stream (tensor name, change) of the recipe's matrices; checkpoints were guarded before.
 
     Args:
         recipe: what to do.
