@@ -1,7 +1,8 @@
 """Surgery.
 
 Needs donor and patient with their factors. Makes the evaluation of a recipe; the variant itself is
-the loaded patient, edited matrix by matrix, and is written nowhere. Paths name steps, never landmarks.
+the loaded patient, edited matrix by matrix, and is written nowhere. Paths name steps, never
+landmarks.
 """
 
 SURGERY_CODE = code_digest(

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""What a recipe changes in one matrix, made block by block of its longer side.
+"""Surgery: a recipe as a change of one matrix, W' = W_t + delta, b the donor and t the patient.
 
-The algebra is that of `derotate.spectral.surgery.delta`, arranged so that the change never is in
-memory as a whole: parts made of the weights are taken block by block, edits of bands are a product
-of two thin matrices, and the aligned bases are held as the factors of their polar decomposition.
+A change, not a rebuilt matrix: exactly zero at an empty band, and made of the band's columns only
+(knowledge/performance.md, "Recipe algebra"). The published scripts rebuild U' diag(S) V'^T from two
+decompositions for each recipe; the tests hold both to be equal. They also return W_b whole at a
+full band, which restores singular values too (papers.md, section 5, fault 2): here a full band is a
+band like any other.
+
+The change never is in memory as a whole, but made block by block of the longer side: parts made of
+the weights are differences of blocks, edits of bands are a product of two thin matrices, and the
+aligned bases are held as the factors of their polar decomposition.
 """
 
 from __future__ import annotations
@@ -18,7 +24,7 @@ from torch import Tensor
 from derotate.spectral.angles import principal_angles
 from derotate.spectral.recipes import Recipe
 from derotate.spectral.stream import Tall, factorise_streamed, tall_difference
-from derotate.spectral.surgery import _turn, delta, matrix_generator, paired_by_similarity
+from derotate.spectral.surgery import band_sides, matrix_generator, paired_by_similarity, turn
 from derotate.spectral.svd import Factors
 
 Decompose = Callable[[Tensor], Factors]
@@ -84,7 +90,21 @@ def streamed_change(
     decompose: Decompose,
     amount: float | None = None,
 ) -> Change:
-    """The change that a recipe makes to one matrix; equal to `surgery.delta` up to rounding.
+    """The change that a recipe makes to one matrix.
+
+    With B the band, b the donor, t the patient (design.md, "Surgery, exactly"):
+
+    - values: U_t diag(S_b - S_t on B) V_t^T
+    - directions: sum over B of S_t (u_b v_b^T - u_t v_t^T)
+    - both: sum over B of S_b u_b v_b^T - S_t u_t v_t^T
+    - aligned: directions whose mixed bases are replaced by the nearest orthonormal ones
+    - rollback: W_b - W_t; interpolate: amount * (W_b - W_t)
+    - low_rank: minus the best rank-r part of W_t - W_b (after LoX, arXiv 2506.15606)
+    - random_rotation: the patient's band turned by the angles between its subspaces and the
+      donor's, about random axes; random_norm: gaussian, with the norm of the directions edit
+
+    Blocks are float64 where weights are subtracted, so that W_t + delta rounds to W_b exactly in a
+    rollback; else of the type of the factors.
 
     Args:
         recipe: what to do.
@@ -101,17 +121,7 @@ def streamed_change(
     if recipe.part == "low_rank" and recipe.rank is not None and recipe.rank < min(shape):
         return _of_thin(shape, _low_rank(donor_weight, patient_weight, recipe.rank), torch.float64)
     if not recipe.needs_factors:
-        return Change(
-            shape,
-            lambda rows: delta(
-                recipe,
-                None,
-                None,
-                part_of(donor_weight, rows),
-                part_of(patient_weight, rows),
-                amount=amount,
-            ),
-        )
+        return _towards(recipe, shape, donor_weight, patient_weight, amount)
     assert recipe.band is not None
     band = recipe.band.indices(min(shape))
     if not band:
@@ -120,15 +130,41 @@ def streamed_change(
     donor, patient = decompose(donor_weight), decompose(patient_weight)
     if recipe.pairing == "similarity":
         donor = paired_by_similarity(donor, patient)
+    sides = donor, patient, band
     if recipe.part == "aligned":
-        return _aligned(shape, donor, patient, band)
+        return _aligned(shape, *sides)
     generator = matrix_generator(recipe.seed, name)
     if recipe.part == "random_norm":
-        directions = _of_thin(shape, _band("directions", donor, patient, band), patient.s.dtype)
+        directions = _of_thin(shape, Thin(*band_sides("directions", *sides)), patient.s.dtype)
         return _random(shape, change_norm(directions), generator, patient.s.dtype)
     if recipe.part == "random_rotation":
-        return _of_thin(shape, _turned(donor, patient, band, generator), patient.s.dtype)
-    return _of_thin(shape, _band(recipe.part, donor, patient, band), patient.s.dtype)
+        return _of_thin(shape, _turned(*sides, generator), patient.s.dtype)
+    return _of_thin(shape, Thin(*band_sides(recipe.part, *sides)), patient.s.dtype)
+
+
+def _towards(
+    recipe: Recipe,
+    shape: tuple[int, int],
+    donor_weight: Tensor,
+    patient_weight: Tensor,
+    amount: float | None,
+) -> Change:
+    """Rollback, interpolation, or a low rank that is the full one: a share of W_b - W_t."""
+    share = 1.0
+    if recipe.part == "interpolate":
+        given = recipe.amount if amount is None else amount
+        if given is None:
+            raise ValueError(
+                f"recipe {recipe.name}: match = {recipe.match} has no amount yet, expected the one "
+                "that was matched; give it"
+            )
+        share = given
+
+    def block(rows: slice) -> Tensor:
+        donor = part_of(donor_weight, rows).to(torch.float64)
+        return share * (donor - part_of(patient_weight, rows).to(torch.float64))
+
+    return Change(shape, block)
 
 
 def _of_thin(shape: tuple[int, int], thin: Thin, dtype: torch.dtype) -> Change:
@@ -147,23 +183,13 @@ def _low_rank(donor_weight: Tensor, patient_weight: Tensor, rank: int) -> Thin:
     return Thin(difference.u[:, :rank] * difference.s[:rank], difference.v[:, :rank].clone())
 
 
-def _band(part: str, donor: Factors, patient: Factors, band: range) -> Thin:
-    """Values, directions or both: the columns of the band."""
-    on = slice(band.start, band.stop)
-    if part == "values":
-        return Thin(patient.u[:, on] * (donor.s[on] - patient.s[on]), patient.v[:, on])
-    scale = donor.s[on] if part == "both" else patient.s[on]
-    left = torch.cat([donor.u[:, on] * scale, patient.u[:, on] * -patient.s[on]], dim=1)
-    return Thin(left, torch.cat([donor.v[:, on], patient.v[:, on]], dim=1))
-
-
 def _turned(donor: Factors, patient: Factors, band: range, generator: torch.Generator) -> Thin:
     """The patient's band turned by the principal angles about random axes."""
     on = slice(band.start, band.stop)
     values = patient.s[on].to(torch.float64)
     u, v = patient.u[:, on].to(torch.float64), patient.v[:, on].to(torch.float64)
-    du = _turn(u, principal_angles(donor.u[:, on], u), generator)
-    dv = _turn(v, principal_angles(donor.v[:, on], v), generator)
+    du = turn(u, principal_angles(donor.u[:, on], u), generator)
+    dv = turn(v, principal_angles(donor.v[:, on], v), generator)
     # (u + du) S (v + dv)^T - u S v^T
     left = torch.cat([du * values, u * values], dim=1)
     return Thin(left, torch.cat([v + dv, dv], dim=1))
@@ -179,7 +205,12 @@ def _random(
 
 
 def _aligned(shape: tuple[int, int], donor: Factors, patient: Factors, band: range) -> Change:
-    """Directions with the mixed bases replaced by the nearest orthonormal ones."""
+    """Directions with orthonormal mixed bases, so that W' has the singular values S_t.
+
+    Columns from two decompositions are not orthogonal, so U' diag(S_t) V'^T as published does not
+    have the values S_t (papers.md, section 5, fault 4). The polar factor is the nearest
+    orthonormal basis, and it treats the columns alike: no order, no sign is preferred.
+    """
     wide = shape[0] < shape[1]
     sides = (donor.u, patient.u), (donor.v, patient.v)
     far_sides, near_sides = sides[::-1] if wide else sides
