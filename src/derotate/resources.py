@@ -28,7 +28,7 @@ GRAIN_MB: Final = 100
 TORCH_MB: Final = 550
 """A process that has imported torch, transformers, trl and datasets: 514 MB in the smoke study."""
 DECOMPOSITION_MB: Final = 400
-"""A process that has imported torch, and of transformers what names a model's parameters: 370 MB."""
+"""A process that has imported torch, and what of transformers names parameters: 370 MB."""
 
 FLOAT64: Final = 8
 FLOAT32: Final = 4
