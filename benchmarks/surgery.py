@@ -73,7 +73,7 @@ def our_surgery(
     """Recipe name, index of the matrix and edited weight; each weight is decomposed once."""
     for index, (donor, patient) in enumerate(pairs):
         sides = factorise(donor), factorise(patient)
-        for recipe, delta in deltas(recipes, *sides, donor, patient):
+        for recipe, delta in deltas(recipes, *sides):
             yield recipe.name, index, patient + delta
 
 

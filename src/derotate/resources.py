@@ -27,12 +27,15 @@ GRAIN_MB: Final = 100
 
 TORCH_MB: Final = 550
 """A process that has imported torch, transformers, trl and datasets: 514 MB in the smoke study."""
-DECOMPOSITION_MB: Final = 350
-"""A process that has imported torch alone: 331 MB."""
+DECOMPOSITION_MB: Final = 400
+"""A process that has imported torch, and what of transformers names parameters: 370 MB."""
 
 FLOAT64: Final = 8
 FLOAT32: Final = 4
 BFLOAT16: Final = 2
+MATRIX_COPIES: Final = 6
+"""Of the largest matrix in float64 when the spectra of a pair are compared: factors of both sides,
+the change, and what a decomposition takes. Surgery and decompositions alone hold three or four."""
 STATE_BYTES: Final = 16
 """A trained parameter, its gradient and AdamW's two moments: in float32 4 + 4 + 8 bytes, in bf16
 2 + 2 + 12, moments and master copy being float32 (Rajbhandari et al. 2020, section 3.1)."""
@@ -67,6 +70,11 @@ class Size:
     width: int
     layers: int
     bytes_each: int = FLOAT32
+
+    @property
+    def largest_matrix(self) -> float:
+        """Numbers of the largest projection matrix, at most: each layer has two of its size."""
+        return self.parameters / (2 * self.layers)
 
 
 @dataclass(frozen=True)
@@ -148,16 +156,15 @@ def decomposition(size: Size, *, checkpoints: int, threads: int) -> Need:
 
     A thin SVD of m x n, m >= n, takes about 6mn^2 + 20n^3 operations (Golub and Van Loan 2013,
     figure 8.6.1), so at most 26 times the width for a parameter. Its factors have at most twice as
-    many numbers as the matrix: in float32 as they are kept, in float64 while they are computed.
+    many numbers as the matrix. Matrices are worked on one at a time, whatever their number.
 
     Args:
         size: the model.
-        checkpoints: how many are held at once.
+        checkpoints: how many are gone through.
         threads: CPU threads.
     """
-    each = size.bytes_each + 2 * FLOAT32 + 2 * FLOAT64
     return Need(
-        memory=DECOMPOSITION_MB * MB + checkpoints * each * size.parameters,
+        memory=DECOMPOSITION_MB * MB + MATRIX_COPIES * FLOAT64 * size.largest_matrix,
         seconds=26 * size.width * size.parameters * checkpoints / (CPU_RATE * threads),
         disk=10 * MB + 2 * FLOAT32 * size.parameters,
     )

@@ -106,8 +106,8 @@ def rl(config: Config, algorithm: str, *, gpu: bool) -> Need:
     )
 
 
-def evaluation(config: Config, *, models: int = 1) -> Need:
-    """Of one checkpoint on all suites; surgery holds donor and patient too."""
+def evaluation(config: Config) -> Need:
+    """Of one checkpoint on all suites."""
     settings, most = config.evaluation, _of_task(config).MOST_PROBLEMS
     problems = {
         (suite.split, suite.fold): suite.limit or most * suite.orders for suite in settings.suites
@@ -116,19 +116,19 @@ def evaluation(config: Config, *, models: int = 1) -> Need:
     answers = sum(problems.values()) + repeated * (settings.samples + settings.attempts)
     return decoding(
         model_size(config), tokens_at_once=settings.batch_size * length(config),
-        tokens=answers * length(config), threads=settings.threads, models=models,
+        tokens=answers * length(config), threads=settings.threads, models=1,
     )  # fmt: skip
 
 
 def surgery(config: Config) -> Need:
-    """Of a variant: an evaluation with donor, patient and their factors in memory.
+    """Of a variant: an evaluation of the patient, edited one matrix at a time.
 
     The search for an interpolation of equal ID loss scores some ten candidates on one suite, which
     counts as three evaluations more.
     """
-    scored = evaluation(config, models=3)
-    held = factors(config, checkpoints=2)
-    return Need(memory=scored.memory + held.memory, seconds=4 * scored.seconds + held.seconds)
+    scored = evaluation(config)
+    edited = factors(config, checkpoints=2)
+    return Need(memory=scored.memory + edited.memory, seconds=4 * scored.seconds + edited.seconds)
 
 
 def factors(config: Config, *, checkpoints: int) -> Need:

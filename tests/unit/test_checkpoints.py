@@ -152,7 +152,7 @@ def test_weights_of_another_model_are_refused_by_their_distance(
     good: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
     rewrite(checkpoint, lambda tensors: tensors[MATRIX].mul_(2.0))
-    with pytest.raises(GuardError, match=rf"{MATRIX} differs from the base by 1\.000"):
+    with pytest.raises(GuardError, match=rf"{MATRIX} differs from the reference by 1\.000"):
         factorise(checkpoint, good, tmp_path, Guards(marchenko_pastur_distance=0.0))
 
 

@@ -10,18 +10,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from derotate.spectral.angles import principal_angles
+from derotate.spectral.changes import Change, change_norm, edited_blocks, streamed_change
 from derotate.spectral.recipes import Band, Recipe
 from derotate.spectral.surgery import (
-    delta,
     deltas,
-    edit_norm,
-    edited_weights,
+    edited_names,
     interpolation_for_loss,
-    interpolation_for_norm,
     paired_by_similarity,
 )
 from derotate.spectral.svd import Factors, factorise
 
+NAME = "model.layers.0.mlp.up_proj.weight"
 BAND_PARTS = ["values", "directions", "both", "aligned", "random_rotation", "random_norm"]
 shapes = st.tuples(st.integers(2, 24), st.integers(2, 24))
 bands = st.builds(
@@ -42,9 +41,16 @@ class Pair:
         self.donor = factorise(self.donor_weight, torch.float64)
         self.patient = factorise(self.patient_weight, torch.float64)
 
-    def delta(self, recipe: Recipe) -> Tensor:
+    def change(self, recipe: Recipe, name: str = NAME) -> Change:
         """The change that the recipe makes to the patient."""
-        return delta(recipe, self.donor, self.patient, self.donor_weight, self.patient_weight)
+        return streamed_change(
+            recipe, name, self.donor_weight, self.patient_weight,
+            lambda weight: self.donor if weight is self.donor_weight else self.patient,
+        )  # fmt: skip
+
+    def delta(self, recipe: Recipe, name: str = NAME) -> Tensor:
+        """The same as a matrix."""
+        return self.change(recipe, name).block(slice(None))
 
 
 def spectral(part: str, band: Band, **keys: object) -> Recipe:
@@ -89,17 +95,13 @@ def test_rollback_is_the_donor_bit_for_bit(
     shape: tuple[int, int], seed: int, distance: float
 ) -> None:
     pair = Pair(shape, seed, distance)
-    name = "model.layers.0.mlp.up_proj.weight"
     recipes = [
         Recipe(name="rollback", part="rollback"),
         Recipe(name="whole", part="interpolate", amount=1.0),
         Recipe(name="full-rank", part="low_rank", rank=min(shape)),
     ]
     for recipe in recipes:
-        edited = edited_weights(
-            recipe, {name: pair.donor_weight}, {name: pair.patient_weight}, {}, {}
-        )
-        ((_, weight, _),) = edited
+        ((_, _, weight),) = edited_blocks(pair.change(recipe), pair.patient_weight)
         assert weight.dtype == torch.float32
         assert torch.equal(weight, pair.donor_weight)
 
@@ -111,8 +113,8 @@ def test_both_at_the_full_band_is_the_donor(
 ) -> None:
     pair = Pair(shape, seed)
     recipe = spectral("both", Band(fraction=1), pairing=pairing)
-    donor, patient = factorise(pair.donor_weight), factorise(pair.patient_weight)
-    change = delta(recipe, donor, patient, pair.donor_weight, pair.patient_weight)
+    pair.donor, pair.patient = factorise(pair.donor_weight), factorise(pair.patient_weight)
+    change = pair.delta(recipe)
     assert change.dtype == torch.float32
     torch.testing.assert_close(pair.patient_weight + change, pair.donor_weight, rtol=0, atol=1e-5)
 
@@ -209,14 +211,8 @@ def test_random_edits_differ_by_seed_and_by_tensor_but_not_by_run(part: str) -> 
     names = [f"model.layers.{i}.self_attn.q_proj.weight" for i in range(2)]
 
     def changes(seed: int) -> list[Tensor]:
-        edited = edited_weights(
-            spectral(part, Band(fraction=0.25), seed=seed),
-            dict.fromkeys(names, pair.donor_weight),
-            dict.fromkeys(names, pair.patient_weight),
-            dict.fromkeys(names, pair.donor),
-            dict.fromkeys(names, pair.patient),
-        )
-        return [change for _, _, change in edited]
+        recipe = spectral(part, Band(fraction=0.25), seed=seed)
+        return [pair.delta(recipe, name) for name in names]
 
     first, again, other = changes(0), changes(0), changes(1)
     assert torch.equal(first[0], again[0])
@@ -237,60 +233,60 @@ def test_pairing_by_similarity_is_by_index_when_nothing_moved(
 
 
 def test_pairing_by_similarity_follows_singular_values_that_crossed() -> None:
-    donor_weight, patient_weight = (
-        torch.diag(torch.tensor([3.0, 2.0, 1.0])),
-        torch.diag(torch.tensor([3.0, 2.0, 4.0])),
-    )
-    donor, patient = factorise(donor_weight), factorise(patient_weight)
-    recipe = spectral("directions", Band(count=1), pairing="similarity")
+    donor = torch.diag(torch.tensor([3.0, 2.0, 1.0]))
+    patient = torch.diag(torch.tensor([3.0, 2.0, 4.0]))
+
+    def largest_change(**keys: object) -> float:
+        recipe = spectral("directions", Band(count=1), **keys)
+        change = streamed_change(recipe, NAME, donor, patient, factorise)
+        return float(change.block(slice(None)).abs().max())
+
     # The largest vector of the patient is the donor's smallest: it has not turned at all.
-    assert delta(recipe, donor, patient, donor_weight, patient_weight).abs().max() < 1e-6
-    by_index = spectral("directions", Band(count=1))
-    assert delta(by_index, donor, patient, donor_weight, patient_weight).abs().max() > 1
+    assert largest_change(pairing="similarity") < 1e-6
+    assert largest_change() > 1
 
 
 @settings(deadline=None)
-@given(shape=shapes, seed=seeds, chosen=st.lists(bands, min_size=1, max_size=5))
-def test_a_grid_gives_what_single_edits_give(
-    shape: tuple[int, int], seed: int, chosen: list[Band]
+@given(
+    shape=shapes,
+    seed=seeds,
+    fractions=st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.8, 1.0]), min_size=1, max_size=5),
+)
+def test_a_grid_of_top_bands_gives_what_single_edits_give(
+    shape: tuple[int, int], seed: int, fractions: list[float]
 ) -> None:
     pair = Pair(shape, seed)
     recipes = [
-        Recipe(name=f"{part}-{i}", part=part, band=band)
-        for i, band in enumerate(chosen)
+        Recipe(name=f"{part}-{i}", part=part, band=Band(fraction=fraction))
+        for i, fraction in enumerate(fractions)
         for part in ("values", "directions", "both")
     ]
-    recipes.append(Recipe(name="rollback", part="rollback"))
-    found = {
-        recipe.name: change
-        for recipe, change in deltas(
-            recipes, pair.donor, pair.patient, pair.donor_weight, pair.patient_weight
-        )
-    }
+    found = {recipe.name: change for recipe, change in deltas(recipes, pair.donor, pair.patient)}
     assert found.keys() == {recipe.name for recipe in recipes}
     for recipe in recipes:
         torch.testing.assert_close(found[recipe.name], pair.delta(recipe), rtol=0, atol=1e-10)
 
 
-def model_states() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    names = [
-        "model.embed_tokens.weight",
-        "model.layers.0.self_attn.k_proj.weight",
-        "model.layers.1.self_attn.k_proj.weight",
-        "model.layers.1.input_layernorm.weight",
-    ]
-    generator = torch.Generator().manual_seed(0)
-    donor = {n: torch.randn((6, 4), generator=generator) for n in names[:3]}
-    donor[names[3]] = torch.ones(4)
-    return donor, {n: w + 0.1 * torch.randn(w.shape, generator=generator) for n, w in donor.items()}
+def test_a_grid_is_of_top_bands_alone() -> None:
+    pair = Pair((6, 5), 0)
+    bottom = spectral("values", Band(where="bottom", count=1))
+    with pytest.raises(ValueError, match="expected a top band"):
+        list(deltas([bottom], pair.donor, pair.patient))
+
+
+NAMES = [
+    "model.embed_tokens.weight",
+    "model.layers.0.self_attn.k_proj.weight",
+    "model.layers.1.self_attn.k_proj.weight",
+    "model.layers.1.input_layernorm.weight",
+]
 
 
 def test_only_the_matrices_of_the_recipe_are_edited() -> None:
-    donor, patient = model_states()
-    recipe = Recipe(name="r", part="rollback", layers=(1,))
-    assert [name for name, _, _ in edited_weights(recipe, donor, patient, {}, {})] == [
-        "model.layers.1.self_attn.k_proj.weight"
-    ]
+    assert edited_names(Recipe(name="r", part="rollback", layers=(1,)), NAMES) == [NAMES[2]]
+    assert edited_names(Recipe(name="r", part="rollback"), NAMES) == NAMES[1:3]
+    named = Recipe(name="r", part="rollback", matrices=("embed",))
+    assert edited_names(named, NAMES) == NAMES[:1]
 
 
 @pytest.mark.parametrize(
@@ -303,40 +299,23 @@ def test_only_the_matrices_of_the_recipe_are_edited() -> None:
 def test_layers_and_matrices_that_do_not_exist_are_refused(
     keys: dict[str, object], message: str
 ) -> None:
-    donor, patient = model_states()
     recipe = Recipe.model_validate({"name": "r", "part": "rollback", **keys})
     with pytest.raises(ValueError, match=message):
-        list(edited_weights(recipe, donor, patient, {}, {}))
+        edited_names(recipe, NAMES)
 
 
-def test_models_that_do_not_fit_are_refused() -> None:
-    donor, patient = model_states()
-    recipe = Recipe(name="r", part="rollback")
-    name = "model.layers.0.self_attn.k_proj.weight"
-    with pytest.raises(ValueError, match=r"is \[4, 6\] in the donor, expected \[6, 4\]"):
-        list(edited_weights(recipe, {**donor, name: donor[name].T}, patient, {}, {}))
-    del donor[name]
-    with pytest.raises(ValueError, match=f"tensor {name} is not in the donor"):
-        list(edited_weights(recipe, donor, patient, {}, {}))
-    with pytest.raises(ValueError, match="has no factors of the donor"):
-        list(edited_weights(spectral("values", Band(count=1)), *model_states(), {}, {}))
-
-
-def test_interpolation_is_matched_by_norm_over_all_edited_matrices() -> None:
-    donor, patient = model_states()
-    names = [n for n in donor if "k_proj" in n]
-    donor_factors = {n: factorise(donor[n]) for n in names}
-    patient_factors = {n: factorise(patient[n]) for n in names}
-    half = spectral("both", Band(fraction=0.5))
-    target = edit_norm(half, donor, patient, donor_factors, patient_factors)
-    matched = Recipe(name="m", part="interpolate", match="norm:r")
-    amount = interpolation_for_norm(target, donor, patient, names)
-    assert target > 0
-    assert edit_norm(matched, donor, patient, {}, {}, amount) == pytest.approx(target, rel=1e-6)
-    with pytest.raises(ValueError, match="donor and patient are equal"):
-        interpolation_for_norm(target, donor, donor, names)
+def test_an_interpolation_that_was_not_matched_yet_is_refused() -> None:
     with pytest.raises(ValueError, match="match = norm:r has no amount yet"):
-        edit_norm(matched, donor, patient, {}, {})
+        Pair((6, 4), 0).change(Recipe(name="m", part="interpolate", match="norm:r"))
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6)])
+def test_the_norm_of_a_change_is_that_of_its_blocks(
+    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("derotate.spectral.stream.BLOCK", 5)
+    change = Pair(shape, 0).change(spectral("both", Band(fraction=0.5)))
+    assert change_norm(change) == pytest.approx(float(change.block(slice(None)).norm()))
 
 
 @pytest.mark.parametrize(

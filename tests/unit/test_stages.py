@@ -49,7 +49,7 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
 
 def operation(donor: Path, patient: Path) -> Operation:
     factors = (side.with_suffix(".safetensors") for side in (donor, patient))
-    return Operation.read(donor, patient, *factors)
+    return Operation.read(donor, patient, *factors, passing=donor.with_name("passing"))
 
 
 def test_the_oracle_trains_on_both_rules_and_on_no_problem_that_is_scored() -> None:

@@ -1,7 +1,8 @@
 """Surgery.
 
-Needs donor and patient with their factors. Makes the evaluation of a recipe; the variant itself
-lives in memory only. Paths name steps, never landmarks.
+Needs donor and patient with their factors. Makes the evaluation of a recipe; the variant itself is
+the loaded patient, edited matrix by matrix, and is written nowhere. Paths name steps, never
+landmarks.
 """
 
 SURGERY_CODE = code_digest(
@@ -11,7 +12,7 @@ SURGERY_GUARDS = CONFIG.guards.model_dump(include={"recorded_loss", "action"})
 
 
 rule surgery:
-    """Make one surgery variant in memory and score it."""
+    """Make one surgery variant of the loaded patient and score it."""
     input:
         weights=operated("weights"),
         factors=operated("factors"),

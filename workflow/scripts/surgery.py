@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Make one surgery variant in memory and score it."""
+"""Make one surgery variant of the loaded patient and score it."""
 
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from derotate.stages.surgery import Operation, evaluate_variant
 
 recipe, matched = snakemake.params.recipe["recipe"], snakemake.params.recipe["matched"]
 donor, patient = (Path(weights).parent for weights in snakemake.input.weights)
+factors = map(Path, snakemake.input.factors)
+facts = Path(snakemake.output.facts)
 evaluate_variant(
     snakemake.params.task,
     style=snakemake.params.style,
@@ -21,11 +23,11 @@ evaluate_variant(
     checkpoint=patient,
     recorded=Path(snakemake.input.recorded),
     guards=Guards(**snakemake.params.guards),
-    operation=Operation.read(donor, patient, *map(Path, snakemake.input.factors)),
+    operation=Operation.read(donor, patient, *factors, passing=facts.with_suffix(".factors")),
     problems=Path(snakemake.input.problems),
     settings=Evaluation(**snakemake.params.settings),
     seed=int(snakemake.wildcards.seed),
     parquet=Path(snakemake.output.rows),
     csv=Path(snakemake.output.csv),
-    facts=Path(snakemake.output.facts),
+    facts=facts,
 )

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""What a recipe changes in one matrix, made block by block of its longer side.
+"""Surgery: a recipe as a change of one matrix, W' = W_t + delta, b the donor and t the patient.
 
-The algebra is that of `derotate.spectral.surgery.delta`, arranged so that the change never is in
-memory as a whole: parts made of the weights are taken block by block, edits of bands are a product
-of two thin matrices, and the aligned bases are held as the factors of their polar decomposition.
+A change, not a rebuilt matrix: exactly zero at an empty band, and made of the band's columns only
+(knowledge/performance.md, "Recipe algebra"). The published scripts rebuild U' diag(S) V'^T from two
+decompositions for each recipe; the tests hold both to be equal. They also return W_b whole at a
+full band, which restores singular values too (papers.md, section 5, fault 2): here a full band is a
+band like any other.
+
+The change never is in memory as a whole, but made block by block of the longer side: parts made of
+the weights are differences of blocks, edits of bands are a product of two thin matrices, and the
+aligned bases are held as the factors of their polar decomposition.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +24,7 @@ from torch import Tensor
 from derotate.spectral.angles import principal_angles
 from derotate.spectral.recipes import Recipe
 from derotate.spectral.stream import Tall, factorise_streamed, tall_difference
-from derotate.spectral.surgery import _turn, delta, matrix_generator, paired_by_similarity
+from derotate.spectral.surgery import band_sides, matrix_generator, paired_by_similarity, turn
 from derotate.spectral.svd import Factors
 
 Decompose = Callable[[Tensor], Factors]
@@ -54,6 +60,23 @@ class Change:
     thin: Thin | None = None
 
 
+def edited_blocks(change: Change, weight: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Stream (rows, change of those rows, edited weight in float32) over a weight of any type."""
+    for rows in _blocks(change.shape):
+        step = change.block(rows)
+        yield rows, step, (part_of(weight, rows).to(torch.float32) + step).to(torch.float32)
+
+
+def change_norm(change: Change) -> float:
+    """Frobenius norm of a change, from its blocks."""
+    blocks = (change.block(rows).to(torch.float64) for rows in _blocks(change.shape))
+    return math.hypot(*(float(block.norm()) for block in blocks))
+
+
+def _blocks(shape: tuple[int, int]) -> Iterator[slice]:
+    return Tall(shape, lambda rows: torch.empty(0)).blocks()
+
+
 def part_of(matrix: Tensor, rows: slice) -> Tensor:
     """The rows of a matrix [out, in], or the columns if it is wide: a view, in its orientation."""
     return matrix[:, rows] if matrix.shape[0] < matrix.shape[1] else matrix[rows]
@@ -67,7 +90,21 @@ def streamed_change(
     decompose: Decompose,
     amount: float | None = None,
 ) -> Change:
-    """The change that a recipe makes to one matrix; equal to `surgery.delta` up to rounding.
+    """The change that a recipe makes to one matrix.
+
+    With B the band, b the donor, t the patient (design.md, "Surgery, exactly"):
+
+    - values: U_t diag(S_b - S_t on B) V_t^T
+    - directions: sum over B of S_t (u_b v_b^T - u_t v_t^T)
+    - both: sum over B of S_b u_b v_b^T - S_t u_t v_t^T
+    - aligned: directions whose mixed bases are replaced by the nearest orthonormal ones
+    - rollback: W_b - W_t; interpolate: amount * (W_b - W_t)
+    - low_rank: minus the best rank-r part of W_t - W_b (after LoX, arXiv 2506.15606)
+    - random_rotation: the patient's band turned by the angles between its subspaces and the
+      donor's, about random axes; random_norm: gaussian, with the norm of the directions edit
+
+    Blocks are float64 where weights are subtracted, so that W_t + delta rounds to W_b exactly in a
+    rollback; else of the type of the factors.
 
     Args:
         recipe: what to do.
@@ -82,43 +119,59 @@ def streamed_change(
     """
     shape = (patient_weight.shape[0], patient_weight.shape[1])
     if recipe.part == "low_rank" and recipe.rank is not None and recipe.rank < min(shape):
-        return _of_thin(shape, _low_rank(donor_weight, patient_weight, recipe.rank))
+        return _of_thin(shape, _low_rank(donor_weight, patient_weight, recipe.rank), torch.float64)
     if not recipe.needs_factors:
-        return Change(
-            shape,
-            lambda rows: delta(
-                recipe,
-                None,
-                None,
-                part_of(donor_weight, rows),
-                part_of(patient_weight, rows),
-                amount=amount,
-            ),
-        )
+        return _towards(recipe, shape, donor_weight, patient_weight, amount)
     assert recipe.band is not None
     band = recipe.band.indices(min(shape))
     if not band:
         empty = torch.zeros(shape[0], 0), torch.zeros(shape[1], 0)
-        return _of_thin(shape, Thin(*empty))
+        return _of_thin(shape, Thin(*empty), torch.float32)
     donor, patient = decompose(donor_weight), decompose(patient_weight)
     if recipe.pairing == "similarity":
         donor = paired_by_similarity(donor, patient)
+    sides = donor, patient, band
     if recipe.part == "aligned":
-        return _aligned(shape, donor, patient, band)
+        return _aligned(shape, *sides)
     generator = matrix_generator(recipe.seed, name)
     if recipe.part == "random_norm":
-        norm = _band("directions", donor, patient, band).norm
-        return _random(shape, norm, generator, patient.s.dtype)
+        directions = _of_thin(shape, Thin(*band_sides("directions", *sides)), patient.s.dtype)
+        return _random(shape, change_norm(directions), generator, patient.s.dtype)
     if recipe.part == "random_rotation":
-        return _of_thin(shape, _turned(donor, patient, band, generator))
-    return _of_thin(shape, _band(recipe.part, donor, patient, band))
+        return _of_thin(shape, _turned(*sides, generator), patient.s.dtype)
+    return _of_thin(shape, Thin(*band_sides(recipe.part, *sides)), patient.s.dtype)
 
 
-def _of_thin(shape: tuple[int, int], thin: Thin) -> Change:
+def _towards(
+    recipe: Recipe,
+    shape: tuple[int, int],
+    donor_weight: Tensor,
+    patient_weight: Tensor,
+    amount: float | None,
+) -> Change:
+    """Rollback, interpolation, or a low rank that is the full one: a share of W_b - W_t."""
+    share = 1.0
+    if recipe.part == "interpolate":
+        given = recipe.amount if amount is None else amount
+        if given is None:
+            raise ValueError(
+                f"recipe {recipe.name}: match = {recipe.match} has no amount yet, expected the one "
+                "that was matched; give it"
+            )
+        share = given
+
     def block(rows: slice) -> Tensor:
-        if shape[0] < shape[1]:
-            return thin.left @ thin.right[rows].T
-        return thin.left[rows] @ thin.right.T
+        donor = part_of(donor_weight, rows).to(torch.float64)
+        return share * (donor - part_of(patient_weight, rows).to(torch.float64))
+
+    return Change(shape, block)
+
+
+def _of_thin(shape: tuple[int, int], thin: Thin, dtype: torch.dtype) -> Change:
+    def block(rows: slice) -> Tensor:
+        wide = shape[0] < shape[1]
+        product = thin.left @ thin.right[rows].T if wide else thin.left[rows] @ thin.right.T
+        return product.to(dtype)
 
     return Change(shape, block, thin)
 
@@ -130,23 +183,13 @@ def _low_rank(donor_weight: Tensor, patient_weight: Tensor, rank: int) -> Thin:
     return Thin(difference.u[:, :rank] * difference.s[:rank], difference.v[:, :rank].clone())
 
 
-def _band(part: str, donor: Factors, patient: Factors, band: range) -> Thin:
-    """Values, directions or both: the columns of the band."""
-    on = slice(band.start, band.stop)
-    if part == "values":
-        return Thin(patient.u[:, on] * (donor.s[on] - patient.s[on]), patient.v[:, on])
-    scale = donor.s[on] if part == "both" else patient.s[on]
-    left = torch.cat([donor.u[:, on] * scale, patient.u[:, on] * -patient.s[on]], dim=1)
-    return Thin(left, torch.cat([donor.v[:, on], patient.v[:, on]], dim=1))
-
-
 def _turned(donor: Factors, patient: Factors, band: range, generator: torch.Generator) -> Thin:
     """The patient's band turned by the principal angles about random axes."""
     on = slice(band.start, band.stop)
     values = patient.s[on].to(torch.float64)
     u, v = patient.u[:, on].to(torch.float64), patient.v[:, on].to(torch.float64)
-    du = _turn(u, principal_angles(donor.u[:, on], u), generator)
-    dv = _turn(v, principal_angles(donor.v[:, on], v), generator)
+    du = turn(u, principal_angles(donor.u[:, on], u), generator)
+    dv = turn(v, principal_angles(donor.v[:, on], v), generator)
     # (u + du) S (v + dv)^T - u S v^T
     left = torch.cat([du * values, u * values], dim=1)
     return Thin(left, torch.cat([v + dv, dv], dim=1))
@@ -162,7 +205,12 @@ def _random(
 
 
 def _aligned(shape: tuple[int, int], donor: Factors, patient: Factors, band: range) -> Change:
-    """Directions with the mixed bases replaced by the nearest orthonormal ones."""
+    """Directions with orthonormal mixed bases, so that W' has the singular values S_t.
+
+    Columns from two decompositions are not orthogonal, so U' diag(S_t) V'^T as published does not
+    have the values S_t (papers.md, section 5, fault 4). The polar factor is the nearest
+    orthonormal basis, and it treats the columns alike: no order, no sign is preferred.
+    """
     wide = shape[0] < shape[1]
     sides = (donor.u, patient.u), (donor.v, patient.v)
     far_sides, near_sides = sides[::-1] if wide else sides

@@ -2,7 +2,7 @@
 """The vocabulary of surgery: a recipe says what of a donor goes where into a patient.
 
 Pure description, without torch, so that the configuration and the planning of a workflow can read
-recipes quickly. The algebra is in `derotate.spectral.surgery`.
+recipes quickly. The algebra is in `derotate.spectral.changes`.
 """
 
 import re
@@ -117,7 +117,7 @@ class Band(BaseModel):
 
 
 class Recipe(BaseModel):
-    """One surgery variant; `part` is defined in `derotate.spectral.surgery.delta`."""
+    """One surgery variant; `part` is defined in `derotate.spectral.changes.streamed_change`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Exact factors of a matrix that is read in blocks, without a float64 copy of it.
 
-The same decomposition as `derotate.spectral.svd.factorise`, for matrices of which only one fits
-the memory. With T the float64 bytes of the matrix and S those of its short side squared, at most
-max(3/2 T + 5/2 S, 4 S) is held beside the blocks for float32 factors: under 3 T where the longer
-side is 5/3 of the shorter or more, as in every MLP, and 4 T for a square matrix.
+In float64 the Gram matrix of the short side is precise enough for weights and two to four times
+faster than a direct decomposition (knowledge/performance.md, "SVD methods"); in float32 it is
+wrong, and so are randomised methods on the flat spectra of weights. The Gram matrix squares the
+condition number, so each result is probed, and a matrix on which it fails is decomposed directly.
+
+Only one of the matrices need fit the memory. With T its float64 bytes and S those of its short side
+squared, at most max(3/2 T + 5/2 S, 4 S) is held beside the blocks for float32 factors: under 3 T
+where the longer side is 5/3 of the shorter or more, as in every MLP, and 4 T for a square matrix.
 """
 
 from __future__ import annotations
@@ -89,7 +93,7 @@ def fastest(shape: tuple[int, int]) -> Routine:
 def factorise_streamed(
     matrix: Tall, dtype: torch.dtype = torch.float32, routine: Routine | None = None
 ) -> Factors:
-    """Thin SVD, computed in float64 and returned in `dtype`, signs as in `svd.factorise`.
+    """Thin SVD, computed in float64 and returned in `dtype`; signs as `svd.factorise` says.
 
     Args:
         matrix: what is decomposed.

@@ -3,45 +3,49 @@
 
 from __future__ import annotations
 
-import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from derotate import checkpoints
+import pandas as pd
+import torch
+
 from derotate.reporting.files import write
-from derotate.spectral.guards import GuardError, failures, measure
-from derotate.spectral.matrices import DEFAULT_KINDS, matrix_kind
-from derotate.spectral.svd import factorise, save_factors
+from derotate.scratch import scratch
+from derotate.weights.factors import write_factors
+from derotate.weights.guards import refuse_or_warn
+from derotate.weights.inspection import open_whole
 
 if TYPE_CHECKING:
     from derotate.settings import Guards
 
 
 def factorise_checkpoint(
-    checkpoint: Path, reference: Path | None, guards: Guards, out: Path, guard_table: Path
+    checkpoint: Path,
+    reference: Path | None,
+    guards: Guards,
+    out: Path,
+    guard_table: Path,
+    dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Decompose the projection matrices of a checkpoint once.
+    """Decompose the projection matrices of a checkpoint once, one at a time.
 
     Args:
-        checkpoint: the model directory.
+        checkpoint: the model directory, of any size.
         reference: the base it was trained from; None for the base itself.
         guards: thresholds, and whether a failed guard refuses or warns.
         out: safetensors file of the factors.
         guard_table: CSV of what the guards measured, one row a matrix.
+        dtype: of the factors.
 
     Raises:
+        CheckpointError: the checkpoint does not fill its model with finite weights.
         GuardError: a guard fails and `guards.action` is refuse.
     """
-    state = checkpoints.load_state(checkpoint)
-    kinds = {name: matrix_kind(name) for name in sorted(state)}
-    names = [name for name, kind in kinds.items() if kind and kind[1] in DEFAULT_KINDS]
-    factors = {name: factorise(state[name]) for name in names}
-    before = checkpoints.load_state(reference) if reference else None
-    table = measure(factors, state, before)
-    failed = failures(str(checkpoint), table, guards)
-    if failed and guards.action == "refuse":
-        raise GuardError("\n".join(failed))
-    for line in failed:
-        logging.warning(line)
-    write(table, guard_table)
-    save_factors(out, factors)
+    whole = open_whole(checkpoint, reference)
+    with scratch(out) as aside:
+        measured = write_factors(whole, aside / "factors", dtype)
+        refuse_or_warn(str(checkpoint), measured, guards)
+        columns = ["matrix", "marchenko_pastur_distance", "relative_change"]
+        write(pd.DataFrame([vars(row) for row in measured])[columns], guard_table)
+        os.replace(aside / "factors", out)

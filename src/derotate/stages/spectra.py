@@ -3,17 +3,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import pandas as pd
-import torch
-
-from derotate import checkpoints
-from derotate.spectral.nulls import norm_null, unrelated_null
-from derotate.spectral.rotation import spectra_rows
-from derotate.spectral.surgery import matrix_generator
-from derotate.spectral.svd import factorise, load_factors
+from derotate.spectral.svd import load_factors
+from derotate.weights import spectra
 
 NULL_SEED = 0
 FRACTIONS = (0.05, 0.2)
@@ -27,26 +20,13 @@ def compare(
 
     The nulls are a random change of the donor with the norm of the real one, and two unrelated
     gaussian matrices of that shape.
+
+    Args:
+        donor: directory of a checkpoint of any size.
+        patient: of the same model.
+        donor_factors: file of the donor's factors.
+        patient_factors: of the patient's.
+        out: parquet file, with the rows of `rotation.spectra_rows`.
     """
-    before, after = checkpoints.load_state(donor), checkpoints.load_state(patient)
-    left, right = load_factors(donor_factors), load_factors(patient_factors)
-    rows: list[dict[str, object]] = []
-    for name in right:
-        rows += spectra_rows(name, left[name], right[name], before[name], after[name], FRACTIONS)
-        draw = matrix_generator(NULL_SEED, name)
-        change = float((after[name].double() - before[name].double()).norm())
-        turned = norm_null(before[name], change, draw)
-        rows += spectra_rows(
-            name, left[name], factorise(turned, torch.float64), before[name], turned, FRACTIONS,
-            against="norm_null",
-        )  # fmt: skip
-        shape = (before[name].shape[0], before[name].shape[1])
-        first, second = unrelated_null(shape, draw)
-        rows += spectra_rows(
-            name, factorise(first), factorise(second), first, second, FRACTIONS,
-            against="unrelated_null",
-        )  # fmt: skip
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.with_name(f".{out.name}")
-    pd.DataFrame(rows).to_parquet(aside, index=False)
-    os.replace(aside, out)
+    known = load_factors(donor_factors), load_factors(patient_factors)
+    spectra.compare(donor, patient, out, FRACTIONS, null_seed=NULL_SEED, factors=known)

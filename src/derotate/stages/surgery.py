@@ -1,37 +1,38 @@
 # SPDX-License-Identifier: MIT
-"""Evaluation of surgery variants: the patient plus a recipe's edit, in memory only."""
+"""Evaluation of surgery variants: the loaded patient, edited matrix by matrix, written nowhere."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import torch
 
 from derotate import checkpoints
 from derotate.evaluation import Item, reference_losses
+from derotate.spectral.changes import change_norm
 from derotate.spectral.guards import GuardError, loss_difference
 from derotate.spectral.recipes import Recipe
-from derotate.spectral.surgery import (
-    edit_norm,
-    edited_names,
-    edited_weights,
-    interpolation_for_loss,
-    interpolation_for_norm,
-)
-from derotate.spectral.svd import Factors, load_factors
+from derotate.spectral.surgery import interpolation_for_loss
+from derotate.spectral.svd import load_factors
 from derotate.stages.data import write_text
 from derotate.stages.evaluate import evaluate_model, items
+from derotate.weights.decompositions import Sources, stored
+from derotate.weights.operation import (
+    Operands,
+    amount_of_norm,
+    changes,
+    donor_distance,
+    open_pair,
+)
+from derotate.weights.variant import distance_from_donor, set_variant
 
 if TYPE_CHECKING:
     from derotate.settings import Evaluation, Guards
-
-State = Mapping[str, torch.Tensor]
 
 CHECKED = 64
 """Problems whose losses tell whether the loaded patient is the one that was evaluated."""
@@ -39,45 +40,38 @@ CHECKED = 64
 
 @dataclass(frozen=True)
 class Operation:
-    """Donor and patient of a surgery: their weights and the factors of their matrices."""
+    """Donor and patient of a surgery, and where the factors of their matrices come from."""
 
-    donor: State
-    patient: State
-    donor_factors: Mapping[str, Factors]
-    patient_factors: Mapping[str, Factors]
-
-    @property
-    def sides(self) -> tuple[State, State, Mapping[str, Factors], Mapping[str, Factors]]:
-        """In the order that the spectral core takes them."""
-        return self.donor, self.patient, self.donor_factors, self.patient_factors
+    pair: Operands
+    sources: Sources
 
     @classmethod
     def read(
-        cls, donor: Path, patient: Path, donor_factors: Path, patient_factors: Path
+        cls, donor: Path, patient: Path, donor_factors: Path, patient_factors: Path, passing: Path
     ) -> Operation:
-        """From two checkpoint directories and their cached factors."""
-        return cls(
-            checkpoints.load_state(donor),
-            checkpoints.load_state(patient),
-            load_factors(donor_factors),
-            load_factors(patient_factors),
-        )
+        """From two checkpoint directories and their cached factors; nothing of them is in memory.
+
+        Args:
+            donor: its directory.
+            patient: its directory.
+            donor_factors: file of the donor's factors.
+            patient_factors: of the patient's.
+            passing: folder for the factors of a matrix that the files lack; removed after use.
+
+        Raises:
+            CheckpointError: see `open_pair`.
+        """
+        known = load_factors(donor_factors), load_factors(patient_factors)
+        return cls(open_pair(donor, patient), stored(*known, passing))
 
 
 def operate(model: Any, operation: Operation, recipe: Recipe, amount: float | None = None) -> float:
-    """Set the patient's weights in `model` and add the recipe's edit, in place.
+    """Make the loaded patient a variant, in place, whatever variant it was before.
 
     Returns:
         The Frobenius norm of the edit over all edited matrices.
     """
-    model.load_state_dict(dict(operation.patient), strict=False)
-    parameters = dict(model.named_parameters())
-    square = 0.0
-    with torch.no_grad():
-        for name, weight, change in edited_weights(recipe, *operation.sides, amount=amount):
-            parameters[name].copy_(weight)
-            square += float(change.double().square().sum())
-    return square**0.5
+    return set_variant(model, operation.pair, recipe, operation.sources, amount)
 
 
 def matched_amount(
@@ -92,9 +86,9 @@ def matched_amount(
     if recipe.reference is None:
         raise ValueError(f"recipe {recipe.name}: has no match, expected norm: or id_loss:")
     if recipe.reference[0] == "norm":
-        target = edit_norm(matched, *operation.sides)
-        names = edited_names(recipe, operation.patient)
-        return interpolation_for_norm(target, operation.donor, operation.patient, names)
+        made = changes(matched, operation.pair, operation.sources)
+        target = math.hypot(*(change_norm(change) for _, change in made))
+        return amount_of_norm(target, recipe, operation.pair)
     id_items = [item for item in known if (item.split, item.fold) == ("id", "selection")]
 
     def loss_of(edit: Recipe, amount: float | None) -> float:
@@ -122,7 +116,7 @@ def evaluate_variant(
     csv: Path,
     facts: Path,
 ) -> None:
-    """Make a variant in memory, score it, and write its rows and the facts of the edit.
+    """Make a variant of the loaded patient, score it, and write its rows and the facts of the edit.
 
     The facts are the edit's norm, the distance of donor and patient over the edited matrices, how
     far the variant is from a rollback of the same matrices, the amount of an interpolation, and how
@@ -140,7 +134,8 @@ def evaluate_variant(
     impossible = matched is not None and amount is None
     # Where no interpolation has the loss asked for, the nearest end stands in and is marked.
     norm = operate(model, operation, recipe, 1.0 if impossible else amount)
-    distance, from_rollback = _distances(model, operation, recipe)
+    distance = donor_distance(recipe, operation.pair)
+    from_rollback = distance_from_donor(model, operation.pair, recipe)
     evaluate_model(model, tokenizer, known, settings, seed, parquet, csv)
     write_text(
         facts,
@@ -182,14 +177,3 @@ def _reproduced(
             raise GuardError(line)
         logging.warning(line)
     return difference
-
-
-def _distances(model: Any, operation: Operation, recipe: Recipe) -> tuple[float, float]:
-    """||W_t - W_b|| and ||W' - W_b|| over the edited matrices."""
-    parameters = dict(model.named_parameters())
-    donor_patient = variant_donor = 0.0
-    for name in edited_names(recipe, operation.patient):
-        donor = operation.donor[name].double()
-        donor_patient += float((operation.patient[name].double() - donor).square().sum())
-        variant_donor += float((parameters[name].detach().double() - donor).square().sum())
-    return donor_patient**0.5, variant_donor**0.5

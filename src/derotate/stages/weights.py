@@ -9,13 +9,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from derotate import checkpoints
 from derotate.diagnostics.weight_table import COLUMNS, diagnose_pair, matrix_rows
 from derotate.reporting.files import aside
 from derotate.spectral.nulls import norm_null
 from derotate.spectral.surgery import matrix_generator
 from derotate.spectral.svd import factorise, load_factors
 from derotate.stages.spectra import FRACTIONS, NULL_SEED
+from derotate.weights.shards import open_shards
 
 PAIRS = (("base", "sft_end"), ("max_ood", "sft_end"), ("sft_end", "rl_end"))
 """What SFT changed in all, what it changed after the peak, what RL changed."""
@@ -45,7 +45,7 @@ def compare_weights(
 def _pair(
     donor: str, patient: str, landmarks: Mapping[str, Path], factors: Mapping[str, Path]
 ) -> pd.DataFrame:
-    before, after = (checkpoints.load_state(landmarks[name]) for name in (donor, patient))
+    before, after = (open_shards(landmarks[name]) for name in (donor, patient))
     left, right = (load_factors(factors[name]) for name in (donor, patient))
     rows = []
     for name, known in left.items():

@@ -13,7 +13,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,11 +21,10 @@ from torch import Tensor
 
 from derotate.checkpoints import CheckpointError
 from derotate.scratch import scratch
-from derotate.spectral.changes import Change, part_of
-from derotate.spectral.factor_cache import opened_cache
+from derotate.spectral.changes import Change, edited_blocks, part_of
 from derotate.spectral.recipes import Recipe
-from derotate.spectral.stream import tall
 from derotate.weights.adapter import adapter_ranks, write_adapter
+from derotate.weights.decompositions import cached
 from derotate.weights.operation import (
     Edit,
     Operands,
@@ -114,11 +112,11 @@ def operate(
     with scratch(out) as aside:
         made = aside / "made"
         made.mkdir()
-        caches = partial(opened_cache, cache, aside / "factors", precision)
+        sources = cached(cache, aside / "factors", precision)
         amount = None
         if matched is not None:
-            amount = matched_amount(recipe, matched, pair, guards, caches)
-        changed = edits(recipe, pair, guards, caches, near, amount)
+            amount = matched_amount(recipe, matched, pair, guards, sources)
+        changed = edits(recipe, pair, guards, sources, near, amount)
         if form == "lora":
             rows = write_adapter(pair, changed, ranks, made)
         else:
@@ -164,9 +162,7 @@ def _write_checkpoint(
 def _apply(change: Change, weight: Tensor, target: Tensor) -> tuple[float, float]:
     """Write W + delta block by block; the norm of delta and what the cast lost of it."""
     square = lost = 0.0
-    for rows in tall(weight).blocks():
-        step = change.block(rows)
-        new = (part_of(weight, rows).to(torch.float32) + step).to(torch.float32)
+    for rows, step, new in edited_blocks(change, weight):
         stored = new.to(weight.dtype)
         if bool(stored.any()):
             part_of(target, rows).copy_(stored)

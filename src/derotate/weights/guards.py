@@ -7,17 +7,18 @@ does not move it. So each is also set beside what random matrices of its shape s
 
 from __future__ import annotations
 
+import logging
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 from torch import Tensor
 
 from derotate.spectral.changes import part_of
 from derotate.spectral.distance import marchenko_pastur_distance
-from derotate.spectral.guards import failures
+from derotate.spectral.guards import GuardError
 from derotate.spectral.stream import tall
 
 if TYPE_CHECKING:
@@ -44,8 +45,11 @@ class Measured:
     relative_change: float = float("nan")
 
     def failure(self, guards: Guards) -> str | None:
-        """Why this matrix alone must not be used, as the rest of a sentence; None if it may."""
-        lowest = random_distance(self.shape)
+        """Why this matrix alone must not be used, as the rest of a sentence; None if it may.
+
+        A threshold of 0 turns off what is asked of spectra, here as for the median.
+        """
+        lowest = random_distance(self.shape) if guards.marchenko_pastur_distance else 0.0
         if self.marchenko_pastur_distance < lowest:
             return (
                 f"{self.matrix} has the spectrum of random weights: Kolmogorov distance to the "
@@ -96,7 +100,26 @@ def refusals(checkpoint: str, measured: Sequence[Measured], guards: Guards) -> l
     """
     alone = [why for row in measured if (why := row.failure(guards))]
     more = f" (and {len(alone) - 1} more of {len(measured)} matrices)" if len(alone) > 1 else ""
-    table = pd.DataFrame([asdict(row) for row in measured])
-    # a change that is too large has failed the matrix alone already
-    table["relative_change"] = float("nan")
-    return [f"{checkpoint}: {why}{more}" for why in alone[:1]] + failures(checkpoint, table, guards)
+    found = [f"{checkpoint}: {why}{more}" for why in alone[:1]]
+    distances = [row.marchenko_pastur_distance for row in measured]
+    known = [distance for distance in distances if not math.isnan(distance)]
+    if known and (middle := median(known)) < guards.marchenko_pastur_distance:
+        found.append(
+            f"{checkpoint}: spectra look like random weights: median Kolmogorov distance to the "
+            f"Marchenko-Pastur law is {middle:.3f}, expected at least "
+            f"{guards.marchenko_pastur_distance:g}; check that it was loaded under the right prefix"
+        )
+    return found
+
+
+def refuse_or_warn(checkpoint: str, measured: Sequence[Measured], guards: Guards) -> None:
+    """Do with a checkpoint that fails a guard what the config says.
+
+    Raises:
+        GuardError: one line, if `guards.action` is refuse.
+    """
+    failed = refusals(checkpoint, measured, guards)
+    if failed and guards.action == "refuse":
+        raise GuardError("; ".join(failed))
+    for line in failed:
+        logging.warning(line)

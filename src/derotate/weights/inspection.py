@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+
+from torch import Tensor
 
 from derotate.checkpoints import CheckpointError
 from derotate.spectral.matrices import DEFAULT_KINDS, matrix_kind
@@ -14,8 +17,59 @@ from derotate.weights.guards import Measured, law_distance, relative_change
 from derotate.weights.shards import Shards, open_shards, require_finite
 
 
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """A checkpoint that fills its model with finite weights.
+
+    Attributes:
+        shards: its tensors.
+        before: those of the checkpoint it was trained from, if known.
+        names: of its projection matrices, in the order in which they are stored.
+    """
+
+    shards: Shards
+    before: Shards | None
+    names: tuple[str, ...]
+
+    def measured(self, name: str, values: Tensor) -> Measured:
+        """What the guards see of a matrix with these singular values."""
+        weight = self.shards[name]
+        change = relative_change(self.before[name], weight) if self.before else float("nan")
+        shape = (weight.shape[0], weight.shape[1])
+        return Measured(name, shape, law_distance(weight, values), change)
+
+
+def open_whole(checkpoint: Path, reference: Path | None) -> Whole:
+    """Open a checkpoint, and what it was trained from, behind all refusals but those of spectra.
+
+    Raises:
+        CheckpointError: one line; see `open_shards`, `module_names`, `require_finite` and, with a
+            reference, `require_same_model`; or none of its tensors is a projection matrix.
+    """
+    shards = open_shards(checkpoint)
+    before = open_shards(reference) if reference else None
+    if before is not None:
+        require_same_model(before, shards)
+        require_finite(before)
+    module_names(shards)
+    require_finite(shards)
+    names = projections(shards)
+    if not names:
+        raise CheckpointError(
+            f"{checkpoint}: none of {len(shards)} tensors is a projection matrix of a Llama or "
+            "Qwen2, expected e.g. model.layers.0.self_attn.q_proj.weight"
+        )
+    return Whole(shards, before, tuple(names))
+
+
+def projections(tensor_names: Iterable[str]) -> list[str]:
+    """Those of the names that are matrices which a recipe edits when it names none."""
+    kinds = {name: matrix_kind(name) for name in tensor_names}
+    return [name for name, kind in kinds.items() if kind and kind[1] in DEFAULT_KINDS]
+
+
 def inspect(checkpoint: Path, reference: Path | None) -> Iterator[Measured]:
-    """Check that a checkpoint fills its model with finite weights, then measure each matrix.
+    """Check a checkpoint as `open_whole` does, then measure each matrix by its values alone.
 
     Args:
         checkpoint: its directory.
@@ -25,28 +79,8 @@ def inspect(checkpoint: Path, reference: Path | None) -> Iterator[Measured]:
         What the guards measure of each projection matrix, in the order in which they are stored.
 
     Raises:
-        CheckpointError: one line; see `open_shards`, `module_names`, `require_finite` and, with a
-            reference, `require_same_model`.
+        CheckpointError: see `open_whole`.
     """
-    shards = open_shards(checkpoint)
-    before = open_shards(reference) if reference else None
-    if before is not None:
-        require_same_model(before, shards)
-        require_finite(before)
-    module_names(shards)
-    require_finite(shards)
-    names = [name for name in shards if (kind := matrix_kind(name)) and kind[1] in DEFAULT_KINDS]
-    if not names:
-        raise CheckpointError(
-            f"{checkpoint}: none of {len(shards)} tensors is a projection matrix of a Llama or "
-            "Qwen2, expected e.g. model.layers.0.self_attn.q_proj.weight"
-        )
-    for name in names:
-        yield _measure(name, shards, before)
-
-
-def _measure(name: str, shards: Shards, before: Shards | None) -> Measured:
-    weight = shards[name]
-    distance = law_distance(weight, singular_values(tall(weight)))
-    change = float("nan") if before is None else relative_change(before[name], weight)
-    return Measured(name, (weight.shape[0], weight.shape[1]), distance, change)
+    whole = open_whole(checkpoint, reference)
+    for name in whole.names:
+        yield whole.measured(name, singular_values(tall(whole.shards[name])))

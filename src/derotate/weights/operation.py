@@ -7,32 +7,29 @@ decomposed if the recipe asks for it. No more than one of them is worked on at a
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from derotate.checkpoints import CheckpointError
-from derotate.spectral.changes import Change, streamed_change
-from derotate.spectral.factor_cache import FactorCache
+from derotate.spectral.changes import Change, Decompose, change_norm, streamed_change
 from derotate.spectral.guards import GuardError
 from derotate.spectral.recipes import Recipe
-from derotate.spectral.stream import tall, tall_difference
+from derotate.spectral.stream import tall_difference
 from derotate.spectral.surgery import edited_names
 from derotate.spectral.svd import Factors
 from derotate.weights.compatible import module_names, require_same_model
-from derotate.weights.guards import Measured, law_distance, refusals, relative_change
+from derotate.weights.decompositions import Sources
+from derotate.weights.guards import Measured, law_distance, refuse_or_warn, relative_change
 from derotate.weights.shards import Shards, open_shards, require_finite
 
 if TYPE_CHECKING:
     from derotate.settings import Guards
-
-Caches = Callable[[], AbstractContextManager[FactorCache]]
-"""Opens the cache that the factors of one matrix go to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +39,19 @@ class Operands:
     Attributes:
         donor: what is taken from.
         patient: what is edited.
-        parameters: name of each tensor -> of the model's parameter, once it is loaded.
     """
 
     donor: Shards
     patient: Shards
-    parameters: Mapping[str, str]
+
+    @cached_property
+    def parameters(self) -> Mapping[str, str]:
+        """Name of each tensor -> of the model's parameter, once it is loaded.
+
+        Raises:
+            CheckpointError: see `module_names`.
+        """
+        return module_names(self.patient)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,19 +73,28 @@ class Edit:
     patient: Measured
 
 
+def open_same(donor: Path, patient: Path) -> Operands:
+    """Open two checkpoints of one model, whose tensors are finite.
+
+    Raises:
+        CheckpointError: one line; see `open_shards`, `require_same_model` and `require_finite`.
+    """
+    sides = open_shards(donor), open_shards(patient)
+    require_same_model(*sides)
+    for side in sides:
+        require_finite(side)
+    return Operands(*sides)
+
+
 def open_pair(donor: Path, patient: Path) -> Operands:
     """Open donor and patient behind all refusals that need no decomposition.
 
     Raises:
-        CheckpointError: one line; see `open_shards`, `require_same_model`, `module_names` and
-            `require_finite`.
+        CheckpointError: one line; see `open_same` and `module_names`.
     """
-    sides = open_shards(donor), open_shards(patient)
-    require_same_model(*sides)
-    parameters = module_names(sides[1])
-    for side in sides:
-        require_finite(side)
-    return Operands(*sides, parameters)
+    pair = open_same(donor, patient)
+    _ = pair.parameters  # refuses tensors that the model would not take
+    return pair
 
 
 def names_to_edit(recipe: Recipe, pair: Operands) -> list[str]:
@@ -115,7 +128,7 @@ def require_near(recipe: Recipe, pair: Operands, guards: Guards) -> dict[str, Me
         )
         for name in names_to_edit(recipe, pair)
     }
-    _refuse(pair.patient.directory, list(measured.values()), guards)
+    refuse_or_warn(str(pair.patient.directory), list(measured.values()), guards)
     return measured
 
 
@@ -123,7 +136,7 @@ def edits(
     recipe: Recipe,
     pair: Operands,
     guards: Guards,
-    caches: Caches,
+    sources: Sources,
     changes: Mapping[str, Measured],
     amount: float | None = None,
 ) -> Iterator[Edit]:
@@ -133,7 +146,7 @@ def edits(
         recipe: what to do.
         pair: whom to take from, whom to edit.
         guards: a matrix with a random spectrum is refused as soon as it is decomposed.
-        caches: opened for each matrix, closed when its edit was used.
+        sources: opened for each matrix, closed when its edit was used.
         changes: what `require_near` measured; only its matrices are edited.
         amount: of a matched interpolation.
 
@@ -148,30 +161,32 @@ def edits(
         return edit
 
     for near in changes.values():
-        with caches() as cache:
+        weights = pair.donor[near.matrix], pair.patient[near.matrix]
+        with sources(near.matrix, *weights) as decompose:
             # not bound to a name here, so that it is freed before the next one is made
-            yield noted(_edit(recipe, pair, guards, cache, near, amount))
-    _refuse(pair.donor.directory, sides["donor"], guards)
-    _refuse(pair.patient.directory, sides["patient"], guards)
+            yield noted(_edit(recipe, pair, guards, decompose, near, weights, amount))
+    refuse_or_warn(str(pair.donor.directory), sides["donor"], guards)
+    refuse_or_warn(str(pair.patient.directory), sides["patient"], guards)
 
 
 def _edit(
     recipe: Recipe,
     pair: Operands,
     guards: Guards,
-    cache: FactorCache,
+    decompose: Decompose,
     near: Measured,
+    weights: tuple[Tensor, Tensor],
     amount: float | None,
 ) -> Edit:
     values: list[Tensor] = []
 
-    def decompose(weight: Tensor) -> Factors:
-        factors = cache.factors(weight)
+    def noted(weight: Tensor) -> Factors:
+        factors = decompose(weight)
         values.append(factors.s.clone())
         return factors
 
-    donor_weight, weight = pair.donor[near.matrix], pair.patient[near.matrix]
-    change = streamed_change(recipe, near.matrix, donor_weight, weight, decompose, amount)
+    weight = weights[1]
+    change = streamed_change(recipe, near.matrix, *weights, noted, amount)
     donor, patient = Measured(near.matrix, near.shape), near
     if values:
         donor, patient = (
@@ -184,14 +199,32 @@ def _edit(
     return Edit(near.matrix, weight, change, donor, patient)
 
 
+def changes(
+    recipe: Recipe, pair: Operands, sources: Sources, amount: float | None = None
+) -> Iterator[tuple[str, Change]]:
+    """Stream (tensor name, change) of the recipe's matrices; checkpoints were guarded before.
+
+    Args:
+        recipe: what to do.
+        pair: whom to take from, whom to edit.
+        sources: opened for each matrix, closed when its change was used.
+        amount: of a matched interpolation.
+    """
+    for name in names_to_edit(recipe, pair):
+        weights = pair.donor[name], pair.patient[name]
+        with sources(name, *weights) as decompose:
+            yield name, streamed_change(recipe, name, *weights, decompose, amount)
+
+
 def matched_amount(
-    recipe: Recipe, matched: Recipe, pair: Operands, guards: Guards, caches: Caches
+    recipe: Recipe, matched: Recipe, pair: Operands, guards: Guards, sources: Sources
 ) -> float:
-    """The amount of an interpolation whose change has the norm of another recipe's.
+    """The amount of an interpolation whose change has the norm of another recipe's, guarded.
 
     Raises:
         CheckpointError: the loss is to be matched, which needs an evaluation; or donor and patient
             are equal.
+        GuardError: see `require_near` and `edits`.
     """
     if recipe.reference is None or recipe.reference[0] != "norm":
         raise CheckpointError(
@@ -199,31 +232,33 @@ def matched_amount(
             "here; give amount, or run the study"
         )
     near = require_near(matched, pair, guards)
-    target = sum(map(_square, edits(matched, pair, guards, caches, near))) ** 0.5
-    distance = sum(_distance_square(pair, name) for name in names_to_edit(recipe, pair)) ** 0.5
+    norms = (change_norm(edit.change) for edit in edits(matched, pair, guards, sources, near))
+    return amount_of_norm(math.hypot(*norms), recipe, pair)
+
+
+def amount_of_norm(target: float, recipe: Recipe, pair: Operands) -> float:
+    """The amount of an interpolation whose change has the Frobenius norm `target`.
+
+    Above 1 where the target exceeds the distance to the donor: such an interpolation passes it.
+
+    Raises:
+        CheckpointError: donor and patient are equal, so that no amount reaches a norm above zero.
+    """
+    if target == 0:
+        return 0.0
+    distance = donor_distance(recipe, pair)
     if distance == 0:
         raise CheckpointError(
             f"{pair.patient.directory}: equal to {pair.donor.directory}, so that no interpolation "
-            f"has the norm of {matched.name}; give different checkpoints"
+            f"has the norm {target:g}; give different checkpoints"
         )
     return target / distance
 
 
-def _square(edit: Edit) -> float:
-    if edit.change.thin is not None:
-        return edit.change.thin.norm**2
-    blocks = tall(edit.weight).blocks()
-    return float(sum(edit.change.block(rows).double().square().sum() for rows in blocks))
-
-
-def _distance_square(pair: Operands, name: str) -> float:
-    difference = tall_difference(pair.patient[name], pair.donor[name])
-    return float(sum(difference.read(rows).square().sum() for rows in difference.blocks()))
-
-
-def _refuse(directory: Path, measured: list[Measured], guards: Guards) -> None:
-    failed = refusals(str(directory), measured, guards)
-    if failed and guards.action == "refuse":
-        raise GuardError("; ".join(failed))
-    for line in failed:
-        logging.warning(line)
+def donor_distance(recipe: Recipe, pair: Operands) -> float:
+    """||W_t - W_b||_F over the matrices that the recipe edits."""
+    sides = (
+        tall_difference(pair.patient[name], pair.donor[name])
+        for name in names_to_edit(recipe, pair)
+    )
+    return math.hypot(*(float(side.read(rows).norm()) for side in sides for rows in side.blocks()))

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The spectral table of a pair of checkpoints of any size, matrix by matrix.
 
-The table of `derotate.stages.spectra.compare`, for models that are not loaded. Its rows are written
-as they are made; what is held is about six float64 copies of the largest matrix, as angles are
-taken of whole bases.
+Its rows are written as they are made; what is held is about six float64 copies of the largest
+matrix, as angles are taken of whole bases.
 """
 
 from __future__ import annotations
@@ -16,15 +15,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from torch import Tensor
 
 from derotate.scratch import scratch
-from derotate.spectral.factor_cache import FactorCache, opened_cache
-from derotate.spectral.matrices import DEFAULT_KINDS, matrix_kind
+from derotate.spectral.changes import Decompose
 from derotate.spectral.nulls import norm_null, unrelated_null
 from derotate.spectral.rotation import spectra_rows
 from derotate.spectral.stream import factorise_streamed, tall, tall_difference
 from derotate.spectral.surgery import matrix_generator
-from derotate.weights.operation import Operands, open_pair
+from derotate.spectral.svd import StoredFactors
+from derotate.weights.decompositions import cached, stored
+from derotate.weights.inspection import projections
+from derotate.weights.operation import open_same
 
 SCHEMA = pa.schema(
     [
@@ -47,7 +49,7 @@ def compare(
     fractions: Sequence[float],
     *,
     null_seed: int,
-    cache: Path | None = None,
+    factors: tuple[StoredFactors, StoredFactors] | None = None,
 ) -> None:
     """Values, angles and energies of each projection matrix of a pair, each beside two nulls.
 
@@ -57,29 +59,35 @@ def compare(
         out: parquet file, with the rows of `spectra_rows`.
         fractions: shares of the rank whose top subspaces are compared.
         null_seed: of the random changes and the unrelated matrices.
-        cache: folder that keeps the factors; by default those of one matrix at a time.
+        factors: of donor and patient; what they lack is decomposed on the way.
 
     Raises:
         CheckpointError: one line; nothing is written.
     """
-    pair = open_pair(donor, patient)
-    kinds = {name: matrix_kind(name) for name in sorted(pair.patient)}
-    names = [name for name, kind in kinds.items() if kind and kind[1] in DEFAULT_KINDS]
+    pair = open_same(donor, patient)
     with scratch(out) as aside:
+        passing = aside / "factors"
+        sources = stored(*factors, passing) if factors else cached(None, passing)
         with pq.ParquetWriter(aside / "table", SCHEMA) as writer:
-            for name in names:
-                with opened_cache(cache, aside / "factors") as factors:
-                    table = pd.DataFrame(_rows(name, pair, factors, fractions, null_seed))
+            for name in sorted(projections(pair.patient)):
+                weights = pair.donor[name], pair.patient[name]
+                with sources(name, *weights) as decompose:
+                    rows = _rows(name, *weights, decompose, fractions, null_seed)
+                    table = pd.DataFrame(rows)
                 writer.write_table(pa.Table.from_pandas(table, SCHEMA, preserve_index=False))
         os.replace(aside / "table", out)
 
 
 def _rows(
-    name: str, pair: Operands, factors: FactorCache, fractions: Sequence[float], null_seed: int
+    name: str,
+    before: Tensor,
+    after: Tensor,
+    decompose: Decompose,
+    fractions: Sequence[float],
+    null_seed: int,
 ) -> list[dict[str, object]]:
-    before, after = pair.donor[name], pair.patient[name]
-    own = factors.factors(before)
-    rows = spectra_rows(name, own, factors.factors(after), before, after, fractions)
+    own = decompose(before)
+    rows = spectra_rows(name, own, decompose(after), before, after, fractions)
     draw = matrix_generator(null_seed, name)
     difference = tall_difference(after, before)
     blocks = (difference.read(block).square().sum() for block in difference.blocks())
