@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from derotate.spectral import stream
+from derotate.spectral import grid, stream
 from derotate.spectral.changes import part_of, streamed_change
 from derotate.spectral.grid import streamed_grid
 from derotate.spectral.recipes import Recipe
@@ -20,7 +20,7 @@ SHAPES = [(40, 40), (64, 24), (24, 64)]
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several blocks a matrix, the last one shorter."""
-    monkeypatch.setattr(stream, "BLOCK", 250)
+    monkeypatch.setattr(grid, "ROWS", 10)
 
 
 def recipe(part: str, **keys: Any) -> Recipe:

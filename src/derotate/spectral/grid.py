@@ -15,8 +15,11 @@ from torch import Tensor
 
 from derotate.spectral.changes import Change, Decompose, streamed_change
 from derotate.spectral.recipes import Recipe
-from derotate.spectral.stream import tall
 from derotate.spectral.svd import Factors
+
+ROWS = 256
+"""Rows of a block. Each recipe passes over the whole of it, so that it shall fit the cache; a
+product of fewer rows reads the other side of the factors too often."""
 
 SUMMED = ("values", "directions", "both")
 """Parts whose change is a sum over the columns of the band."""
@@ -75,13 +78,14 @@ def streamed_grid(
         for recipe in recipes
         if not _nests(recipe)
     ]
-    matrix = tall(patient_weight)
-    for rows in matrix.blocks():
+    wide = patient_weight.shape[0] < patient_weight.shape[1]
+    long = max(patient_weight.shape)
+    for rows in (slice(start, min(start + ROWS, long)) for start in range(0, long, ROWS)):
         for recipe, change in alone:
             yield Step(recipe, rows, change.block(rows))
         if sides is None:
             continue
-        donor, patient = (_part_of_factors(side, rows, matrix.wide) for side in sides)
+        donor, patient = (_part_of_factors(side, rows, wide) for side in sides)
         for part, sized in nested.items():
             for recipe, total in _running(part, sized, donor, patient):
                 yield Step(recipe, rows, total)
