@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from scipy.linalg import svd
+from scipy.linalg.blas import dsyrk
 from torch import Tensor
 
 from derotate.spectral.svd import ERROR_BOUND, PROBES, Factors
@@ -122,7 +124,7 @@ def singular_values(matrix: Tall) -> Tensor:
 
     Right to 1e-8 of the largest, which is enough for a distribution and not for surgery.
     """
-    return torch.linalg.eigvalsh(_gram(matrix)).clamp_min(0.0).sqrt().flip(0)
+    return torch.linalg.eigvalsh(_gram(matrix), UPLO="U").clamp_min(0.0).sqrt().flip(0)
 
 
 def _matrix_shape(weight: Tensor) -> tuple[int, int]:
@@ -132,27 +134,38 @@ def _matrix_shape(weight: Tensor) -> tuple[int, int]:
 
 
 def _gram(matrix: Tall) -> Tensor:
+    """Upper triangle of the Gram matrix of the short side; zeros below it.
+
+    Half of a product's work: torch has no symmetric one.
+    """
     short = min(matrix.shape)
-    gram = torch.zeros(short, short, dtype=torch.float64)
+    gram = np.zeros((short, short), order="F")
     for rows in matrix.blocks():
-        block = matrix.read(rows)
-        gram.addmm_(block.T, block)
-    if not bool(torch.isfinite(gram).all()):
+        block = matrix.read(rows).numpy()
+        # whichever of the two orders the block has, LAPACK's is a view of it
+        turned = (block.T, 0) if block.flags.c_contiguous else (block, 1)
+        gram = dsyrk(1.0, turned[0], trans=turned[1], beta=1.0, c=gram, overwrite_c=True)
+    if not bool(np.isfinite(gram).all()):
         raise ValueError("weight has entries that are not finite, expected numbers")
-    return gram
+    return torch.from_numpy(gram)
 
 
 def _by_gram(matrix: Tall) -> tuple[Tensor, Tensor, Tensor]:
     """Far side [long, short], values [short] and near side [short, short], not yet signed."""
-    near = torch.linalg.eigh(_gram(matrix)).eigenvectors
+    near = torch.linalg.eigh(_gram(matrix), UPLO="U").eigenvectors.flip(1)
     far = torch.empty(max(matrix.shape), near.shape[0], dtype=torch.float64)
     squares = torch.zeros(near.shape[0], dtype=torch.float64)
     for rows in matrix.blocks():
         image = far[rows]
         torch.mm(matrix.read(rows), near, out=image)
         squares += image.square().sum(dim=0)
-    # The norm of the image is more precise than the root of an eigenvalue where that is small.
+    # The norm of the image is more precise than the root of an eigenvalue where that is small, so
+    # that the order of eigenvalues need not be that of the values; it nearly always is.
     values, order = squares.sqrt().sort(descending=True, stable=True)
+    if bool((order.diff() == 1).all()):
+        for rows in matrix.blocks():
+            far[rows] /= values
+        return far, values, near
     for rows in matrix.blocks():
         far[rows] = far[rows][:, order] / values
     return far, values, near[:, order]
