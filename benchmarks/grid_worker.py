@@ -32,7 +32,7 @@ from derotate.spectral.grid import streamed_grid
 from derotate.spectral.recipes import Recipe
 from derotate.spectral.stream import factorise_streamed, tall
 from derotate.spectral.svd import Factors
-from derotate.weights.shards import open_shards
+from derotate.weights.shards import Shards, open_shards
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ def run(
     torch.set_num_threads(1)
     keep_freed_memory()
     decompose = FactorCache(cache).factors if cache else decompose_in_memory
-    matrix = partial(_matrix, recipes, donor, patient, {one.name for one in compared}, made)
+    sides = open_shards(donor), open_shards(patient)
+    matrix = partial(_matrix, recipes, *sides, {one.name for one in compared}, made)
     ready.wait()
     start, started = perf_counter(), process_time()
     outside = Clock()
@@ -122,8 +123,8 @@ class Clock:
 
 def _matrix(
     recipes: Sequence[Recipe],
-    donor: Path,
-    patient: Path,
+    donor: Shards,
+    patient: Shards,
     compared: set[str],
     made: Path,
     name: str,
@@ -131,21 +132,15 @@ def _matrix(
     outside: Clock,
 ) -> list[Difference]:
     """Every edited weight of one matrix, block by block; how far the compared ones are off."""
-    before, weight = open_shards(donor)[name], open_shards(patient)[name]
+    before, weight = donor[name], patient[name]
     squares: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    rows: slice | None = None
-    edited = torch.empty(0)
     for step in streamed_grid(recipes, name, before, weight, decompose):
-        if step.rows != rows:
-            rows = step.rows
-            old = part_of(weight, rows).to(torch.float32)
-            edited = torch.empty_like(old)
-        torch.add(old, step.change, out=edited)
         if step.recipe.name in compared:
             start, started = perf_counter(), process_time()
-            theirs = _published(made / file_name(step.recipe, name), rows, weight)
+            theirs = _published(made / file_name(step.recipe, name), step.rows, weight)
+            old = part_of(weight, step.rows).to(torch.float32)
             found = squares[step.recipe.name]
-            for at, part in enumerate((edited - theirs, old, theirs - old)):
+            for at, part in enumerate((step.weight - theirs, old, theirs - old)):
                 found[at] += float(part.double().square().sum())
             outside.seconds += perf_counter() - start
             outside.processor += process_time() - started

@@ -2,18 +2,20 @@
 """Many recipes on one matrix, block by block, from one decomposition of donor and patient.
 
 Nested bands are a running sum, as in `derotate.spectral.surgery.deltas`: ten bands of one part cost
-as much as the widest of them. What is held beside the factors is one block for each part.
+as much as the widest of them. The sum begins at the patient's weight and not at zero, which saves a
+pass over the block for each recipe. Held beside the factors are one block and a copy of the shorter
+sides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from derotate.spectral.changes import Change, Decompose, streamed_change
+from derotate.spectral.changes import Change, Decompose, part_of, streamed_change
 from derotate.spectral.recipes import Recipe
 from derotate.spectral.svd import Factors
 
@@ -27,17 +29,18 @@ SUMMED = ("values", "directions", "both")
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """The change that one recipe makes to one block of a matrix.
+    """One block of the weight that one recipe makes.
 
     Attributes:
-        recipe: whose change it is.
+        recipe: whose weight it is.
         rows: slice of the longer side; see `changes.part_of`.
-        change: of those rows, or columns if the matrix is wide. The next step may overwrite it.
+        weight: those rows, edited, or columns if the matrix is wide; of the type of the factors, or
+            float32 where there are none. The next step may overwrite it.
     """
 
     recipe: Recipe
     rows: slice
-    change: Tensor
+    weight: Tensor
 
 
 def streamed_grid(
@@ -47,9 +50,9 @@ def streamed_grid(
     patient_weight: Tensor,
     decompose: Decompose,
 ) -> Iterator[Step]:
-    """The changes that many recipes make to one matrix: all recipes of a block, then the next one.
+    """The weights that many recipes make of one matrix: all recipes of a block, then the next one.
 
-    Equal to `streamed_change` of each recipe up to rounding.
+    Equal to the patient and `streamed_change` of each recipe up to the rounding of the weight.
 
     Args:
         recipes: what to do; their layers and matrices are the caller's business.
@@ -79,16 +82,19 @@ def streamed_grid(
         if not _nests(recipe)
     ]
     wide = patient_weight.shape[0] < patient_weight.shape[1]
+    sums = _sums(nested, *sides, wide) if sides else []
+    dtype = sides[1].s.dtype if sides else torch.float32
     long = max(patient_weight.shape)
     for rows in (slice(start, min(start + ROWS, long)) for start in range(0, long, ROWS)):
+        before = part_of(patient_weight, rows).to(dtype)
+        edited = torch.empty_like(before, memory_format=torch.contiguous_format)
         for recipe, change in alone:
-            yield Step(recipe, rows, change.block(rows))
-        if sides is None:
-            continue
-        donor, patient = (_part_of_factors(side, rows, wide) for side in sides)
-        for part, sized in nested.items():
-            for recipe, total in _running(part, sized, donor, patient):
-                yield Step(recipe, rows, total)
+            yield Step(recipe, rows, torch.add(before, change.block(rows), out=edited))
+        for terms in sums:
+            edited.copy_(before)
+            for term in terms:
+                term.add_to(edited.T if wide else edited, rows)
+                yield Step(term.recipe, rows, edited)
 
 
 def _nests(recipe: Recipe) -> bool:
@@ -110,28 +116,51 @@ def _nested(recipes: Iterable[Recipe], rank: int) -> dict[str, list[tuple[int, R
     return {part: sorted(sized, key=lambda pair: pair[0]) for part, sized in found.items()}
 
 
-def _part_of_factors(factors: Factors, rows: slice, wide: bool) -> Factors:
-    """Factors of those rows, or columns if the matrix is wide: views."""
-    if wide:
-        return Factors(factors.u, factors.s, factors.v[rows])
-    return Factors(factors.u[rows], factors.s, factors.v)
+@dataclass(frozen=True, eq=False)
+class _Term:
+    """What a band adds to the sum of the band before: far[rows] * scale @ near^T for each side.
+
+    Attributes:
+        recipe: whose weight is complete with it.
+        far: views of the longer sides' columns [long, columns].
+        scales: of those columns [columns].
+        near: both shorter sides' columns [short, columns of all], shared by the parts.
+    """
+
+    recipe: Recipe
+    far: tuple[Tensor, ...]
+    scales: tuple[Tensor, ...]
+    near: Tensor
+
+    def add_to(self, block: Tensor, rows: slice) -> None:
+        """Add those rows of the term to a block [rows, short]."""
+        scaled = [far[rows] * scale for far, scale in zip(self.far, self.scales, strict=True)]
+        block.addmm_(torch.cat(scaled, dim=1) if len(scaled) > 1 else scaled[0], self.near.T)
 
 
-def _running(
-    part: str, sized: Sequence[tuple[int, Recipe]], donor: Factors, patient: Factors
-) -> Iterator[tuple[Recipe, Tensor]]:
-    """The sum over the columns of each band, which goes on from that of the band before."""
-    shape = patient.u.shape[0], patient.v.shape[0]
-    total = torch.zeros(shape, dtype=patient.s.dtype)
-    done = 0
-    for size, recipe in sized:
-        on = slice(done, size)
+def _sums(
+    nested: dict[str, list[tuple[int, Recipe]]], donor: Factors, patient: Factors, wide: bool
+) -> list[list[_Term]]:
+    """The terms of each part's bands, the smallest band first."""
+    far = (donor.v, patient.v) if wide else (donor.u, patient.u)
+    near = (donor.u, patient.u) if wide else (donor.v, patient.v)
+    joined: dict[tuple[int, int], Tensor] = {}
+
+    def term(part: str, start: int, stop: int, recipe: Recipe) -> _Term:
+        on = slice(start, stop)
         if part == "values":
             gained = donor.s[on] - patient.s[on]
-            total.addmm_(patient.u[:, on] * gained, patient.v[:, on].T)
-        else:
-            scale = donor.s[on] if part == "both" else patient.s[on]
-            total.addmm_(donor.u[:, on] * scale, donor.v[:, on].T)
-            total.addmm_(patient.u[:, on] * -patient.s[on], patient.v[:, on].T)
-        done = size
-        yield recipe, total
+            return _Term(recipe, (far[1][:, on],), (gained,), near[1][:, on])
+        if (start, stop) not in joined:
+            joined[start, stop] = torch.cat([side[:, on] for side in near], dim=1)
+        comes = donor.s[on] if part == "both" else patient.s[on]
+        scales = comes, -patient.s[on]
+        return _Term(recipe, tuple(side[:, on] for side in far), scales, joined[start, stop])
+
+    found = []
+    for part, sized in nested.items():
+        starts = [0, *(size for size, _ in sized)]
+        found.append(
+            [term(part, start, *band) for start, band in zip(starts, sized, strict=False)]
+        )
+    return found

@@ -103,11 +103,12 @@ def factorise_streamed(
         ValueError: not finite.
         ArithmeticError: no routine reached the bound.
     """
+    matrix = _cast_once(matrix)
     if (routine or fastest(matrix.shape)) == "gram":
         far, values, near = _by_gram(matrix)
         # `not <=` so that NaN, from dividing by a zero singular value, counts as failure
         if _error(matrix, far, values, near) <= ERROR_BOUND:
-            return _signed(matrix, far, values, near, dtype)
+            return _stored(matrix, far, values, near, dtype)
         del far, values, near
     far, values, near = _by_gesdd(matrix)
     error = _error(matrix, far, values, near)
@@ -116,7 +117,7 @@ def factorise_streamed(
             f"singular value decomposition is off by {error:.1e}, expected at most "
             f"{ERROR_BOUND:.0e}; check the weight and the BLAS library"
         )
-    return _signed(matrix, far, values, near, dtype)
+    return _stored(matrix, far, values, near, dtype)
 
 
 def singular_values(matrix: Tall) -> Tensor:
@@ -131,6 +132,14 @@ def _matrix_shape(weight: Tensor) -> tuple[int, int]:
     if weight.ndim != 2 or 0 in weight.shape:
         raise ValueError(f"weight has shape {list(weight.shape)}, expected a matrix [out, in]")
     return weight.shape[0], weight.shape[1]
+
+
+def _cast_once(matrix: Tall) -> Tall:
+    """The same view; a matrix of one block is held in float64, as it is passed over three times."""
+    if math.prod(matrix.shape) > BLOCK:
+        return matrix
+    whole = matrix.read(slice(0, max(matrix.shape)))
+    return Tall(matrix.shape, lambda rows: whole[rows])
 
 
 def _gram(matrix: Tall) -> Tensor:
@@ -151,7 +160,7 @@ def _gram(matrix: Tall) -> Tensor:
 
 
 def _by_gram(matrix: Tall) -> tuple[Tensor, Tensor, Tensor]:
-    """Far side [long, short], values [short] and near side [short, short], not yet signed."""
+    """Far side [long, short], values [short] and near side [short, short], float64, signed."""
     near = torch.linalg.eigh(_gram(matrix), UPLO="U").eigenvectors.flip(1)
     far = torch.empty(max(matrix.shape), near.shape[0], dtype=torch.float64)
     squares = torch.zeros(near.shape[0], dtype=torch.float64)
@@ -163,12 +172,12 @@ def _by_gram(matrix: Tall) -> tuple[Tensor, Tensor, Tensor]:
     # that the order of eigenvalues need not be that of the values; it nearly always is.
     values, order = squares.sqrt().sort(descending=True, stable=True)
     if bool((order.diff() == 1).all()):
-        for rows in matrix.blocks():
-            far[rows] /= values
-        return far, values, near
+        sign = _sign(near if matrix.wide else far)
+        far /= values * sign
+        return far, values, near * sign
     for rows in matrix.blocks():
         far[rows] = far[rows][:, order] / values
-    return far, values, near[:, order]
+    return _signed(matrix, far, values, near[:, order])
 
 
 def _by_gesdd(matrix: Tall) -> tuple[Tensor, Tensor, Tensor]:
@@ -179,31 +188,42 @@ def _by_gesdd(matrix: Tall) -> tuple[Tensor, Tensor, Tensor]:
         whole[rows] = matrix.read(rows)
     far, values, near = svd(whole.numpy(), full_matrices=False, overwrite_a=True,
                             lapack_driver="gesdd")  # fmt: skip
-    return torch.from_numpy(far), torch.from_numpy(values), torch.from_numpy(near).T
+    sides = torch.from_numpy(far), torch.from_numpy(values), torch.from_numpy(near).T
+    return _signed(matrix, *sides)
 
 
 def _error(matrix: Tall, far: Tensor, values: Tensor, near: Tensor) -> float:
     """Largest error, seen by random vectors, of both orthonormal sides and of the product."""
     generator = torch.Generator().manual_seed(0)
     probes = torch.randn(values.shape[0], PROBES, dtype=torch.float64, generator=generator)
-    seen = values[:, None] * (near.T @ probes)
+    mixed = torch.cat([probes, values[:, None] * (near.T @ probes)], dim=1)
     largest = values.max().clamp_min(torch.finfo(torch.float64).tiny)
-    errors = [near.T @ (near @ probes) - probes, far.T @ (far @ probes) - probes]
-    errors += [(matrix.read(r) @ probes - far[r] @ seen) / largest for r in matrix.blocks()]
+    back, errors = -probes, [near.T @ (near @ probes) - probes]
+    # one pass over the far side for both of its checks
+    for rows in matrix.blocks():
+        seen = far[rows] @ mixed
+        back += far[rows].T @ seen[:, :PROBES]
+        errors.append((matrix.read(rows) @ probes - seen[:, PROBES:]) / largest)
     # `max` of tensors, unlike that of numbers, passes NaN on
-    return float(torch.stack([error.abs().max() for error in errors]).max())
+    return float(torch.stack([error.abs().max() for error in [back, *errors]]).max())
 
 
-def _signed(matrix: Tall, far: Tensor, values: Tensor, near: Tensor, dtype: torch.dtype) -> Factors:
-    """Factors of the stored matrix; the largest entry of each column of u is positive."""
-    left = near if matrix.wide else far
-    peak = torch.zeros(values.shape[0], dtype=torch.float64)
-    for block in left.split(max(1, BLOCK // left.shape[1])):
-        best = block.gather(0, block.abs().argmax(dim=0, keepdim=True))[0]
-        peak = torch.where(best.abs() > peak.abs(), best, peak)
-    sign = torch.where(peak < 0, -1.0, 1.0).to(torch.float64)
-    # in place, so that only one copy of another type is made
-    far, near = far.mul_(sign), near * sign
+def _sign(left: Tensor) -> Tensor:
+    """1 or -1 for each column [rank]: the sign of its largest entry."""
+    # extremes, unlike the place of the largest, are found without a copy of the magnitudes
+    return torch.where(-left.amin(dim=0) > left.amax(dim=0), -1.0, 1.0).to(left.dtype)
+
+
+def _signed(
+    matrix: Tall, far: Tensor, values: Tensor, near: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The sides with each pair of columns turned so that the largest entry of u is positive."""
+    sign = _sign(near if matrix.wide else far)
+    return far.mul_(sign), values, near * sign
+
+
+def _stored(matrix: Tall, far: Tensor, values: Tensor, near: Tensor, dtype: torch.dtype) -> Factors:
+    """Factors of the stored matrix in that type; only one copy of each side is made."""
     far, near = far.to(dtype).contiguous(), near.to(dtype).contiguous()
     values = values.to(dtype).contiguous()
     return Factors(near, values, far) if matrix.wide else Factors(far, values, near)
