@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,19 +32,43 @@ def peak_rss() -> int:
     return _kilobytes(Path("/proc/self/status"), "VmHWM") * 1024
 
 
-class SharedMemory:
-    """The largest sum of proportional set sizes of some processes, sampled while `with` lasts.
+def shared(process: int) -> int:
+    """Proportional set size in bytes; 0 if the process has ended.
 
-    A page that several of them share counts once, where sums of resident sets count it for each.
+    A page that several processes share counts once in their sum, where sums of resident sets count
+    it for each.
+    """
+    return _sampled(Path(f"/proc/{process}/smaps_rollup"), "Pss")
+
+
+def anonymous(process: int) -> int:
+    """Resident bytes that are not those of a file; 0 if the process has ended.
+
+    Pages of a mapped file are dropped when memory runs short, these are not.
+    """
+    return _sampled(Path(f"/proc/{process}/status"), "RssAnon")
+
+
+class PeakMemory:
+    """The largest sum that some processes take, sampled while `with` lasts.
+
+    Args:
+        processes: their ids.
+        look: what to sum, `shared` or `anonymous`.
+        period: seconds between two looks.
     """
 
-    def __init__(self, processes: Sequence[int]) -> None:
+    def __init__(
+        self, processes: Sequence[int], look: Callable[[int], int], period: float = PERIOD
+    ) -> None:
         self._processes = processes
+        self._look = look
+        self._period = period
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch)
         self.peak = 0
 
-    def __enter__(self) -> SharedMemory:
+    def __enter__(self) -> PeakMemory:
         self._thread.start()
         return self
 
@@ -53,14 +77,13 @@ class SharedMemory:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._done.wait(PERIOD):
-            self.peak = max(self.peak, sum(map(_pss, self._processes)))
+        while not self._done.wait(self._period):
+            self.peak = max(self.peak, sum(map(self._look, self._processes)))
 
 
-def _pss(process: int) -> int:
-    """Bytes of a process, shared pages in shares; 0 if it has ended."""
+def _sampled(file: Path, key: str) -> int:
     try:
-        return _kilobytes(Path(f"/proc/{process}/smaps_rollup"), "Pss") * 1024
+        return _kilobytes(file, key) * 1024
     except (OSError, StopIteration):
         return 0
 

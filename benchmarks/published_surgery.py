@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter, process_time
-from typing import Any
 
 import torch
 from memory import Used, peak_rss
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from derotate.runtime import keep_freed_memory
 from derotate.spectral.recipes import Recipe
+from derotate.weights.shards import open_shards
 
 
 def edited_weight(recipe: Recipe, donor: Tensor, patient: Tensor) -> Tensor:
@@ -44,11 +44,12 @@ def edited_weight(recipe: Recipe, donor: Tensor, patient: Tensor) -> Tensor:
 
 
 def load_whole(directory: Path) -> dict[str, Tensor]:
-    """Every parameter of a checkpoint by name, of the stored type, in memory."""
-    from transformers import AutoModelForCausalLM
+    """Every tensor of a checkpoint by name, of the stored type, in memory.
 
-    model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype="auto")
-    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+    Copies: what a library loads today stays mapped from the file, and of that only what was used
+    counts as memory. Without transformers, which the published scripts also hold.
+    """
+    return {name: tensor.clone() for name, tensor in open_shards(directory).items()}
 
 
 def edited_weights(

@@ -7,6 +7,8 @@ Both run in this process, on a tiny checkpoint; what the benchmark adds is proce
 from __future__ import annotations
 
 import multiprocessing
+import os
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -98,7 +100,35 @@ def test_a_layer_of_the_shapes_of_qwen_looks_trained(tmp_path: Path) -> None:
 
 def test_the_memory_of_a_process_that_has_ended_is_none() -> None:
     memory = import_module("memory")
-    with memory.SharedMemory([2**22 + 1]) as watched:
-        pass
-    assert watched.peak == 0
+    for look in (memory.shared, memory.anonymous):
+        assert look(2**22 + 1) == 0
+        assert look(os.getpid()) > 2**20
     assert memory.peak_rss() > 2**20
+
+
+def test_the_peak_is_what_was_held_for_a_while() -> None:
+    memory = import_module("memory")
+    with memory.PeakMemory([os.getpid()], memory.anonymous, period=0.001) as watched:
+        before = memory.anonymous(os.getpid())
+        held = torch.ones(2**23)
+        time.sleep(0.1)
+        del held
+    assert watched.peak >= before + 2**24
+
+
+def test_the_published_way_holds_the_weights_and_no_map_of_their_file(tmp_path: Path) -> None:
+    donor, _ = pair(llama(), tmp_path)
+    file = str(donor / "model.safetensors")
+    held = import_module("published_surgery").load_whole(donor)
+    assert set(held) == set(open_shards(donor))
+    assert file not in Path("/proc/self/maps").read_text()
+
+
+@pytest.mark.parametrize(
+    ("cores", "processor", "warned"), [(0.1, 19.9, False), (0.3, 17.0, True), (2.0, 4.0, True)]
+)
+def test_times_of_a_busy_machine_are_marked(cores: float, processor: float, warned: bool) -> None:
+    busy = import_module("busy")
+    for warning in (busy.before(cores), busy.afterwards(processor, 10.0, 2)):
+        assert (warning is not None) == warned
+        assert warning is None or (warning.startswith("WARNING") and "\n" not in warning)

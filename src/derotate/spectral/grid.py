@@ -160,7 +160,5 @@ def _sums(
     found = []
     for part, sized in nested.items():
         starts = [0, *(size for size, _ in sized)]
-        found.append(
-            [term(part, start, *band) for start, band in zip(starts, sized, strict=False)]
-        )
+        found.append([term(part, start, *band) for start, band in zip(starts, sized, strict=False)])
     return found
