@@ -41,6 +41,6 @@ def afterwards(processor: float, seconds: float, processes: int) -> str | None:
     if share >= KEPT:
         return None
     return (
-        f"WARNING: {processes} processes were on a processor in {share:.0%} of their time, expected "
-        f"at least {KEPT:.0%}; the machine was busy, only the ratio of processor times says anything"
+        f"WARNING: {processes} processes had a processor in {share:.0%} of their time, expected at "
+        f"least {KEPT:.0%}; the machine was busy, only the ratio of processor times says anything"
     )
