@@ -13,18 +13,14 @@ from time import perf_counter
 
 import torch
 from comparison import REPEATS, THREADS, Comparison, alternate, show
+from published_surgery import edited_weight as published_surgery
+from recipe_grid import GRID
 from torch import Tensor
 
-from derotate.spectral.recipes import Band, Part, Recipe
+from derotate.spectral.recipes import Recipe
 from derotate.spectral.surgery import deltas
 from derotate.spectral.svd import factorise
 
-PARTS: tuple[Part, ...] = ("values", "directions", "both")
-GRID = tuple(
-    Recipe(name=f"{part}-top{tenths}0", part=part, band=Band(fraction=tenths / 10))
-    for part in PARTS
-    for tenths in range(1, 11)
-)
 Pair = tuple[Tensor, Tensor]
 """Weight of the donor, weight of the patient [out, in]."""
 
@@ -46,25 +42,6 @@ def matrices(count: int, shape: tuple[int, int] = (576, 1536)) -> list[Pair]:
     return [
         (donor, donor + 0.1 * scale * torch.randn(shape, generator=generator)) for donor in donors
     ]
-
-
-def published_surgery(recipe: Recipe, donor: Tensor, patient: Tensor) -> Tensor:
-    """The edited weight by the published formula U' diag(S') V'^T, top band from the donor.
-
-    Written anew from its description: two thin decompositions in float32 for each recipe and
-    matrix. The published directions keep the patient's values; values alone are the variant that
-    the papers describe.
-    """
-    assert recipe.band is not None
-    u_donor, s_donor, vh_donor = torch.linalg.svd(donor, full_matrices=False)
-    u, s, vh = torch.linalg.svd(patient, full_matrices=False)
-    top = recipe.band.size(len(s))
-    if recipe.part in ("directions", "both"):
-        u = torch.cat([u_donor[:, :top], u[:, top:]], dim=1)
-        vh = torch.cat([vh_donor[:top], vh[top:]])
-    if recipe.part in ("values", "both"):
-        s = torch.cat([s_donor[:top], s[top:]])
-    return (u * s) @ vh
 
 
 def our_surgery(

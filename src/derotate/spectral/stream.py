@@ -18,8 +18,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from scipy.linalg import svd
+from scipy.linalg.blas import dsyrk
 from torch import Tensor
 
 from derotate.spectral.svd import ERROR_BOUND, PROBES, Factors
@@ -105,11 +107,12 @@ def factorise_streamed(
         ValueError: not finite.
         ArithmeticError: no routine reached the bound.
     """
+    matrix = _cast_once(matrix)
     if (routine or fastest(matrix.shape)) == "gram":
         far, values, near = _by_gram(matrix)
         # `not <=` so that NaN, from dividing by a zero singular value, counts as failure
         if _error(matrix, far, values, near) <= ERROR_BOUND:
-            return _signed(matrix, far, values, near, dtype)
+            return _stored(matrix, far, values, near, dtype)
         del far, values, near
     far, values, near = _by_gesdd(matrix)
     error = _error(matrix, far, values, near)
@@ -118,7 +121,7 @@ def factorise_streamed(
             f"singular value decomposition is off by {error:.1e}, expected at most "
             f"{ERROR_BOUND:.0e}; check the weight and the BLAS library"
         )
-    return _signed(matrix, far, values, near, dtype)
+    return _stored(matrix, far, values, near, dtype)
 
 
 def singular_values(matrix: Tall) -> Tensor:
@@ -126,7 +129,7 @@ def singular_values(matrix: Tall) -> Tensor:
 
     Right to 1e-8 of the largest, which is enough for a distribution and not for surgery.
     """
-    return torch.linalg.eigvalsh(_gram(matrix)).clamp_min(0.0).sqrt().flip(0)
+    return torch.linalg.eigvalsh(_gram(matrix), UPLO="U").clamp_min(0.0).sqrt().flip(0)
 
 
 def _matrix_shape(weight: Tensor) -> tuple[int, int]:
@@ -135,31 +138,50 @@ def _matrix_shape(weight: Tensor) -> tuple[int, int]:
     return weight.shape[0], weight.shape[1]
 
 
+def _cast_once(matrix: Tall) -> Tall:
+    """The same view; a matrix of one block is held in float64, as it is passed over three times."""
+    if math.prod(matrix.shape) > BLOCK:
+        return matrix
+    whole = matrix.read(slice(0, max(matrix.shape)))
+    return Tall(matrix.shape, lambda rows: whole[rows])
+
+
 def _gram(matrix: Tall) -> Tensor:
+    """Upper triangle of the Gram matrix of the short side; zeros below it.
+
+    Half of a product's work: torch has no symmetric one.
+    """
     short = min(matrix.shape)
-    gram = torch.zeros(short, short, dtype=torch.float64)
+    gram = np.zeros((short, short), order="F")
     for rows in matrix.blocks():
-        block = matrix.read(rows)
-        gram.addmm_(block.T, block)
-    if not bool(torch.isfinite(gram).all()):
+        block = matrix.read(rows).numpy()
+        # whichever of the two orders the block has, LAPACK's is a view of it
+        turned = (block.T, 0) if block.flags.c_contiguous else (block, 1)
+        gram = dsyrk(1.0, turned[0], trans=turned[1], beta=1.0, c=gram, overwrite_c=True)
+    if not bool(np.isfinite(gram).all()):
         raise ValueError("weight has entries that are not finite, expected numbers")
-    return gram
+    return torch.from_numpy(gram)
 
 
 def _by_gram(matrix: Tall) -> tuple[Tensor, Tensor, Tensor]:
-    """Far side [long, short], values [short] and near side [short, short], not yet signed."""
-    near = torch.linalg.eigh(_gram(matrix)).eigenvectors
+    """Far side [long, short], values [short] and near side [short, short], float64, signed."""
+    near = torch.linalg.eigh(_gram(matrix), UPLO="U").eigenvectors.flip(1)
     far = torch.empty(max(matrix.shape), near.shape[0], dtype=torch.float64)
     squares = torch.zeros(near.shape[0], dtype=torch.float64)
     for rows in matrix.blocks():
         image = far[rows]
         torch.mm(matrix.read(rows), near, out=image)
         squares += image.square().sum(dim=0)
-    # The norm of the image is more precise than the root of an eigenvalue where that is small.
+    # The norm of the image is more precise than the root of an eigenvalue where that is small, so
+    # that the order of eigenvalues need not be that of the values; it nearly always is.
     values, order = squares.sqrt().sort(descending=True, stable=True)
+    if bool((order.diff() == 1).all()):
+        sign = _sign(near if matrix.wide else far)
+        far /= values * sign
+        return far, values, near * sign
     for rows in matrix.blocks():
         far[rows] = far[rows][:, order] / values
-    return far, values, near[:, order]
+    return _signed(matrix, far, values, near[:, order])
 
 
 def _by_gesdd(matrix: Tall) -> tuple[Tensor, Tensor, Tensor]:
@@ -170,31 +192,42 @@ def _by_gesdd(matrix: Tall) -> tuple[Tensor, Tensor, Tensor]:
         whole[rows] = matrix.read(rows)
     far, values, near = svd(whole.numpy(), full_matrices=False, overwrite_a=True,
                             lapack_driver="gesdd")  # fmt: skip
-    return torch.from_numpy(far), torch.from_numpy(values), torch.from_numpy(near).T
+    sides = torch.from_numpy(far), torch.from_numpy(values), torch.from_numpy(near).T
+    return _signed(matrix, *sides)
 
 
 def _error(matrix: Tall, far: Tensor, values: Tensor, near: Tensor) -> float:
     """Largest error, seen by random vectors, of both orthonormal sides and of the product."""
     generator = torch.Generator().manual_seed(0)
     probes = torch.randn(values.shape[0], PROBES, dtype=torch.float64, generator=generator)
-    seen = values[:, None] * (near.T @ probes)
+    mixed = torch.cat([probes, values[:, None] * (near.T @ probes)], dim=1)
     largest = values.max().clamp_min(torch.finfo(torch.float64).tiny)
-    errors = [near.T @ (near @ probes) - probes, far.T @ (far @ probes) - probes]
-    errors += [(matrix.read(r) @ probes - far[r] @ seen) / largest for r in matrix.blocks()]
+    back, errors = -probes, [near.T @ (near @ probes) - probes]
+    # one pass over the far side for both of its checks
+    for rows in matrix.blocks():
+        seen = far[rows] @ mixed
+        back += far[rows].T @ seen[:, :PROBES]
+        errors.append((matrix.read(rows) @ probes - seen[:, PROBES:]) / largest)
     # `max` of tensors, unlike that of numbers, passes NaN on
-    return float(torch.stack([error.abs().max() for error in errors]).max())
+    return float(torch.stack([error.abs().max() for error in [back, *errors]]).max())
 
 
-def _signed(matrix: Tall, far: Tensor, values: Tensor, near: Tensor, dtype: torch.dtype) -> Factors:
-    """Factors of the stored matrix; the largest entry of each column of u is positive."""
-    left = near if matrix.wide else far
-    peak = torch.zeros(values.shape[0], dtype=torch.float64)
-    for block in left.split(max(1, BLOCK // left.shape[1])):
-        best = block.gather(0, block.abs().argmax(dim=0, keepdim=True))[0]
-        peak = torch.where(best.abs() > peak.abs(), best, peak)
-    sign = torch.where(peak < 0, -1.0, 1.0).to(torch.float64)
-    # in place, so that only one copy of another type is made
-    far, near = far.mul_(sign), near * sign
+def _sign(left: Tensor) -> Tensor:
+    """1 or -1 for each column [rank]: the sign of its largest entry."""
+    # extremes, unlike the place of the largest, are found without a copy of the magnitudes
+    return torch.where(-left.amin(dim=0) > left.amax(dim=0), -1.0, 1.0).to(left.dtype)
+
+
+def _signed(
+    matrix: Tall, far: Tensor, values: Tensor, near: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The sides with each pair of columns turned so that the largest entry of u is positive."""
+    sign = _sign(near if matrix.wide else far)
+    return far.mul_(sign), values, near * sign
+
+
+def _stored(matrix: Tall, far: Tensor, values: Tensor, near: Tensor, dtype: torch.dtype) -> Factors:
+    """Factors of the stored matrix in that type; only one copy of each side is made."""
     far, near = far.to(dtype).contiguous(), near.to(dtype).contiguous()
     values = values.to(dtype).contiguous()
     return Factors(near, values, far) if matrix.wide else Factors(far, values, near)

