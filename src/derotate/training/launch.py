@@ -44,6 +44,7 @@ def launch(
     import torch
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.utils.distributed import get_free_port
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     gpus = torch.cuda.device_count()
@@ -59,11 +60,11 @@ def launch(
             min_nodes=1,
             max_nodes=1,
             nproc_per_node=processes,
+            # of this process's own store; the other kind takes a starved process for a dead one
+            rdzv_backend="static",
+            rdzv_endpoint=f"127.0.0.1:{get_free_port()}",
+            rdzv_configs={"rank": 0},
             run_id="derotate",
-            # a store of this process, on a free port
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
-            local_addr="127.0.0.1",
             # the workflow repeats a failed job, with more memory and time
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(log_dir=str(notes)),

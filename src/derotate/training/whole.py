@@ -53,6 +53,7 @@ class Whole:
             if self.adapter:
                 empty = get_peft_model(empty, self.adapter)
         empty.load_state_dict(state, assign=True)
+        empty.tie_weights()
         whole = empty.merge_and_unload() if self.adapter else empty
         whole.generation_config = model.generation_config
         return whole
