@@ -109,27 +109,42 @@ def disk_mb(need: Need) -> int:
 
 
 def training(
-    size: Size, *, tokens_at_once: int, tokens: float, threads: int, checkpoints: int, gpu: bool
+    size: Size,
+    *,
+    tokens_at_once: int,
+    tokens: float,
+    threads: int,
+    checkpoints: int,
+    gpu: bool,
+    processes: int = 1,
+    recomputes: bool = False,
 ) -> Need:
     """Full fine-tuning with AdamW.
 
     A GPU holds the activations. The state is asked for in main memory all the same, since weights
-    are loaded, and weights and optimizer saved, by way of it.
+    are loaded, and weights and optimizer saved, by way of it. Processes share one state, but each
+    loads the model whole before it gives away what is not its part.
 
     Args:
         size: the trained model.
-        tokens_at_once: of a batch.
+        tokens_at_once: in all processes together.
         tokens: of the whole training.
-        threads: CPU threads.
+        threads: CPU threads of a process.
         checkpoints: how many are written; the newest training state is written beside them.
-        gpu: whether it trains on one.
+        gpu: whether each process trains on one.
+        processes: over which weights, gradients and optimizer are sharded.
+        recomputes: whether the backward pass repeats the forward pass.
     """
     activations = 0 if gpu else ACTIVATION_BYTES * tokens_at_once * size.layers * size.width
-    rate = GPU_RATE if gpu else CPU_RATE * threads
+    rate = (GPU_RATE if gpu else CPU_RATE * threads) * processes
+    flop = TRAINING_FLOP + (FORWARD_FLOP if recomputes else 0)
+    loading = FLOAT32 * (processes + 1) if processes > 1 else 0
     saved = size.bytes_each * checkpoints + STATE_BYTES
     return Need(
-        memory=TORCH_MB * MB + STATE_BYTES * size.parameters + activations,
-        seconds=TRAINING_FLOP * size.parameters * tokens / rate,
+        memory=TORCH_MB * MB * processes
+        + max(STATE_BYTES, loading) * size.parameters
+        + activations,
+        seconds=flop * size.parameters * tokens / rate,
         disk=10 * MB + saved * size.parameters,
     )
 

@@ -19,10 +19,15 @@ def scratch(target: Path) -> Iterator[Path]:
 
     One process at a time may work on a target.
     """
-    folder = target.with_name(f".{target.name}.scratch")
+    folder = scratch_folder(target)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def scratch_folder(target: Path) -> Path:
+    """The folder that `scratch` gives for a target."""
+    return target.with_name(f".{target.name}.scratch")

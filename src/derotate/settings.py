@@ -77,6 +77,34 @@ class Base(Block):
     threads: Count = Field(2, description="torch threads")
 
 
+class Compute(Block):
+    """How the steps of a training are computed: they stay the same steps, but for rounding."""
+
+    processes: Count = Field(
+        1,
+        description="on one node, each with a GPU of its own where there are GPUs; weights, "
+        "gradients and optimizer are sharded over them (FSDP2)",
+    )
+    micro_batch: Count | None = Field(
+        None,
+        description="samples that a process holds at once, adding up the gradients of its share of "
+        "the batch (none: the whole share)",
+    )
+    precision: Literal["float32", "bf16"] = Field(
+        "float32",
+        description="bf16: matrix products in bf16, weights and optimizer in float32, checkpoints "
+        "in bf16",
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="recompute the activations of a layer instead of keeping them"
+    )
+    save_state_every: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="steps after which the training state is kept, so that a job that was "
+        "preempted or killed goes on from there (0: it begins its segment again)",
+    )
+
+
 class Sft(Block):
     """Supervised fine-tuning on the ID rule, full parameters, as a chain of segments."""
 
@@ -88,7 +116,20 @@ class Sft(Block):
     batch_size: Count = Field(64, description="samples a step")
     learning_rate: Rate = Field(3e-4, description="constant after the warm-up (AdamW)")
     warmup_steps: Count = Field(20, description="linear warm-up")
-    threads: Count = Field(1, description="torch threads")
+    threads: Count = Field(1, description="torch threads of a process")
+    compute: Compute = Field(
+        default_factory=Compute, description="how steps are computed, of SFT and the arms beside it"
+    )
+
+    @model_validator(mode="after")
+    def _batch_is_dealt_out(self) -> Sft:
+        at_once = self.compute.processes * (self.compute.micro_batch or 1)
+        if self.batch_size % at_once:
+            raise ValueError(
+                f"batch_size: got {self.batch_size}, expected a multiple of {at_once}, which is "
+                "compute.processes x compute.micro_batch; change one of the three"
+            )
+        return self
 
     @model_validator(mode="after")
     def _steps_ascend(self) -> Sft:

@@ -74,10 +74,13 @@ def pretraining(config: Config, *, gpu: bool) -> Need:
 
 def sft(config: Config, steps: tuple[int, ...], *, after: int = 0, gpu: bool) -> Need:
     """Of an SFT run that goes on after a step and leaves a checkpoint at each of `steps`."""
-    batch = config.sft.batch_size * length(config)
+    settings, compute = config.sft, config.sft.compute
+    share = compute.micro_batch or settings.batch_size // compute.processes
+    tokens = settings.batch_size * length(config) * max(max(steps, default=after) - after, 0)
     return training(
-        model_size(config), tokens_at_once=batch, threads=config.sft.threads,
-        tokens=batch * max(max(steps, default=after) - after, 0), checkpoints=len(steps), gpu=gpu,
+        model_size(config), tokens_at_once=share * compute.processes * length(config),
+        tokens=tokens, threads=settings.threads, checkpoints=len(steps), gpu=gpu,
+        processes=compute.processes, recomputes=compute.gradient_checkpointing,
     )  # fmt: skip
 
 

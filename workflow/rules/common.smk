@@ -41,9 +41,19 @@ def asks(need):
     }
 
 
-def trains(need):
-    """The resources of a rule that trains."""
-    return asks(need) | TRAINING
+def for_each(given, processes):
+    """What is given for a process, for all of them."""
+    if callable(given):
+        return lambda wildcards, **job: given(wildcards, **job) * processes
+    return given * processes
+
+
+def trains(need, processes=1):
+    """The resources of a rule that trains: `gpu` GPUs a process, all on one node."""
+    if processes == 1:
+        return asks(need) | TRAINING
+    gpus = {"gpu": for_each(TRAINING["gpu"], processes)} if "gpu" in TRAINING else {}
+    return asks(need) | {"nodes": 1} | TRAINING | gpus
 
 
 def checkpoint_weights(wildcards):

@@ -78,7 +78,7 @@ use rule oracle as phase_sft with:
     benchmark:
         "<run>/benchmarks/sft/phase-{base_steps}-{rate}.tsv"
     resources:
-        **trains(stage_resources.sft(CONFIG, CONFIG.phase.steps, gpu=GPU)),
+        **trains(stage_resources.sft(CONFIG, CONFIG.phase.steps, gpu=GPU), PROCESSES),
     params:
         steps=PHASE_STEPS,
         optimisation=lambda wildcards: (

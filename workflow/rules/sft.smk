@@ -7,6 +7,7 @@ that the one before left, so segments can be added later. Only the newest state 
 from derotate.spectral.matrices import EDITABLE
 
 SFT_CODE = code_digest("derotate.stages.sft")
+PROCESSES = CONFIG.sft.compute.processes
 SEGMENTS = list(zip((0, *(segment[-1] for segment in CONFIG.sft.segments)), CONFIG.sft.segments))
 
 for after, steps in SEGMENTS:
@@ -35,9 +36,9 @@ for after, steps in SEGMENTS:
         priority: 20
         conda:
             "../../envs/train.yaml"
-        threads: CONFIG.sft.threads
+        threads: CONFIG.sft.threads * PROCESSES
         resources:
-            **trains(stage_resources.sft(CONFIG, steps, after=after, gpu=GPU)),
+            **trains(stage_resources.sft(CONFIG, steps, after=after, gpu=GPU), PROCESSES),
         params:
             steps=list(steps),
             optimisation=CONFIG.sft.model_dump(exclude={"segments"}),
@@ -67,9 +68,9 @@ rule lora:
         "<run>/benchmarks/sft/lora.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: CONFIG.sft.threads
+    threads: CONFIG.sft.threads * PROCESSES
     resources:
-        **trains(stage_resources.sft(CONFIG, CONFIG.lora.steps, gpu=GPU)),
+        **trains(stage_resources.sft(CONFIG, CONFIG.lora.steps, gpu=GPU), PROCESSES),
     params:
         steps=LORA_STEPS,
         optimisation=CONFIG.sft.model_dump(exclude={"segments", "learning_rate"})
@@ -103,9 +104,9 @@ rule oracle:
         "<run>/benchmarks/sft/oracle.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: CONFIG.sft.threads
+    threads: CONFIG.sft.threads * PROCESSES
     resources:
-        **trains(stage_resources.sft(CONFIG, CONFIG.oracle.steps, gpu=GPU)),
+        **trains(stage_resources.sft(CONFIG, CONFIG.oracle.steps, gpu=GPU), PROCESSES),
     params:
         steps=ORACLE_STEPS,
         optimisation=CONFIG.sft.model_dump(exclude={"segments"}),
@@ -133,7 +134,7 @@ use rule oracle as diverse with:
     benchmark:
         "<run>/benchmarks/sft/diverse.tsv"
     resources:
-        **trains(stage_resources.sft(CONFIG, CONFIG.diverse.steps, gpu=GPU)),
+        **trains(stage_resources.sft(CONFIG, CONFIG.diverse.steps, gpu=GPU), PROCESSES),
     params:
         steps=DIVERSE_STEPS,
     message:

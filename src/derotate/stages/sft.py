@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from derotate import checkpoints
 from derotate.stages.data import read_jsonl
 from derotate.tasks.samples import Sample
+from derotate.training.compute import ONE_PROCESS, Compute
+from derotate.training.keeping import Kept
+from derotate.training.launch import launch
 from derotate.training.supervised import Adapter, Optimisation, train
 
 
@@ -22,6 +26,8 @@ def train_sft(
     resume_from: Path | None = None,
     state: Path | None = None,
     adapter: Adapter | None = None,
+    compute: Compute = ONE_PROCESS,
+    origin: str = "",
 ) -> None:
     """Train from the base, or on from the state that the segment before left.
 
@@ -34,7 +40,54 @@ def train_sft(
         resume_from: state of the segment before; None for the first.
         state: where the next segment resumes; None where there is none.
         adapter: train this LoRA adapter; None trains all weights.
+        compute: processes, micro-batches, precision; with `save_state_every`, what a call that was
+            killed has kept is gone on from.
+        origin: digest of settings and code; nothing that was kept under another is gone on from.
+
+    Raises:
+        LaunchError: one of several processes failed.
     """
+    kept = None
+    if compute.save_state_every:
+        read = [path for path in (start / "model.safetensors", samples, resume_from) if path]
+        kept = Kept.opened(log.with_name(f".{log.name}.kept"), _key(origin, read))
+    launch(
+        _train,
+        processes=compute.processes,
+        beside=log,
+        arguments={
+            "start": start,
+            "samples": samples,
+            "optimisation": optimisation,
+            "directories": {step: kept.checkpoint(step) for step in directories}
+            if kept
+            else dict(directories),
+            "log": log,
+            "resume_from": resume_from,
+            "state": state,
+            "adapter": adapter,
+            "compute": compute,
+            "kept": kept,
+        },
+    )
+    if kept:
+        kept.deliver(directories)
+
+
+def _train(
+    *,
+    start: Path,
+    samples: Path,
+    optimisation: Optimisation,
+    directories: Mapping[int, Path],
+    log: Path,
+    resume_from: Path | None,
+    state: Path | None,
+    adapter: Adapter | None,
+    compute: Compute,
+    kept: Kept | None,
+) -> None:
+    """What each process does."""
     model, tokenizer = checkpoints.load(start)
     train(
         model=model,
@@ -46,4 +99,11 @@ def train_sft(
         resume_from=resume_from,
         state=state,
         adapter=adapter,
+        compute=compute,
+        kept=kept,
     )
+
+
+def _key(origin: str, read: list[Path]) -> str:
+    """The settings, and when each file that is read was last written, as make would ask."""
+    return json.dumps([origin, *((path.name, path.stat().st_mtime_ns) for path in read)])

@@ -4,28 +4,35 @@
 Samples come in the order in which they are trained on; nothing is shuffled here, since the order
 of an SFT run is a file. A run starts from a model or resumes the state that the segment before left
 (weights, optimizer, schedule, random numbers); it then equals an uninterrupted run bit for bit.
+With several processes, each of them calls `train` with the same arguments, and the first writes.
 """
 
 from __future__ import annotations
 
-import copy
 import os
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel, TaskType
+from peft import LoraConfig, TaskType
 from transformers import Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from derotate import checkpoints
-from derotate.scratch import scratch
+from derotate.scratch import scratch, scratch_folder
 from derotate.tasks.samples import Sample
+from derotate.training.compute import ONE_PROCESS, Compute, ShardsOnCpu, arguments
+from derotate.training.keeping import KeepStates, Kept
+from derotate.training.launch import is_first
+from derotate.training.whole import Whole, merged
 
+LOG_EVERY = 10
+"""Steps whose mean loss is a line of the log."""
 IGNORED = -100
 """Label of a token without loss."""
 
@@ -53,18 +60,26 @@ class Adapter:
 class SaveAtSteps(TrainerCallback):
     """Leaves a checkpoint after each of the named steps; of an adapter, the merged model."""
 
-    def __init__(self, directories: Mapping[int, Path], tokenizer: Any) -> None:
+    def __init__(
+        self,
+        directories: Mapping[int, Path],
+        tokenizer: Any,
+        whole: Callable[[Any], Any] = merged,
+    ) -> None:
         self._directories = directories
         self._tokenizer = tokenizer
+        self._whole = whole
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Save if the step that just ended is one of the named ones."""
         directory = self._directories.get(state.global_step)
         if directory is not None:
-            checkpoints.save(_whole(kwargs["model"]), self._tokenizer, directory)
+            model = self._whole(kwargs["model"])
+            if is_first():
+                checkpoints.save(model, self._tokenizer, directory)
 
 
-class PlainLossTrainer(SFTTrainer):
+class PlainLossTrainer(ShardsOnCpu, SFTTrainer):
     """SFTTrainer with the loss of its base class: the same number, without trl's metrics.
 
     Entropy and token accuracy of each batch cost a tenth of a step here, and evaluation measures
@@ -85,6 +100,9 @@ def train(
     resume_from: Path | None = None,
     state: Path | None = None,
     adapter: Adapter | None = None,
+    compute: Compute = ONE_PROCESS,
+    kept: Kept | None = None,
+    log_every: int = LOG_EVERY,
 ) -> None:
     """Train on `samples` in their order, up to the last of the named steps.
 
@@ -98,13 +116,27 @@ def train(
         resume_from: state directory that an earlier call left.
         state: where to leave the state for a later call; None keeps none.
         adapter: train this LoRA adapter; None trains all weights.
+        compute: in how many processes, which call this alike, and how each computes.
+        kept: where states on the way go; the training goes on from the newest.
+        log_every: steps whose mean loss is a line of the log.
     """
     stop = max(directories)
-    with scratch(log) as aside:
-        arguments = SFTConfig(
+    newest = kept.newest() if kept else None
+    if newest:
+        done, resume_from = newest
+        samples = samples[len(samples) - (stop - done) * optimisation.batch_size :]
+        print(f"goes on after step {done}, whose state was kept")
+    lora = _peft(adapter) if adapter else None
+    whole = Whole(
+        architecture=type(model),
+        adapter=lora,
+        sharded=compute.sharded,
+        dtype=torch.bfloat16 if compute.precision == "bf16" else torch.float32,
+    )
+    with _aside(log) as aside:
+        config = SFTConfig(
             output_dir=str(aside),
             max_steps=stop,
-            per_device_train_batch_size=optimisation.batch_size,
             learning_rate=optimisation.learning_rate,
             lr_scheduler_type=optimisation.schedule,
             warmup_steps=optimisation.warmup_steps,
@@ -113,30 +145,39 @@ def train(
             ignore_data_skip=True,
             dataset_kwargs={"skip_prepare_dataset": True},
             max_length=None,
-            gradient_checkpointing=False,
-            bf16=False,
-            use_cpu=not _has_gpu(),
+            **arguments(compute, optimisation.batch_size),
+            use_cpu=not torch.cuda.is_available(),
             dataloader_pin_memory=False,
-            save_strategy="steps" if state else "no",
-            save_steps=stop,
-            logging_steps=10,
+            save_strategy="no",
+            logging_steps=log_every,
             report_to="none",
             disable_tqdm=True,
             seed=optimisation.seed,
         )
         trainer = PlainLossTrainer(
             model=model,
-            args=arguments,
+            args=config,
             train_dataset=_dataset(tokenizer, samples),
             processing_class=tokenizer,
-            peft_config=_peft(adapter) if adapter else None,
-            callbacks=[SaveAtSteps(directories, tokenizer)],
+            peft_config=lora,
+            callbacks=[
+                SaveAtSteps(directories, tokenizer, whole.of),
+                KeepStates(stop=stop, state=state, every=compute.save_state_every, kept=kept),
+            ],
         )
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
-        if state:
-            shutil.rmtree(state, ignore_errors=True)
-            os.replace(aside / f"checkpoint-{stop}", state)
-        _write_log(trainer.state.log_history, log)
+        if is_first():
+            _write_log(trainer.state.log_history, log)
+
+
+@contextmanager
+def _aside(log: Path) -> Iterator[Path]:
+    """The scratch folder beside the log, which the first process makes and removes."""
+    if is_first():
+        with scratch(log) as folder:
+            yield folder
+    else:
+        yield scratch_folder(log)
 
 
 def _peft(adapter: Adapter) -> LoraConfig:
@@ -146,11 +187,6 @@ def _peft(adapter: Adapter) -> LoraConfig:
         lora_alpha=adapter.alpha,
         target_modules=list(adapter.matrices),
     )
-
-
-def _whole(model: Any) -> Any:
-    """The model with its adapter merged in, on a copy, so that training goes on unchanged."""
-    return copy.deepcopy(model).merge_and_unload() if isinstance(model, PeftModel) else model
 
 
 def _dataset(tokenizer: Any, samples: Sequence[Sample]) -> Dataset:
@@ -175,9 +211,3 @@ def _write_log(history: Sequence[Mapping[str, float]], log: Path) -> None:
     aside = log.with_name(f".{log.name}")
     rows.to_csv(aside, index=False, float_format="%.6g")
     os.replace(aside, log)
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""How the steps of a training are computed: in how many processes, in what pieces and precision.
+
+None of it changes what a step is. The samples of a step, their loss (the mean over all tokens that
+have one) and its gradient are those of one process with the whole batch; only the order of the sums
+differs, and with bf16 their rounding.
+
+With several processes, weights, gradients and optimizer are sharded over them by FSDP2
+(`torch.distributed.fsdp.fully_shard`, through accelerate). accelerate 1.15 shards on accelerators
+only and falls back to plain data parallelism on CPUs without a word, so that what a cluster does
+could not be tested where there is no GPU; `ShardsOnCpu` lets it shard there as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from transformers import Trainer
+
+
+@dataclass(frozen=True)
+class Compute:
+    """How a step is computed.
+
+    Attributes:
+        processes: on this node, each with a device of its own where there are GPUs.
+        micro_batch: samples that a process holds at once; None is its whole share of the step.
+        precision: "bf16" multiplies in bf16, with weights, optimizer and sums in float32; the
+            checkpoints that it leaves are bf16.
+        gradient_checkpointing: recompute a layer's activations instead of keeping them.
+        save_state_every: steps after which the state is kept, so that a job that was ended from
+            outside goes on from there; 0 keeps none.
+    """
+
+    processes: int = 1
+    micro_batch: int | None = None
+    precision: Literal["float32", "bf16"] = "float32"
+    gradient_checkpointing: bool = False
+    save_state_every: int = 0
+
+    @property
+    def sharded(self) -> bool:
+        """Whether each process holds a part of the weights only."""
+        return self.processes > 1
+
+
+ONE_PROCESS: Final = Compute()
+"""The whole batch at once, in float32."""
+
+
+def pieces(batch_size: int, processes: int, micro_batch: int | None) -> tuple[int, int]:
+    """How the samples of a step are dealt: a process's samples at once, and how often.
+
+    Piece after piece goes to one process after the other, so a step has the same samples whatever
+    the number of processes.
+
+    Raises:
+        ValueError: the batch cannot be dealt without a remainder.
+    """
+    at_once = micro_batch or max(batch_size // processes, 1)
+    times, left = divmod(batch_size, at_once * processes)
+    if left or not times:
+        raise ValueError(
+            f"micro_batch: got {at_once} in {processes} processes for a batch of {batch_size}, "
+            "expected micro_batch x processes to divide the batch size; change one of the three"
+        )
+    return at_once, times
+
+
+def arguments(compute: Compute, batch_size: int) -> dict[str, Any]:
+    """What the arguments of a transformers trainer say of it."""
+    at_once, times = pieces(batch_size, compute.processes, compute.micro_batch)
+    given = {
+        "per_device_train_batch_size": at_once,
+        "gradient_accumulation_steps": times,
+        "bf16": compute.precision == "bf16",
+        "gradient_checkpointing": compute.gradient_checkpointing and not compute.sharded,
+    }
+    if not compute.sharded:
+        return given
+    return given | {
+        "fsdp": True,
+        "fsdp_config": {
+            "version": 2,
+            "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+            "reshard_after_forward": True,
+            # each process writes its part of the training state
+            "state_dict_type": "SHARDED_STATE_DICT",
+            # recomputes inside a layer's gathered weights; the trainer's own gathers them twice
+            "activation_checkpointing": compute.gradient_checkpointing,
+        },
+    }
+
+
+class ShardsOnCpu(Trainer):
+    """A trainer that shards by FSDP2 where the processes have no GPU, too."""
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Give accelerate's state on CPUs what it has with GPUs: the plugin, and its kind."""
+        from accelerate.state import PartialState
+        from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+
+        super().create_accelerator_and_postprocess()
+        state = self.accelerator.state
+        if self.args.fsdp_plugin_args is None or state.distributed_type == DistributedType.FSDP:
+            return
+        plugin = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args)
+        if state.mixed_precision != "no":
+            plugin.set_mixed_precision(state.mixed_precision)
+        state.fsdp_plugin = plugin
+        state.distributed_type = DistributedType.FSDP
+        PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+        self.is_fsdp_enabled = True

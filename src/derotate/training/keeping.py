@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""What a long training keeps beside its outputs, to go on from when its job was ended from outside.
+
+Snakemake removes the outputs of a job that did not finish before it starts it again: the states and
+checkpoints that a preempted job has made so far have to lie elsewhere. They lie in a hidden folder,
+under the key of all that the training depends on; a job with another key starts from nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from transformers import TrainerCallback
+
+from derotate.training.launch import is_first, wait_for_all
+
+_KEY: Final = "key"
+_STATE: Final = "state-"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A folder with the newest state of a training and the checkpoints that it has left so far."""
+
+    folder: Path
+
+    @classmethod
+    def opened(cls, folder: Path, key: str) -> Kept:
+        """The folder of that key, emptied if it is of another; by one process, before any trains.
+
+        Args:
+            folder: beside the outputs, on their file system.
+            key: digest of all that the training depends on.
+        """
+        file = folder / _KEY
+        if not file.is_file() or file.read_text(encoding="utf-8") != key:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            file.write_text(key, encoding="utf-8")
+        return cls(folder)
+
+    def newest(self) -> tuple[int, Path] | None:
+        """Step and folder of the newest state; None if there is none yet."""
+        states = [(_step(path), path) for path in self.folder.glob(f"{_STATE}*")]
+        return max(states, default=None)
+
+    def state(self, step: int) -> Path:
+        """Where the state after that step lies."""
+        return self.folder / f"{_STATE}{step}"
+
+    def checkpoint(self, step: int) -> Path:
+        """Where the checkpoint of that step waits for the end of the training."""
+        return self.folder / f"step-{step}"
+
+    def deliver(self, directories: Mapping[int, Path]) -> None:
+        """Move each step's checkpoint into its directory, the weights last; remove the folder."""
+        for step, directory in directories.items():
+            directory.mkdir(parents=True, exist_ok=True)
+            files = self.checkpoint(step).iterdir()
+            for file in sorted(files, key=lambda file: file.name == "model.safetensors"):
+                os.replace(file, directory / file.name)
+        shutil.rmtree(self.folder)
+
+
+class KeepStates(TrainerCallback):
+    """Leaves the training state after some steps; of those kept, only the newest.
+
+    The trainer writes a state where a kill can leave half of it; it is moved into place when every
+    process has written its part.
+    """
+
+    def __init__(self, *, stop: int, state: Path | None, every: int, kept: Kept | None) -> None:
+        """Keep states.
+
+        Args:
+            stop: the last step.
+            state: where to leave the state after it; None leaves none.
+            every: steps between two states that are kept on the way; 0 keeps none.
+            kept: where those go.
+        """
+        self._stop = stop
+        self._state = state
+        self._every = every
+        self._kept = kept
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Ask the trainer for the state of this step, if it is wanted."""
+        if self._place(state.global_step) is not None:
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Move what the trainer has written into place."""
+        place = self._place(state.global_step)
+        wait_for_all()
+        if place is not None and is_first():
+            before = self._kept.newest() if self._kept and place != self._state else None
+            shutil.rmtree(place, ignore_errors=True)
+            os.replace(Path(args.output_dir, f"checkpoint-{state.global_step}"), place)
+            if before:
+                shutil.rmtree(before[1])
+        wait_for_all()
+
+    def _place(self, step: int) -> Path | None:
+        if step == self._stop:
+            return self._state
+        if self._kept and self._every and step % self._every == 0:
+            return self._kept.state(step)
+        return None
+
+
+def _step(state: Path) -> int:
+    return int(state.name.removeprefix(_STATE))

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""The model that a checkpoint is saved from: in one piece, with its adapter merged in."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+from derotate.training.launch import is_first
+
+
+def merged(model: Any) -> Any:
+    """The model itself, or with its adapter merged in, on a copy, so that training goes on."""
+    return copy.deepcopy(model).merge_and_unload() if isinstance(model, PeftModel) else model
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Makes whole models of one that is being trained, which stays as it is.
+
+    Attributes:
+        architecture: class of the model, as it was before it was sharded.
+        adapter: what it trains if not all weights.
+        sharded: whether each process holds a part of the weights.
+        dtype: of the weights of the whole model.
+    """
+
+    architecture: type
+    adapter: LoraConfig | None = None
+    sharded: bool = False
+    dtype: torch.dtype = torch.float32
+
+    def of(self, model: Any) -> Any:
+        """The whole model, in the first process; None in the others, which must call it too."""
+        whole = self._gathered(model) if self.sharded else merged(model)
+        if whole is None or whole.dtype == self.dtype:
+            return whole
+        return (copy.deepcopy(whole) if whole is model else whole).to(self.dtype)
+
+    def _gathered(self, model: Any) -> Any:
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        state = get_model_state_dict(model, options=options)
+        if not is_first():
+            return None
+        with torch.device("meta"):
+            # a copy, since a new model marks its config
+            empty = self.architecture(copy.deepcopy(model.config))
+            if self.adapter:
+                empty = get_peft_model(empty, self.adapter)
+        empty.load_state_dict(state, assign=True)
+        empty.tie_weights()
+        whole = empty.merge_and_unload() if self.adapter else empty
+        whole.generation_config = model.generation_config
+        return whole

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+"""Small trainings that tests run in several processes, or in one that they kill."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import model_zoo
+import torch
+
+from derotate import checkpoints
+from derotate.models import tiny_tokenizer
+from derotate.stages.sft import train_sft
+from derotate.tasks.samples import Sample
+from derotate.training.compute import ONE_PROCESS, Compute
+from derotate.training.supervised import Adapter, Optimisation, train
+
+WORDS: Final = ("a", "b", "c", "d")
+LAST: Final = 6
+OPTIMISATION: Final = Optimisation(
+    learning_rate=1e-3, batch_size=8, warmup_steps=2, schedule="constant_with_warmup", seed=3
+)
+ADAPTER: Final = Adapter(rank=2, alpha=4.0, matrices=("q_proj", "up_proj"))
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training of the tiny Qwen2, up to LAST, and after a first segment if it is cut."""
+
+    compute: Compute = ONE_PROCESS
+    tied: bool = False
+    cut: int | None = None
+    adapter: Adapter | None = None
+
+
+def samples() -> list[Sample]:
+    """The samples of all steps, of many lengths and no two alike."""
+    texts = (
+        f"{a} {b} {c}" + " d" * (number % 4)
+        for number, (a, b, c) in enumerate(itertools.product(WORDS, repeat=3))
+    )
+    most = LAST * OPTIMISATION.batch_size
+    return [Sample(text, text[::-1]) for text in itertools.islice(texts, most)]
+
+
+def qwen2(tied: bool = False) -> Any:
+    """A tiny Qwen2 that looks trained."""
+    model = model_zoo.qwen2(tied)
+    model_zoo.power_law(model, seed=1)
+    return model
+
+
+def run(jobs: Mapping[str, Job], folder: Path) -> None:
+    """Run the jobs, one after the other, each in its folder: what each process does."""
+    torch.set_num_threads(1)
+    for name, job in jobs.items():
+        for after, last in _segments(job):
+            train(
+                model=qwen2(job.tied),
+                tokenizer=tiny_tokenizer(WORDS),
+                samples=samples()[after * OPTIMISATION.batch_size :],
+                optimisation=OPTIMISATION,
+                directories={last: folder / name / f"step-{last}"},
+                log=folder / name / f"training-{last}.csv",
+                resume_from=folder / name / f"state-{after}" if after else None,
+                state=folder / name / f"state-{last}",
+                adapter=job.adapter,
+                compute=job.compute,
+                log_every=1,
+            )
+
+
+def _segments(job: Job) -> Iterator[tuple[int, int]]:
+    yield from itertools.pairwise([0, *([job.cut] if job.cut else []), LAST])
+
+
+def fail(folder: Path) -> None:
+    """Raise in the second process, while the first would go on for long."""
+    if os.environ["RANK"] == "1":
+        raise checkpoints.CheckpointError(f"{folder}: not a checkpoint")
+    time.sleep(600)
+
+
+def prepare(folder: Path) -> None:
+    """Write what `finetune` reads."""
+    checkpoints.save(qwen2(), tiny_tokenizer(WORDS), folder / "base")
+    lines = [{"prompt": sample.prompt, "response": sample.completion} for sample in samples()]
+    (folder / "samples.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+def finetune(folder: Path, out: Path, compute: Compute, origin: str = "") -> None:
+    """The stage, with checkpoints on the way."""
+    train_sft(
+        start=folder / "base",
+        samples=folder / "samples.jsonl",
+        optimisation=OPTIMISATION,
+        directories={step: out / f"step-{step}" for step in (3, LAST)},
+        log=out / "training.csv",
+        compute=compute,
+        origin=origin,
+    )
+
+
+def _stop_after(step: int) -> None:
+    """Wait for a kill when the state of that step is in place."""
+    moved = os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        moved(source, target)
+        if Path(target).name == f"state-{step}":
+            print("the state is in place", flush=True)
+            time.sleep(600)
+
+    os.replace = replace  # type: ignore[assignment]
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    _stop_after(4)
+    finetune(Path(sys.argv[1]), Path(sys.argv[2]), Compute(**json.loads(sys.argv[3])))
+
+
+def argument(compute: Compute) -> str:
+    """How the settings are given on the command line of this file."""
+    return json.dumps(asdict(compute))
