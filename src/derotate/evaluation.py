@@ -17,6 +17,15 @@ from typing import Any
 import pandas as pd
 import torch
 
+from derotate.conversation import (
+    Prompt,
+    answer_ids,
+    continued,
+    left_padded,
+    pad_id,
+    prompt_ids,
+    stop_ids,
+)
 from derotate.kv_cache import growing_cache
 
 COLUMNS = (
@@ -35,7 +44,7 @@ class Item:
     split: str
     fold: str
     cluster: str
-    prompt: str
+    prompt: Prompt
     reference: str
     grade: Callable[[str], tuple[bool, str]]
     """Whether a response is correct, and its kind of error."""
@@ -53,14 +62,14 @@ class Decoding:
 
 
 def respond(
-    model: Any, tokenizer: Any, prompts: Sequence[str], decoding: Decoding, seed: int = 0
+    model: Any, tokenizer: Any, prompts: Sequence[Prompt], decoding: Decoding, seed: int = 0
 ) -> list[str]:
-    """One response to each prompt, up to the end token, special tokens left out.
+    """One response to each prompt, up to the end of the turn, special tokens left out.
 
     Args:
         model: causal language model in evaluation mode.
-        tokenizer: its tokenizer, padding on the left.
-        prompts: texts, in any order; the result follows it.
+        tokenizer: its tokenizer.
+        prompts: in any order; the result follows it.
         decoding: limits and temperature.
         seed: of the samples; greedy answers do not depend on it.
     """
@@ -70,20 +79,23 @@ def respond(
         if decoding.temperature > 0
         else {"do_sample": False}
     )
+    stops = stop_ids(model, tokenizer)
     torch.manual_seed(seed)
     for batch, ids in _batches(tokenizer, prompts, decoding.batch_size):
-        inputs = tokenizer.pad({"input_ids": ids}, return_tensors="pt").to(model.device)
+        inputs, mask = left_padded(tokenizer, ids)
         with torch.inference_mode():
             tokens = model.generate(
-                **inputs,
+                input_ids=inputs.to(model.device),
+                attention_mask=mask.to(model.device),
                 **sampling,
+                # instruct models come with a penalty, which would make greedy answers others
+                repetition_penalty=1.0,
                 max_new_tokens=decoding.max_new_tokens,
-                pad_token_id=tokenizer.pad_token_id,
+                eos_token_id=stops,
+                pad_token_id=pad_id(tokenizer),
                 past_key_values=growing_cache(model),
             )
-        texts = tokenizer.batch_decode(
-            tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
-        )
+        texts = tokenizer.batch_decode(tokens[:, inputs.shape[1] :], skip_special_tokens=True)
         for i, text in zip(batch, texts, strict=True):
             responses[i] = text
     return responses
@@ -95,10 +107,9 @@ def reference_losses(
     """Mean negative log-likelihood (nats a token) of each reference answer and its end token."""
     losses = [0.0] * len(items)
     for batch, prompts in _batches(tokenizer, [item.prompt for item in items], batch_size):
-        answers = tokenizer([items[i].reference for i in batch], add_special_tokens=False)
-        answers = [[*ids, tokenizer.eos_token_id] for ids in answers["input_ids"]]
+        answers = answer_ids(tokenizer, [items[i].reference for i in batch])
         width = max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True))
-        ids = torch.full((len(batch), width), tokenizer.pad_token_id)
+        ids = torch.full((len(batch), width), pad_id(tokenizer))
         mask = torch.zeros((len(batch), width), dtype=torch.long)
         answer_mask = torch.zeros((len(batch), width), dtype=torch.bool)
         for row, (p, a) in enumerate(zip(prompts, answers, strict=True)):
@@ -136,7 +147,7 @@ def evaluate(
 
     Args:
         model: causal language model in evaluation mode.
-        tokenizer: its tokenizer, padding on the left.
+        tokenizer: its tokenizer.
         items: the problems, graded by their own `grade`.
         greedy: limits of a response.
         samples: independent samples for each problem of the `sampled` suites.
@@ -183,7 +194,7 @@ def _attempts_with_feedback(
     The first attempt is the greedy answer that there is already.
     """
     rows = []
-    contexts = {index: item.prompt for index, item in enumerate(items)}
+    contexts: dict[int, Prompt] = {index: item.prompt for index, item in enumerate(items)}
     for attempt in range(attempts):
         answers = first
         if attempt:
@@ -194,7 +205,7 @@ def _attempts_with_feedback(
             if row[COLUMNS.index("correct")]:
                 del contexts[index]
             else:
-                contexts[index] += f" {answer} {items[index].feedback(answer)}"
+                contexts[index] = continued(contexts[index], answer, items[index].feedback(answer))
     return rows
 
 
@@ -224,10 +235,10 @@ def _row(item: Item, decoding: str, attempt: int, response: str, loss: float) ->
 
 
 def _batches(
-    tokenizer: Any, prompts: Sequence[str], size: int
+    tokenizer: Any, prompts: Sequence[Prompt], size: int
 ) -> Iterator[tuple[list[int], list[list[int]]]]:
     """Indices and token ids in batches of similar prompt length, so that little is padded."""
-    ids = tokenizer(list(prompts))["input_ids"] if prompts else []
+    ids = prompt_ids(tokenizer, prompts)
     order = sorted(range(len(prompts)), key=lambda index: len(ids[index]))
     for start in range(0, len(order), size):
         batch = order[start : start + size]

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from derotate.conversation import Prompt, answer_ids, left_padded, prompt_ids
 from derotate.diagnostics.states import Floats, States
 
 
 def collect_states(
-    model: Any, tokenizer: Any, prompts: Sequence[str], batch_size: int, positions: int = 1
+    model: Any, tokenizer: Any, prompts: Sequence[Prompt], batch_size: int, positions: int = 1
 ) -> States:
     """States at the last positions of each prompt: the last one predicts the answer's first token.
 
@@ -30,7 +31,7 @@ def collect_states(
         model: causal language model in evaluation mode whose logits are a linear head on the last
             hidden state (Llama, Qwen2).
         tokenizer: its tokenizer.
-        prompts: texts, in any order; the result follows it.
+        prompts: in any order; the result follows it.
         batch_size: prompts in a batch.
         positions: last positions of each prompt to keep (the papers take 8).
 
@@ -41,7 +42,7 @@ def collect_states(
     Raises:
         ValueError: no prompts, or one with fewer tokens than `positions`.
     """
-    sequences = tokenizer(list(prompts))["input_ids"] if prompts else []
+    sequences = prompt_ids(tokenizer, prompts)
     shortest = min(map(len, sequences), default=0)
     if positions < 1 or shortest < positions:
         raise ValueError(
@@ -62,7 +63,7 @@ def forward_divergence(
     base: Any,
     model: Any,
     tokenizer: Any,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     answers: Sequence[str],
     batch_size: int,
 ) -> Floats:
@@ -76,13 +77,12 @@ def forward_divergence(
         base: causal language model in evaluation mode, see `collect_states`.
         model: the fine-tuned one.
         tokenizer: of both.
-        prompts: texts, in any order; the result follows it.
+        prompts: in any order; the result follows it.
         answers: the reference answer to each, without end token.
         batch_size: prompts in a batch.
     """
-    asked = tokenizer(list(prompts))["input_ids"]
-    given = tokenizer(list(answers), add_special_tokens=False)["input_ids"]
-    given = [[*ids, tokenizer.eos_token_id] for ids in given]
+    asked = prompt_ids(tokenizer, prompts)
+    given = answer_ids(tokenizer, answers)
     sequences = [[*question, *answer] for question, answer in zip(asked, given, strict=True)]
     divergences = np.zeros(len(sequences))
     for batch in _batches(sequences, batch_size):
@@ -100,12 +100,7 @@ def forward_divergence(
 
 def _hidden(model: Any, tokenizer: Any, sequences: Sequence[Sequence[int]]) -> Tensor:
     """Last hidden states after the final norm, [sequences, longest, width], padded on the left."""
-    shape = (len(sequences), max(map(len, sequences)))
-    ids = torch.full(shape, tokenizer.pad_token_id)
-    mask = torch.zeros(shape, dtype=torch.long)
-    for row, sequence in enumerate(sequences):
-        ids[row, -len(sequence) :] = torch.tensor(sequence)
-        mask[row, -len(sequence) :] = 1
+    ids, mask = left_padded(tokenizer, sequences)
     places = (mask.cumsum(1) - 1).clamp_min(0)
     with torch.inference_mode():
         hidden: Tensor = model.base_model(

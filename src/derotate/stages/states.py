@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from derotate import checkpoints, tasks
+from derotate.conversation import Prompt
 from derotate.diagnostics import LANDMARKS
 from derotate.diagnostics.collect import collect_states, forward_divergence
 from derotate.diagnostics.recovery import COLUMNS, diagnose_states
@@ -38,7 +39,7 @@ class Suite:
     """What is asked of every checkpoint: prompts of a split, their answers and clusters."""
 
     split: str
-    prompts: tuple[str, ...]
+    prompts: tuple[Prompt, ...]
     answers: tuple[str, ...]
     clusters: tuple[str, ...]
 

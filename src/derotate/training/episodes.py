@@ -12,6 +12,14 @@ from typing import Any
 
 import torch
 
+from derotate.conversation import (
+    Prompt,
+    continued,
+    left_padded,
+    pad_id,
+    prompt_ids,
+    stop_ids,
+)
 from derotate.kv_cache import growing_cache
 
 Judge = Callable[[int, str], tuple[float, bool, str]]
@@ -31,7 +39,7 @@ class Attempt:
 def play(
     model: Any,
     tokenizer: Any,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     problems: Sequence[int],
     judge: Judge,
     *,
@@ -41,12 +49,12 @@ def play(
 ) -> list[Attempt]:
     """Play an episode of each problem, all side by side; sorted by episode, then attempt.
 
-    The context of the next attempt is the text of this one, the response and the feedback, with
-    single spaces between. Samples come from torch's global generator, which the caller seeds.
+    The context of the next attempt is that of this one, the response and the feedback. Samples come
+    from torch's global generator, which the caller seeds.
 
     Args:
         model: the policy.
-        tokenizer: its tokenizer, padding on the left.
+        tokenizer: its tokenizer.
         prompts: first context of every problem of the fold.
         problems: index of the problem of each episode.
         judge: of a response.
@@ -54,7 +62,9 @@ def play(
         temperature: of the samples.
         max_new_tokens: length limit of a response.
     """
-    contexts = {episode: prompts[problem] for episode, problem in enumerate(problems)}
+    contexts: dict[int, Prompt] = {
+        episode: prompts[problem] for episode, problem in enumerate(problems)
+    }
     played: list[Attempt] = []
     for _ in range(attempts):
         if not contexts:
@@ -67,32 +77,32 @@ def play(
             if done:
                 del contexts[episode]
             else:
-                contexts[episode] += f" {text} {feedback}"
+                contexts[episode] = continued(contexts[episode], text, feedback)
     return sorted(played, key=lambda attempt: attempt.episode)
 
 
 @torch.no_grad()
 def _sample(
-    model: Any, tokenizer: Any, contexts: list[str], temperature: float, max_new_tokens: int
+    model: Any, tokenizer: Any, contexts: list[Prompt], temperature: float, max_new_tokens: int
 ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Token ids of each context and of a response to it, the end token included."""
-    inputs = tokenizer(contexts, padding=True, return_tensors="pt").to(model.device)
-    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    """Token ids of each context and of a response to it, the token that ended it included."""
+    stops = stop_ids(model, tokenizer)
+    ids, mask = left_padded(tokenizer, prompt_ids(tokenizer, contexts))
     generated = model.generate(
-        input_ids=ids,
-        attention_mask=mask,
+        input_ids=ids.to(model.device),
+        attention_mask=mask.to(model.device),
         do_sample=True,
         temperature=temperature,
         top_k=0,
         top_p=1.0,
+        repetition_penalty=1.0,
         max_new_tokens=max_new_tokens,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=stops,
+        pad_token_id=pad_id(tokenizer),
         past_key_values=growing_cache(model),
     )[:, ids.shape[1] :].tolist()
     pairs = []
     for context, kept, response in zip(ids, mask.bool(), generated, strict=True):
-        if tokenizer.eos_token_id in response:
-            response = response[: response.index(tokenizer.eos_token_id) + 1]
-        pairs.append((tuple(context[kept].tolist()), tuple(response)))
+        end = next((i for i, token in enumerate(response, start=1) if token in stops), None)
+        pairs.append((tuple(context[kept].tolist()), tuple(response[:end])))
     return pairs

@@ -31,6 +31,7 @@ from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from derotate.checkpoints import load
+from derotate.conversation import Prompt, prompt_ids, stop_ids
 from derotate.kv_cache import generating_with_room
 from derotate.scratch import scratch
 from derotate.training import rllog, rollout
@@ -46,12 +47,17 @@ KL_RESPONSES = 64
 class MeasuringTrainer(GRPOTrainer):
     """GRPOTrainer whose samples are a function of weights, seed and update, and are measured.
 
+    The column `prompt` of its data holds indices of `prompts`, as text: their token ids are then
+    those of evaluation, and trl takes what it decodes for plain text whatever the prompts are.
     The policy's scores are caught where the loss computes them. The KL to the start is measured on
     the first KL_RESPONSES of an update: on all responses it would be a fifth of the run's time.
     """
 
-    def __init__(self, *, start_model: Any, run_seed: int, **kwargs: Any) -> None:
+    def __init__(
+        self, *, prompts: Sequence[Prompt], start_model: Any, run_seed: int, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
+        self._prompts = prompts
         self._start_model = start_model.to(self.args.device)
         self._run_seed = run_seed
         self.measured: list[list[rollout.Measured]] = []
@@ -67,6 +73,11 @@ class MeasuringTrainer(GRPOTrainer):
         self.advantages.append(tuple(samples["advantages"].tolist()))
         self.measured.append([])
         return samples
+
+    def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
+        """Token ids of the prompts of these indices; no images and nothing else beside them."""
+        asked = [self._prompts[int(index)] for index in prompts]
+        return prompt_ids(self.processing_class, asked), None, {}
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
         with generating_with_room(self.model):
@@ -99,7 +110,7 @@ def train(
     start: Path,
     checkpoints: Mapping[int, Path],
     log: Path,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     reward: Callable[[int, str], float],
     settings: Grpo,
     max_new_tokens: int,
@@ -129,6 +140,9 @@ def train(
     """
     rollout.require_updates(checkpoints, settings.updates)
     model, tokenizer = load(start)
+    stops = stop_ids(model, tokenizer)
+    if stops != [model.generation_config.eos_token_id]:
+        model.generation_config.eos_token_id = stops
     rewards: list[list[float]] = []
 
     def earned(completions: list[str], problem: list[int], **_: Any) -> list[float]:
@@ -142,13 +156,14 @@ def train(
 
     with scratch(log) as aside:
         trainer = MeasuringTrainer(
+            prompts=prompts,
             start_model=load(start)[0],
             run_seed=seed,
             model=model,
             processing_class=tokenizer,
             reward_funcs=earned,
             args=_arguments(settings, max_new_tokens, seed, aside),
-            train_dataset=_dataset(prompts, settings, seed),
+            train_dataset=_dataset(len(prompts), settings, seed),
             callbacks=[SaveAtSteps(checkpoints, tokenizer)],
         )
         trainer.remove_callback(PrinterCallback)
@@ -172,14 +187,14 @@ def train(
     rllog.write(updates, log)
 
 
-def _dataset(prompts: Sequence[str], settings: Grpo, seed: int) -> Dataset:
+def _dataset(problems: int, settings: Grpo, seed: int) -> Dataset:
     """The problems of all updates in their order; trl repeats each for its group."""
     drawn = [
         index
         for update in range(1, settings.updates + 1)
-        for index in rollout.problems_of_update(len(prompts), settings.prompts, seed, update)
+        for index in rollout.problems_of_update(problems, settings.prompts, seed, update)
     ]
-    return Dataset.from_dict({"prompt": [prompts[i] for i in drawn], "problem": drawn})
+    return Dataset.from_dict({"prompt": [str(i) for i in drawn], "problem": drawn})
 
 
 def _arguments(settings: Grpo, max_new_tokens: int, seed: int, aside: Path) -> GRPOConfig:

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from derotate.checkpoints import load, save
+from derotate.conversation import Prompt, pad_id
 from derotate.training import rllog, rollout
 from derotate.training.episodes import Attempt, Judge, play
 
@@ -137,7 +138,7 @@ def train(
     start: Path,
     checkpoints: Mapping[int, Path],
     log: Path,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     judge: Judge,
     settings: Ppo,
     max_new_tokens: int,
@@ -194,7 +195,7 @@ def train(
         batch = rollout.collate(
             [attempt.context for attempt in played],
             [attempt.response for attempt in played],
-            tokenizer.pad_token_id,
+            pad_id(tokenizer),
             device,
         )
         policy = rollout.score_fixed(model, batch, settings.temperature)

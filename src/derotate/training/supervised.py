@@ -24,6 +24,7 @@ from transformers import Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from derotate import checkpoints
+from derotate.conversation import answer_ids, prompt_ids
 from derotate.scratch import scratch, scratch_folder
 from derotate.tasks.samples import Sample
 from derotate.training.compute import ONE_PROCESS, Compute, ShardsOnCpu, arguments
@@ -191,16 +192,16 @@ def _peft(adapter: Adapter) -> LoraConfig:
 
 def _dataset(tokenizer: Any, samples: Sequence[Sample]) -> Dataset:
     """Token ids and labels; the loss is on the completion and, where it ends, the end token."""
-    prompts = tokenizer([sample.prompt for sample in samples])["input_ids"]
-    completions = tokenizer([sample.completion for sample in samples], add_special_tokens=False)[
-        "input_ids"
+    prompts = prompt_ids(tokenizer, [sample.prompt for sample in samples])
+    answers = answer_ids(tokenizer, [sample.completion for sample in samples])
+    answers = [
+        ids if sample.ends else ids[:-1] for ids, sample in zip(answers, samples, strict=True)
     ]
-    ends = [[tokenizer.eos_token_id] if sample.ends else [] for sample in samples]
-    parts = list(zip(prompts, completions, ends, strict=True))
+    parts = list(zip(prompts, answers, strict=True))
     return Dataset.from_dict(
         {
-            "input_ids": [prompt + text + end for prompt, text, end in parts],
-            "labels": [[IGNORED] * len(prompt) + text + end for prompt, text, end in parts],
+            "input_ids": [prompt + answer for prompt, answer in parts],
+            "labels": [[IGNORED] * len(prompt) + answer for prompt, answer in parts],
         }
     )
 
