@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from derotate import checkpoints
+from derotate.device import fastest
 from derotate.evaluation import Item, reference_losses
 from derotate.spectral.guards import GuardError, loss_difference
 from derotate.spectral.recipes import Recipe
@@ -131,7 +132,7 @@ def evaluate_variant(
     Raises:
         GuardError: the patient does not reproduce its evaluation and `guards.action` is refuse.
     """
-    model, tokenizer = checkpoints.load(checkpoint)
+    model, tokenizer = checkpoints.load(checkpoint, device=fastest())
     known = items(task, style, problems)
     reproduced = _reproduced(model, tokenizer, known, recorded, guards)
     amount = recipe.amount
