@@ -8,7 +8,9 @@ diagnostics -> tables, figures. Start with `make demo`, or `snakemake --cores 2`
 from snakemake.utils import min_version
 
 from derotate import config as typed
-from derotate import record, tasks
+from derotate import record, stage_resources, tasks
+from derotate.settings import TinyModel
+from derotate.sizes import SizeError
 from derotate.study import LABEL, Paths
 
 min_version("9.27")
@@ -27,10 +29,13 @@ if not workflow.overwrite_configfiles:
 try:
     CONFIG = typed.load(config)
     ALSO = typed.further(CONFIG)
-except typed.ConfigError as error:
+    stage_resources.model_size(CONFIG)
+except (typed.ConfigError, SizeError) as error:
     # Not a WorkflowError: the user shall see the line about the key, not where it was raised.
     raise SystemExit(str(error)) from None
 
+# Whether the base is trained here; else it is a pretrained model.
+TINY = isinstance(CONFIG.model, TinyModel)
 # What the task states of itself; captions read it with the config, all keys of it.
 OF_TASK = tasks.module(CONFIG.task, "defaults")
 config.update(CONFIG.model_dump(mode="json"))
@@ -66,7 +71,7 @@ pathvars:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/also.smk"
 include: "workflow/rules/data.smk"
-include: "workflow/rules/base.smk"
+include: "workflow/rules/base.smk" if TINY else "workflow/rules/fetch.smk"
 include: "workflow/rules/sft.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/landmarks.smk"
@@ -76,7 +81,13 @@ include: "workflow/rules/surgery.smk"
 include: "workflow/rules/diagnostics.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/evidence.smk"
-include: "workflow/rules/phase.smk"
+
+
+if TINY:  # a phase diagram trains bases
+
+    include: "workflow/rules/phase.smk"
+
+
 include: "workflow/rules/published.smk"
 include: "workflow/rules/findings.smk"
 include: "workflow/rules/reference.smk"

@@ -42,7 +42,7 @@ with it which of two tokens that are as good as equal comes first."""
 def trained_model() -> tuple[Any, Any, str]:
     """A model that answers and stops, its tokenizer, and where it comes from."""
     if (SHIPPED / "model.safetensors").is_file():
-        return *checkpoints.load(SHIPPED), str(SHIPPED)
+        return *checkpoints.load(SHIPPED, dtype=torch.float32), str(SHIPPED)
     tokenizer = tiny_tokenizer(WORDS)
     model = tiny_model(Config().model, tokenizer, seed=1)
     our_training(model, tokenizer, id_samples(TRAINING_STEPS * TRAINING.batch_size), TRAINING)

@@ -8,7 +8,9 @@ prefix left them in place without a word (papers.md 0.1).
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,25 +36,44 @@ def save(model: Any, tokenizer: Any, directory: Path) -> None:
     with scratch(directory) as aside:
         model.save_pretrained(aside, max_shard_size="1TB")
         tokenizer.save_pretrained(aside)
-        for file in sorted(aside.iterdir(), key=lambda file: file.name == "model.safetensors"):
-            os.replace(file, directory / file.name)
+        move_into_place(aside, directory)
 
 
-def load(directory: Path) -> tuple[Any, Any]:
-    """Model (float32, evaluation mode) and tokenizer of a checkpoint, guarded.
+def move_into_place(aside: Path, directory: Path) -> None:
+    """Move the files of a folder into the directory of a checkpoint, the weights last."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for file in sorted(aside.iterdir(), key=lambda file: file.name == "model.safetensors"):
+        os.replace(file, directory / file.name)
+
+
+def load(
+    directory: Path, *, dtype: torch.dtype | None = None, device: torch.device | None = None
+) -> tuple[Any, Any]:
+    """Model (evaluation mode) and tokenizer of a checkpoint, guarded.
+
+    The model is of the class that config.json names under `architectures`; one that can also see is
+    used for text alone.
+
+    Args:
+        directory: of the checkpoint.
+        dtype: of the weights; by default the one in config.json, which all checkpoints of a study
+            have from its base.
+        device: where they go, by default the CPU's memory.
 
     Raises:
         CheckpointError: the directory is no checkpoint, a tensor is missing, left over, of another
             shape or holds a NaN.
     """
     # here, since what only reads tensors shall not wait for it
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
-    load_state(directory)
+    for _ in _tensors(directory):
+        pass
+    model_class, own_dtype = _class_and_dtype(directory)
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
+        model, info = model_class.from_pretrained(
             directory,
-            dtype=torch.float32,
+            dtype=dtype or own_dtype,
             output_loading_info=True,
             local_files_only=True,
             # not ignored: named below, which the library's own error does not
@@ -76,9 +97,48 @@ def load(directory: Path) -> tuple[Any, Any]:
         keys = (key if isinstance(key, str) else key[0] for key in info[problem])
         for key in sorted(keys):
             raise CheckpointError(
-                f"{directory}: tensor {key} {expected}; save the checkpoint again from its model"
+                f"{directory}: tensor {key} {expected}{_under_other_prefix(key, info)}; save the "
+                "checkpoint again from its model"
             )
-    return model.eval(), tokenizer
+    return model.to(device).eval() if device else model.eval(), tokenizer
+
+
+def _class_and_dtype(directory: Path) -> tuple[Any, torch.dtype]:
+    """The class of the model that config.json names, and the type that its weights have.
+
+    Raises:
+        CheckpointError: no config, or none of a language model that transformers has.
+    """
+    import transformers
+    from transformers.generation import GenerationMixin
+
+    remedy = "make or copy the checkpoint again"
+    try:
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        named = (config.get("architectures") or [None])[0]
+    except (OSError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{directory}: cannot be loaded (config.json: {' '.join(str(error).split())}); "
+            f"expected the config of a Hugging Face model, {remedy}"
+        ) from None
+    found = getattr(transformers, str(named), None)
+    # what cannot generate is a part of a model, or another kind of model
+    if not (isinstance(found, type) and issubclass(found, GenerationMixin)):
+        raise CheckpointError(
+            f"{directory}: cannot be loaded (architectures in config.json is {named}), expected a "
+            f"language model that transformers has, as Qwen2ForCausalLM; {remedy}"
+        )
+    # the older of the two names is that of transformers before version 5
+    says = str(config.get("dtype") or config.get("torch_dtype") or "float32")
+    own = getattr(torch, says.removeprefix("torch."), None)
+    return found, own if isinstance(own, torch.dtype) else torch.float32
+
+
+def _under_other_prefix(missing: str, info: dict[str, Any]) -> str:
+    """Where the checkpoint has a missing tensor under another prefix, if it does."""
+    tail = missing.removeprefix("model.").removeprefix("language_model.").removeprefix("model.")
+    others = [key for key in info["unexpected_keys"] if f".{key}".endswith(f".{tail}")]
+    return f", and {min(others)} is there under a prefix that it does not have" if others else ""
 
 
 def load_state(directory: Path) -> dict[str, torch.Tensor]:
@@ -87,6 +147,11 @@ def load_state(directory: Path) -> dict[str, torch.Tensor]:
     Raises:
         CheckpointError: no safetensors file, an unreadable one, or a tensor with a NaN or infinity.
     """
+    return dict(_tensors(directory))
+
+
+def _tensors(directory: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    """The same one by one, so that a large checkpoint need not be in memory to be checked."""
     path = directory / "model.safetensors"
     if not path.is_file():
         raise CheckpointError(
@@ -95,15 +160,19 @@ def load_state(directory: Path) -> dict[str, torch.Tensor]:
         )
     try:
         with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            for name in file.keys():  # noqa: SIM118
+                tensor = file.get_tensor(name)
+                _require_finite(directory, name, tensor)
+                yield name, tensor
     except SafetensorError as error:
         raise CheckpointError(
             f"{path}: not a readable safetensors file ({error}); make or copy the checkpoint again"
         ) from None
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise CheckpointError(
-                f"{directory}: tensor {name} holds a NaN or infinity; expected finite weights, "
-                "train again from the checkpoint before"
-            )
-    return state
+
+
+def _require_finite(directory: Path, name: str, tensor: torch.Tensor) -> None:
+    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        raise CheckpointError(
+            f"{directory}: tensor {name} holds a NaN or infinity; expected finite weights, train "
+            "again from the checkpoint before"
+        )

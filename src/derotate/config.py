@@ -16,6 +16,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from derotate.settings import (
+    PRETRAINED_FORM,
+    TINY_FORM,
     Base,
     Block,
     Budget,
@@ -26,8 +28,10 @@ from derotate.settings import (
     Guards,
     Landmarks,
     Lora,
+    Model,
     Oracle,
     Phase,
+    PretrainedModel,
     Rl,
     Seed,
     Sft,
@@ -67,7 +71,9 @@ class Config(Block):
     base_seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = Field(
         (1,), description="each trains a base of its own"
     )
-    model: TinyModel = Field(default_factory=TinyModel, description="the tiny Llama")
+    model: Model = Field(
+        default_factory=TinyModel, description="the tiny Llama, or a pretrained model"
+    )
     base: Base = Field(default_factory=Base, description="pretraining of the base")
     sft: Sft = Field(default_factory=Sft, description="supervised fine-tuning")
     lora: Lora = Field(default_factory=Lora, description="SFT by LoRA, an arm beside SFT")
@@ -126,6 +132,24 @@ class Config(Block):
         return self
 
     @model_validator(mode="after")
+    def _suits_a_pretrained_model(self) -> Config:
+        if not isinstance(self.model, PretrainedModel):
+            return self
+        beside = "with model.pretrained"
+        _require(self.style == "natural", "style", f"{self.style} {beside}",
+                 "natural, the language that such models know")  # fmt: skip
+        untouched = Base.model_validate(task_defaults(self.task)["base"])
+        changed = [key for key in Base.model_fields
+                   if getattr(self.base, key) != getattr(untouched, key)]  # fmt: skip
+        _require(not changed, "base", f"{', '.join(changed)} {beside}",
+                 "no such block, since no base is trained")  # fmt: skip
+        _require(self.phase == Phase(), "phase", f"a grid {beside}",
+                 "no such block, since no base is trained")  # fmt: skip
+        _require(len(self.base_seeds) == 1, "base_seeds", f"{list(self.base_seeds)} {beside}",
+                 "one, since no base is trained and all would be the same")  # fmt: skip
+        return self
+
+    @model_validator(mode="after")
     def _references_exist(self) -> Config:
         steps = self.sft.steps
         known = ", ".join(map(str, steps))
@@ -146,9 +170,11 @@ class Config(Block):
         for name in self.surgery.reverse:
             _require(name in names, "surgery.reverse", name, f"a recipe ({', '.join(names)})")
         for recipe in self.surgery.recipes:
-            outside = [layer for layer in recipe.layers or () if layer >= self.model.layers]
+            # of a pretrained model that tells no sizes the job finds out
+            layers = self.model.layers or float("inf")
+            outside = [layer for layer in recipe.layers or () if layer >= layers]
             _require(not outside, f"surgery.recipes[{recipe.name}].layers", outside,
-                     f"layers below {self.model.layers}")  # fmt: skip
+                     f"layers below {layers}")  # fmt: skip
         suites = {(suite.split, suite.fold) for suite in self.evaluation.suites}
         _require(("ood", "selection") in suites, "evaluation.suites", "no ood selection",
                  "a suite of split ood and fold selection, since it chooses max_ood")  # fmt: skip
@@ -260,7 +286,9 @@ def _values(file: Path) -> dict[str, Any]:
 
 
 def _line(item: Any) -> str:
-    key = ".".join(str(part) for part in item["loc"])
+    # pydantic puts the form of `model` into the path, as if it were a key
+    parts = [part for part in item["loc"] if part not in (TINY_FORM, PRETRAINED_FORM)]
+    key = ".".join(map(str, parts))
     if item["type"] == "extra_forbidden":
         return f"config: unknown key {key}; see config/README.md for the keys there are"
     message = item["msg"].removeprefix("Value error, ")

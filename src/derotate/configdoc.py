@@ -61,6 +61,9 @@ def _block(values: BaseModel, indent: int, notes: Mapping[str, str]) -> Iterator
         apart = nested or indent == 0
         yield from _comment(field.description or "", indent)
         if nested:
+            for form in _other_forms(field, type(value)):
+                yield from _comment(f"{_summary(form)} Its keys instead:", indent)
+                yield from _keys_comment(form, indent)
             yield f"{pad}{key}:"
             yield from _block(value, indent + 2, notes)
         elif _is_list_of_models(value):
@@ -79,6 +82,21 @@ def _item_comment(field: FieldInfo, indent: int) -> Iterator[str]:
     """The keys of an item: description and default of each."""
     item = next(part for part in get_args(field.annotation) if isinstance(part, type))
     assert issubclass(item, BaseModel)
+    yield from _keys_comment(item, indent)
+
+
+def _other_forms(field: FieldInfo, shown: type[BaseModel]) -> list[type[BaseModel]]:
+    """The further models of a field that is one of several; only the default's keys are shown."""
+    # each is Annotated with the tag that tells them apart
+    forms = (get_args(part)[0] if get_args(part) else part for part in get_args(field.annotation))
+    return [
+        form
+        for form in forms
+        if isinstance(form, type) and issubclass(form, BaseModel) and form is not shown
+    ]
+
+
+def _keys_comment(item: type[BaseModel], indent: int) -> Iterator[str]:
     for key, part in item.model_fields.items():
         default = part.get_default(call_default_factory=True)
         shown = "required" if part.is_required() else f"default {_flow(_plain(default))}"

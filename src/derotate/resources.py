@@ -51,6 +51,10 @@ CPU_RATE: Final = 1e10
 """FLOP a second and thread: a quarter of what SFT of the tiny model reached on an idle core."""
 GPU_RATE: Final = 5e13
 """FLOP a second: a sixth of the dense bf16 peak of an A100; no run of ours has measured it."""
+GPU_DECODING_RATE: Final = 5e12
+"""FLOP a second of generation, a tenth of that: each token reads all weights and the cache anew, so
+memory bounds it. 2e12 bytes a second are 2e12 FLOP for each sequence of a batch in bf16; of a batch
+of 64 that is much less than half here. No run of ours has measured it."""
 START_MINUTES: Final = 10
 """For imports from a shared file system, loading and saving; short jobs take no more."""
 
@@ -149,8 +153,16 @@ def training(
     )
 
 
-def decoding(size: Size, *, tokens_at_once: int, tokens: float, threads: int, models: int) -> Need:
-    """Generation with a key-value cache, on the CPU.
+def decoding(
+    size: Size,
+    *,
+    tokens_at_once: int,
+    tokens: float,
+    threads: int,
+    models: int,
+    gpu: bool = False,
+) -> Need:
+    """Generation with a key-value cache.
 
     Args:
         size: the model.
@@ -158,11 +170,13 @@ def decoding(size: Size, *, tokens_at_once: int, tokens: float, threads: int, mo
         tokens: of all of them.
         threads: CPU threads.
         models: copies of the weights in memory.
+        gpu: whether a GPU generates; it then holds the cache.
     """
-    cache = 2 * size.layers * size.width * tokens_at_once * FLOAT32
+    cache = 0 if gpu else 2 * size.layers * size.width * tokens_at_once * size.bytes_each
+    rate = GPU_DECODING_RATE if gpu else CPU_RATE * threads
     return Need(
         memory=TORCH_MB * MB + models * size.bytes_each * size.parameters + 2 * cache,
-        seconds=FORWARD_FLOP * size.parameters * tokens / (CPU_RATE * threads),
+        seconds=FORWARD_FLOP * size.parameters * tokens / rate,
     )
 
 

@@ -24,10 +24,10 @@ COLLECT_AFTER: Final = 100_000
 that torch and transformers take to import."""
 
 
-def start(log: str, threads: int = 1) -> None:
+def start(log: str, threads: int = 1, *, online: bool = False) -> None:
     """Send standard output, standard error and tracebacks to `log`; fix the thread counts.
 
-    Call it before torch or numpy is imported.
+    Call it before torch or numpy is imported. No job but one that is `online` may ask a hub.
     """
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -44,9 +44,10 @@ def start(log: str, threads: int = 1) -> None:
         OMP_DYNAMIC="FALSE",
         MKL_DYNAMIC="FALSE",
         TOKENIZERS_PARALLELISM="false",
-        HF_HUB_OFFLINE="1",
         HF_HUB_DISABLE_TELEMETRY="1",
     )
+    if not online:
+        os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def keep_freed_memory() -> None:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What each stage of a study needs, by its config: `derotate.resources` with numbers filled in.
 
-Rules ask here when Snakemake plans, so nothing imports torch or reads files.
+Rules ask here when Snakemake plans, so nothing imports torch; just the headers of a pretrained
+model are read.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ from derotate import tasks
 from derotate.resources import (
     CPU_RATE,
     FORWARD_FLOP,
+    GPU_DECODING_RATE,
     GPU_RATE,
     MB,
+    TORCH_MB,
     Need,
     Size,
     decoding,
     decomposition,
     training,
 )
+from derotate.settings import PretrainedModel
+from derotate.sizes import size_of
 
 if TYPE_CHECKING:
     from derotate.config import Config
@@ -28,6 +33,10 @@ if TYPE_CHECKING:
 
 NATURAL_LENGTH: Final = 512
 """Tokens of prompt and response in the natural style, at most, whatever the task."""
+DOWNLOAD_RATE: Final = 2e7
+"""Bytes a second of a slow line, by which it is also written and hashed."""
+FETCHED_AT_ONCE: Final = 2_000
+"""MB of mapped files that count for a job: one tensor at a time, an embedding of a gigabyte."""
 PANDAS_MB: Final = 150
 """A process that has imported pandas: 139 MB."""
 FIGURES_MB: Final = 400
@@ -42,8 +51,25 @@ def _of_task(config: Config) -> ModuleType:
 
 
 def model_size(config: Config) -> Size:
-    """Size of the study's model."""
+    """Size of the study's model.
+
+    Raises:
+        SizeError: of a pretrained model nothing here knows it.
+    """
+    if isinstance(config.model, PretrainedModel):
+        return size_of(config.model)
     return tiny_size(config.model, _of_task(config).VOCABULARY)
+
+
+def fetching(config: Config) -> Need:
+    """Of a pretrained model: downloaded, read, written as one file, read back and hashed."""
+    size = model_size(config)
+    weights = size.bytes_each * size.parameters
+    return Need(
+        memory=TORCH_MB * MB + FETCHED_AT_ONCE * MB,
+        seconds=weights / DOWNLOAD_RATE,
+        disk=10 * MB + 2 * weights,
+    )
 
 
 def length(config: Config) -> int:
@@ -101,15 +127,17 @@ def rl(config: Config, algorithm: str, *, gpu: bool) -> Need:
         checkpoints=1, gpu=gpu,
     )  # fmt: skip
     # each response is generated, then scored by the model and by its start
-    forward = 3 * FORWARD_FLOP * size.parameters * at_once * updates
+    forward = FORWARD_FLOP * size.parameters * at_once * updates
+    generating = GPU_DECODING_RATE if gpu else CPU_RATE * threads
+    scoring = GPU_RATE if gpu else CPU_RATE * threads
     return Need(
         memory=trained.memory + size.bytes_each * size.parameters,
-        seconds=trained.seconds + forward / (GPU_RATE if gpu else CPU_RATE * threads),
+        seconds=trained.seconds + forward / generating + 2 * forward / scoring,
         disk=trained.disk,
     )
 
 
-def evaluation(config: Config) -> Need:
+def evaluation(config: Config, *, gpu: bool = False) -> Need:
     """Of one checkpoint on all suites."""
     settings, most = config.evaluation, _of_task(config).MOST_PROBLEMS
     problems = {
@@ -119,17 +147,17 @@ def evaluation(config: Config) -> Need:
     answers = sum(problems.values()) + repeated * (settings.samples + settings.attempts)
     return decoding(
         model_size(config), tokens_at_once=settings.batch_size * length(config),
-        tokens=answers * length(config), threads=settings.threads, models=1,
+        tokens=answers * length(config), threads=settings.threads, models=1, gpu=gpu,
     )  # fmt: skip
 
 
-def surgery(config: Config) -> Need:
+def surgery(config: Config, *, gpu: bool = False) -> Need:
     """Of a variant: an evaluation of the patient, edited one matrix at a time.
 
     The search for an interpolation of equal ID loss scores some ten candidates on one suite, which
     counts as three evaluations more.
     """
-    scored = evaluation(config)
+    scored = evaluation(config, gpu=gpu)
     edited = factors(config, checkpoints=2)
     return Need(memory=scored.memory + edited.memory, seconds=4 * scored.seconds + edited.seconds)
 
@@ -141,13 +169,13 @@ def factors(config: Config, *, checkpoints: int) -> Need:
     )
 
 
-def states(config: Config) -> Need:
+def states(config: Config, *, gpu: bool = False) -> Need:
     """Of hidden states and next-token distributions of four checkpoints."""
     settings = config.diagnostics
     return decoding(
         model_size(config), tokens_at_once=config.evaluation.batch_size * length(config),
         tokens=4 * len(config.evaluation.suites) * settings.prompts * length(config),
-        threads=settings.threads, models=4,
+        threads=settings.threads, models=4, gpu=gpu,
     )  # fmt: skip
 
 

@@ -156,14 +156,14 @@ def test_the_size_of_a_tiny_model_is_its_number_of_parameters(model: TinyModel) 
 
 @pytest.mark.parametrize(
     ("stage", "uses_gpu"),
-    [("base", True), ("sft", True), ("grpo", True), ("ppo", True), ("evaluate", False),
-     ("surgery", False), ("factors", False), ("spectra", False), ("states", False),
-     ("weights", False)],
+    [("base", True), ("sft", True), ("grpo", True), ("ppo", True), ("evaluate", True),
+     ("surgery", True), ("factors", False), ("spectra", False), ("states", True),
+     ("weights", False), ("fetch", False)],
 )  # fmt: skip
 def test_the_rules_that_may_get_a_gpu_are_those_whose_code_looks_for_one(
     stage: str, uses_gpu: bool
 ) -> None:
-    # workflow/rules asks by `trains` for the first four; a stage that learns to use one moves there
+    # workflow/rules asks for them by `trains` and, of pretrained models, by `scores`
     modules = imported_modules(ROOT, [f"derotate.stages.{stage}"])
     files = (ROOT.joinpath(*module.split(".")[1:]).with_suffix(".py") for module in modules)
     code = "".join(file.read_text(encoding="utf-8") for file in files if file.is_file())

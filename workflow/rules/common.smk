@@ -56,6 +56,14 @@ def trains(need, processes=1):
     return asks(need) | {"nodes": 1} | TRAINING | gpus
 
 
+SCORING_GPU = GPU and not TINY
+
+
+def scores(need):
+    """The resources of a rule that generates or scores: a pretrained model does so on a GPU too."""
+    return asks(need) | ({} if TINY else TRAINING)
+
+
 def checkpoint_weights(wildcards):
     """The weights behind the label of a checkpoint."""
     return PATHS.weights(wildcards.label).format(**wildcards)

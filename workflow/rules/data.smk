@@ -67,7 +67,7 @@ rule data_card:
         **asks(stage_resources.sheet()),
     params:
         task=CONFIG.task,
-        mixture=CONFIG.base.mixture.model_dump(),
+        mixture=CONFIG.base.mixture.model_dump() if TINY else {},
         suites=SUITES,
         code=code_digest("derotate.stages.card", *(f"{TASK_PACKAGE}.{part}" for part in CARD_PARTS)),
     message:

@@ -24,7 +24,7 @@ rule states:
         "../../envs/train.yaml"
     threads: CONFIG.diagnostics.threads
     resources:
-        **asks(stage_resources.states(CONFIG)),
+        **scores(stage_resources.states(CONFIG, gpu=SCORING_GPU)),
     params:
         task=CONFIG.task,
         style=CONFIG.style,

@@ -27,7 +27,7 @@ rule evaluate_base:
         "../../envs/train.yaml"
     threads: CONFIG.evaluation.threads
     resources:
-        **asks(stage_resources.evaluation(CONFIG)),
+        **scores(stage_resources.evaluation(CONFIG, gpu=SCORING_GPU)),
     params:
         task=CONFIG.task,
         style=CONFIG.style,

@@ -17,7 +17,7 @@ for after, steps in SEGMENTS:
             f"sft_to_{steps[-1]}"
         # Train one SFT segment and leave its checkpoints.
         input:
-            base=rules.base.output.weights,
+            base=PATHS.weights("base"),
             samples=f"<run>/sft/samples-{after}-{steps[-1]}.jsonl",
             state=f"<run>/sft/state-{after}" if after else [],
         output:
@@ -56,7 +56,7 @@ LORA_STEPS = list(CONFIG.lora.steps)
 rule lora:
     """Train the LoRA arm on the samples of SFT and leave merged checkpoints."""
     input:
-        base=rules.base.output.weights,
+        base=PATHS.weights("base"),
         samples=f"<run>/sft/samples-0-{max(LORA_STEPS, default=0)}.jsonl",
     output:
         weights=[f"<run>/lora/step-{step}/model.safetensors" for step in LORA_STEPS],
@@ -92,7 +92,7 @@ ORACLE_STEPS = list(CONFIG.oracle.steps)
 rule oracle:
     """Train on ID and OOD problems in turn: what supervision on both rules reaches."""
     input:
-        base=rules.base.output.weights,
+        base=PATHS.weights("base"),
         samples=f"<run>/oracle/samples-0-{max(ORACLE_STEPS, default=0)}.jsonl",
     output:
         weights=[f"<run>/oracle/step-{step}/model.safetensors" for step in ORACLE_STEPS],
@@ -123,7 +123,7 @@ DIVERSE_STEPS = list(CONFIG.diverse.steps)
 
 use rule oracle as diverse with:
     input:
-        base=rules.base.output.weights,
+        base=PATHS.weights("base"),
         samples=f"<run>/diverse/samples-0-{max(DIVERSE_STEPS, default=0)}.jsonl",
     output:
         weights=[f"<run>/diverse/step-{step}/model.safetensors" for step in DIVERSE_STEPS],

@@ -30,7 +30,7 @@ rule surgery:
         "../../envs/train.yaml"
     threads: CONFIG.surgery.threads
     resources:
-        **asks(stage_resources.surgery(CONFIG)),
+        **scores(stage_resources.surgery(CONFIG, gpu=SCORING_GPU)),
     params:
         task=CONFIG.task,
         style=CONFIG.style,

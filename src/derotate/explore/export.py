@@ -100,7 +100,7 @@ def _cast(paths: study.Paths, sides: Mapping[str, str], config: Config, out: Pat
     for role, label in sides.items():
         model, tokenizer = checkpoints.load(Path(paths.checkpoint(label)))
         checkpoints.save(model.to(torch.bfloat16), tokenizer, out / role)
-        model, tokenizer = checkpoints.load(out / role)
+        model, tokenizer = checkpoints.load(out / role, dtype=torch.float32)
         cast = {name: tensor.float() for name, tensor in
                 checkpoints.load_state(out / role).items()}  # fmt: skip
         rows = evaluate(model, tokenizer, known, greedy=limits)

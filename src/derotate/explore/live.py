@@ -73,7 +73,7 @@ def trials(pair: Pair, recipe: Recipe, *, style: str, with_donor: bool) -> Itera
     Raises:
         CheckpointError, GuardError: a checkpoint must not be used, or the two are not of one model.
     """
-    model, tokenizer = checkpoints.load(pair.patient)
+    model, tokenizer = checkpoints.load(pair.patient, dtype=torch.float32)
     known = [item for item in items(pair.config.task, style, pair.problems)
              if (item.split, item.fold) in SUITES]  # fmt: skip
 
@@ -94,7 +94,7 @@ def trials(pair: Pair, recipe: Recipe, *, style: str, with_donor: bool) -> Itera
                 amount = matched_amount(model, tokenizer, operation, control, recipe, known)
             yield asked(name, partial(operate, model, operation, control, amount))
     if with_donor:
-        yield asked("donor", lambda: distance, checkpoints.load(pair.donor)[0])
+        yield asked("donor", lambda: distance, checkpoints.load(pair.donor, dtype=torch.float32)[0])
 
 
 def prepare(pair: Pair, recipe: Recipe, folder: Path) -> Operation:

@@ -42,6 +42,7 @@ ESTIMATES: dict[str, tuple[float, float, str]] = {
     "diverse-samples": (0.7, 2.5, "rest/diverse-samples-0-600"),
     "problems": (1, 1.2, "rest/problems"),
     "card": (1, 1, "rest/card"),
+    "fetch": (10, 60, "rest/fetch"),
     "landmarks": (0.6, 0.8, "rest/landmarks"),
     "rl-problems": (0.6, 0.7, "rest/rl-problems"),
     "accuracy_by_step": (6, 7, "rest/accuracy_by_step"),
@@ -54,6 +55,7 @@ ESTIMATES: dict[str, tuple[float, float, str]] = {
 of that job. Medians of a run of the demo with nothing beside it, on two cores of an Intel Xeon;
 PPO, oracle, states and weights, which the demo has not, are of the reference study, scaled to it;
 diverse samples are from their processor time beside that of SFT's samples.
+How long a fetch takes depends on the line, a minute is a guess.
 What a machine is really like, `--costs` says."""
 _ESTIMATED = Config(diagnostics=Diagnostics(prompts=200))
 

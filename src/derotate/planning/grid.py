@@ -17,6 +17,7 @@ from typing import Literal
 from derotate.arms import OWN_SAMPLES, arm_steps
 from derotate.config import Config
 from derotate.phase import rate_name
+from derotate.settings import PretrainedModel
 from derotate.study import rl_label, rl_starts
 
 Level = Literal["study", "base", "run"]
@@ -119,7 +120,10 @@ def _core(config: Config) -> Iterator[Cell]:
         ("problems", "problems"), ("data_card", "card"), ("accuracy_by_step", "accuracy_by_step"),
         ("tables", "tables"), ("figures", "figures"), ("claims", "claims"),
     ))  # fmt: skip
-    yield Cell("base", "base/base", "base")
+    if isinstance(config.model, PretrainedModel):
+        yield Cell("fetch", "rest/fetch", "base")
+    else:
+        yield Cell("base", "base/base", "base")
     yield Cell("evaluate_base", "evaluation/base", "base")
     yield Cell("base_factors", "surgery/factors-base", "base")
     for after, steps in _segments(config)[: core_segments(config)]:

@@ -16,7 +16,7 @@ from functools import cache, partial
 from derotate import tasks
 from derotate.arms import ARMS, OWN_SAMPLES, arm_steps
 from derotate.config import Config
-from derotate.settings import Suite
+from derotate.settings import PretrainedModel, Suite
 from derotate.stage_resources import model_size
 from derotate.stages.data import EVALUATION_SEED
 
@@ -131,7 +131,10 @@ def _evaluation(config: Config, *, kind: str, sampled: bool = True) -> Work:
 def _decomposition(config: Config, kind: str) -> Work:
     """Factors, spectra and weights: of each matrix, rows times columns times rank."""
     model = config.model
-    rank = min(model.hidden_size, model.intermediate_size)
+    if isinstance(model, PretrainedModel):
+        rank = model_size(config).width
+    else:
+        rank = min(model.hidden_size, model.intermediate_size)
     amount = _parameters(config) * rank
     threads = config.diagnostics.threads if kind == "weights" else config.surgery.threads
     return Work(kind, amount, threads)

@@ -21,6 +21,10 @@ GUESSING = (
     "What answers are worth that do not solve the problem, on the fold `test`: the best constant "
     "answer, and habits that look at a part of the problem (in distribution that may be all of it)."
 )
+PRETRAINED = (
+    "The base is a model that others have trained. What it saw is not known: problems of any fold, "
+    "and either rule, may have been in it."
+)
 
 
 def write_data_card(
@@ -35,7 +39,7 @@ def write_data_card(
 
     Args:
         task: name of the task.
-        mixture: kind of pretraining sample -> share.
+        mixture: kind of pretraining sample -> share; empty of a model that others have trained.
         suites: the evaluated ones, as in the config.
         markdown: one file to read as it is.
         html: the same for the report.
@@ -45,7 +49,11 @@ def write_data_card(
     words = known.WORDING
     parts = [
         FOLDS.format(**words),
-        pd.DataFrame(mixture.items(), columns=["pretraining sample", "share"]),
+        (
+            pd.DataFrame(mixture.items(), columns=["pretraining sample", "share"])
+            if mixture
+            else PRETRAINED
+        ),
         _folds(task).rename(columns={"clusters": words["clusters"]}),
         pd.DataFrame(
             [

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from derotate import checkpoints, tasks
+from derotate.device import fastest
 from derotate.evaluation import Decoding, Item, evaluate, write
 from derotate.stages.data import read_problems
 
@@ -77,5 +78,5 @@ def evaluate_checkpoint(
     csv: Path,
 ) -> None:
     """Score a checkpoint on the problems of a file and write its rows."""
-    model, tokenizer = checkpoints.load(checkpoint)
+    model, tokenizer = checkpoints.load(checkpoint, device=fastest())
     evaluate_model(model, tokenizer, items(task, style, problems), settings, seed, parquet, csv)

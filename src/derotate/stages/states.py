@@ -18,7 +18,11 @@ from pathlib import Path
 import pandas as pd
 
 from derotate import checkpoints, tasks
+<<<<<<< HEAD
 from derotate.conversation import Prompt
+=======
+from derotate.device import fastest
+>>>>>>> 81ada6ca425f8fefc61981f7c3c7a528f8c10e51
 from derotate.diagnostics import LANDMARKS
 from derotate.diagnostics.collect import collect_states, forward_divergence
 from derotate.diagnostics.recovery import COLUMNS, diagnose_states
@@ -69,11 +73,11 @@ def compare_states(
             of a pair base:X is KL(base || X) in nats a token.
     """
     asked = suites(task, style, problems, prompts)
-    base, tokenizer = checkpoints.load(landmarks["base"])
+    base, tokenizer = checkpoints.load(landmarks["base"], device=fastest())
     states: dict[str, dict[str, States]] = {suite.split: {} for suite in asked}
     parts = []
     for name in LANDMARKS:
-        model = base if name == "base" else checkpoints.load(landmarks[name])[0]
+        model = base if name == "base" else checkpoints.load(landmarks[name], device=fastest())[0]
         for suite in asked:
             states[suite.split][name] = collect_states(model, tokenizer, suite.prompts, batch_size)
             if suite.split == LEARNED and name != "base":

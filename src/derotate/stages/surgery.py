@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from derotate import checkpoints
+from derotate.device import fastest
 from derotate.evaluation import Item, reference_losses
 from derotate.spectral.changes import change_norm
 from derotate.spectral.guards import GuardError, loss_difference
@@ -125,7 +126,7 @@ def evaluate_variant(
     Raises:
         GuardError: the patient does not reproduce its evaluation and `guards.action` is refuse.
     """
-    model, tokenizer = checkpoints.load(checkpoint)
+    model, tokenizer = checkpoints.load(checkpoint, device=fastest())
     known = items(task, style, problems)
     reproduced = _reproduced(model, tokenizer, known, recorded, guards)
     amount = recipe.amount

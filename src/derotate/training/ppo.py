@@ -171,7 +171,7 @@ def train(
     start_model = load(start)[0].to(device)
     model.to(device)
     torch.manual_seed(rollout.derived_seed("value head", seed, 0))
-    head = value_head(model.config.hidden_size).to(device)
+    head = value_head(model.config.get_text_config().hidden_size).to(device)
     optimizer = torch.optim.AdamW(
         [*model.parameters(), *head.parameters()],
         lr=settings.learning_rate,

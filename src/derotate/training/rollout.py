@@ -98,13 +98,14 @@ def score(model: Any, batch: Batch, temperature: float) -> Scores:
     states = model.base_model(
         input_ids=batch.ids, attention_mask=batch.mask, use_cache=False
     ).last_hidden_state[:, -response - 1 :]
-    logits = model.get_output_embeddings()(states[:, :-1]) / temperature
+    # in float32, since sixteen bits are too few for the ratio of two policies
+    logits = model.get_output_embeddings()(states[:, :-1]).float() / temperature
     log_distribution = logits.log_softmax(-1)
     tokens = batch.ids[:, -response:].unsqueeze(-1)
     log_probs = log_distribution.gather(-1, tokens).squeeze(-1)
     entropies = -(log_distribution.exp() * log_distribution).sum(-1)
     mask = batch.response_mask
-    return Scores(log_probs * mask, entropies * mask, states[:, 0])
+    return Scores(log_probs * mask, entropies * mask, states[:, 0].float())
 
 
 @torch.no_grad()

@@ -1,0 +1,35 @@
+"""The base of a study with a pretrained model, in the place of base.smk.
+
+Needs the hub, its cache or a folder. Makes one checkpoint directory of it, one weights file whatever
+its size, beside a record of what arrived.
+"""
+
+BASE_CODE = code_digest("derotate.stages.fetch")
+
+
+rule fetch:
+    """Fetch the pretrained model, check it, and merge its shards."""
+    output:
+        weights="<base>/base/model.safetensors",
+        config="<base>/base/config.json",
+        record="<base>/base/fetched.json",
+    log:
+        "<base>/logs/base.log",
+    benchmark:
+        "<base>/benchmarks/rest/fetch.tsv"
+    priority: 30
+    # Compute nodes of a cluster are often offline; the machine that runs Snakemake is not.
+    localrule: True
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        **asks(stage_resources.fetching(CONFIG)),
+    params:
+        # sizes only tell what jobs ask for
+        model=CONFIG.model.model_dump(exclude={"parameters", "layers", "width"}),
+        code=BASE_CODE,
+        lock=LOCK,
+    message:
+        f"fetching of {CONFIG.model.pretrained}"
+    script:
+        "../scripts/fetch.py"
