@@ -18,11 +18,8 @@ from pathlib import Path
 import pandas as pd
 
 from derotate import checkpoints, tasks
-<<<<<<< HEAD
 from derotate.conversation import Prompt
-=======
 from derotate.device import fastest
->>>>>>> 81ada6ca425f8fefc61981f7c3c7a528f8c10e51
 from derotate.diagnostics import LANDMARKS
 from derotate.diagnostics.collect import collect_states, forward_divergence
 from derotate.diagnostics.recovery import COLUMNS, diagnose_states
