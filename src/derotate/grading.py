@@ -56,7 +56,7 @@ def grade(
 
 def _chosen(task: str, rule: str | None, target: int | None) -> dict[str, Any]:
     """The arguments of `by_hand.problem` that were given."""
-    given = {"rule": rule, "target": target}
+    given: dict[str, Any] = {"rule": rule, "target": target}
     chosen = {key: value for key, value in given.items() if value is not None}
     if chosen and task != DEALT:
         raise ValueError(f"--{min(chosen)}: is of {DEALT} alone, leave it out for {task}")

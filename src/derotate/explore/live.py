@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
+import torch
 
 from derotate import checkpoints
 from derotate.evaluation import Decoding, Item, evaluate
