@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
@@ -15,7 +16,7 @@ from tokenizers import Tokenizer, pre_tokenizers, processors
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
-from derotate.checkpoints import save
+from derotate.checkpoints import load, save
 from derotate.conversation import (
     DATE,
     Messages,
@@ -34,7 +35,7 @@ from derotate.tasks import TASKS, module
 from derotate.tasks.samples import Sample
 from derotate.training import grpo
 from derotate.training.episodes import play
-from derotate.training.supervised import IGNORED, _dataset
+from derotate.training.supervised import IGNORED, Optimisation, _dataset, train
 
 QWEN_LIKE = (
     "{%- if messages[0]['role'] != 'system' %}{{- '<|im_start|>system\nhelp<|im_end|>\n' }}"
@@ -208,6 +209,22 @@ def test_sft_teaches_the_answer_and_its_end_and_nothing_of_the_template(template
         [*ASKED, {"role": "assistant", "content": "b c"}], date_string=DATE
     )["input_ids"]
     assert whole[: len(rows[0]["input_ids"])] == rows[0]["input_ids"]
+
+
+@pytest.mark.parametrize("template", [QWEN_LIKE, LLAMA_LIKE])
+def test_what_sft_taught_is_answered_and_ended(template: str, tmp_path: Path) -> None:
+    tokenizer = copy.deepcopy(chat_tokenizer(template, pad=False))  # trl gives it a pad token
+    taught = {"why a": "b", "why b": "c a"}
+    train(
+        model=tiny_model(TINY, tokenizer, seed=1), tokenizer=tokenizer,
+        samples=[Sample(*pair) for pair in taught.items()] * 40,
+        optimisation=Optimisation(1e-2, 2, 1, "constant_with_warmup", 1),
+        directories={40: tmp_path / "end"}, log=tmp_path / "log.csv",
+    )  # fmt: skip
+    model, own = load(tmp_path / "end")
+    assert own.get_chat_template() == template
+    limits = Decoding(max_new_tokens=6, batch_size=2)
+    assert respond(model, own, list(taught), limits) == list(taught.values())
 
 
 def test_an_answer_stops_at_the_end_of_its_turn() -> None:
