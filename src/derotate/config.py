@@ -44,6 +44,8 @@ from derotate.tasks import TASKS, module
 
 DEFAULT_TASK: Final = "general_points"
 """The task of a study that names none: that of the demo."""
+DEFAULT_STYLE: Final = "compact"
+"""The style of a study that names none."""
 
 PHASE_SUITES = (("id", "train"), ("ood", "test"))
 """What the phase diagram shows, as split and fold, besides the suite that chooses its peaks."""
@@ -63,7 +65,7 @@ class Config(Block):
         DEFAULT_TASK, description="which task is trained and evaluated"
     )
     style: Literal["compact", "natural"] = Field(
-        "compact", description="prompt: compact for tiny models, natural for pretrained ones"
+        DEFAULT_STYLE, description="prompt: compact for tiny models, natural for pretrained ones"
     )
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = Field(
         (1,), description="each moves SFT, RL and the order of problems"
@@ -106,11 +108,9 @@ class Config(Block):
     def _filled_in(cls, values: Any) -> Any:
         """With the keys whose defaults are the task's; a wrong task is told by its own key."""
         task = values.get("task", DEFAULT_TASK) if isinstance(values, Mapping) else None
-        return (
-            _over(task_defaults(task), values)
-            if isinstance(task, str) and task in TASKS
-            else values
-        )
+        if not isinstance(task, str) or task not in TASKS:
+            return values
+        return _over(task_defaults(task, str(values.get("style", DEFAULT_STYLE))), values)
 
     @model_validator(mode="after")
     def _task_has_them(self) -> Config:
@@ -186,12 +186,14 @@ class Config(Block):
         return self
 
 
-def task_defaults(task: str) -> dict[str, Any]:
+def task_defaults(task: str, style: str = DEFAULT_STYLE) -> dict[str, Any]:
     """The keys of a config whose defaults are those of the task, as a config file has them."""
     known = module(task, "defaults")
+    natural = style == "natural"
+    limit = known.NATURAL_MAX_NEW_TOKENS if natural else known.MAX_NEW_TOKENS
     return {
         "base": {"mixture": {kind: share for kind, (share, _) in known.MIXTURE.items()}},
-        "evaluation": {"suites": known.SUITES, "max_new_tokens": known.MAX_NEW_TOKENS},
+        "evaluation": {"suites": known.SUITES, "max_new_tokens": limit},
     }
 
 

@@ -76,6 +76,18 @@ def test_stated_sizes_are_those_of_the_problems(task: str) -> None:
 
 
 @EACH
+def test_a_natural_answer_has_the_papers_limit_and_fits_it(task: str) -> None:
+    known, prompts = module(task, "defaults"), module(task, "prompts")
+    config = load({"task": task, "style": "natural"})
+    assert config.evaluation.max_new_tokens == known.NATURAL_MAX_NEW_TOKENS
+    own = load({"task": task, "style": "natural", "evaluation": {"max_new_tokens": 7}})
+    assert own.evaluation.max_new_tokens == 7
+    longest = max(len(prompts.response(problem, "natural")) for problem in problems(task)[::20])
+    # tokenizers of language models have two characters a token or more, also in JSON
+    assert longest / 2 < known.NATURAL_MAX_NEW_TOKENS
+
+
+@EACH
 def test_a_reference_answer_earns_what_logs_of_rl_count_as_correct(task: str) -> None:
     rewards, prompts = module(task, "rewards"), module(task, "prompts")
     best = rewards.REWARDS["correct"]

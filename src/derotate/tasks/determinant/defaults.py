@@ -47,6 +47,8 @@ SUITES: Final = (
 
 MAX_NEW_TOKENS: Final = 44
 """Length limit of a response; a right one has at most 33."""
+NATURAL_MAX_NEW_TOKENS: Final = 64
+"""The same in the natural style: what the papers evaluate with."""
 LENGTH: Final = 64
 """Words of a compact prompt and its response, at most; jobs ask for memory by it."""
 VOCABULARY: Final = 120

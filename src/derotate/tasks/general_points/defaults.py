@@ -41,6 +41,8 @@ SUITES: Final = (
 
 MAX_NEW_TOKENS: Final = 40
 """Length limit of a response; a right one has at most 20."""
+NATURAL_MAX_NEW_TOKENS: Final = 256
+"""The same in the natural style: what the papers evaluate with."""
 LENGTH: Final = 64
 """Words of a compact prompt and its response, at most; jobs ask for memory by it."""
 VOCABULARY: Final = 62
