@@ -22,7 +22,8 @@ from derotate.stages.factors import factorise_checkpoint
 from derotate.stages.surgery import Operation, operate
 from derotate.weights import export
 from derotate.weights.decompositions import cached
-from derotate.weights.operation import amount_of_norm, open_pair
+from derotate.weights.operation import amount_of_norm
+from derotate.weights.pairs import open_pair
 from derotate.weights.shards import INDEX, open_shards
 from derotate.weights.variant import distance_from_donor
 

@@ -23,7 +23,8 @@ from derotate.stages.evaluate import items
 from derotate.stages.surgery import Operation, matched_amount, operate
 from derotate.weights.decompositions import cached
 from derotate.weights.guards import Measured
-from derotate.weights.operation import donor_distance, edits, names_to_edit, open_pair
+from derotate.weights.operation import donor_distance, edits, names_to_edit
+from derotate.weights.pairs import open_pair
 
 
 @dataclass(frozen=True)

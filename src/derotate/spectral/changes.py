@@ -23,12 +23,9 @@ from torch import Tensor
 
 from derotate.spectral.angles import principal_angles
 from derotate.spectral.recipes import Recipe
-from derotate.spectral.stream import Tall, factorise_streamed, tall_difference
+from derotate.spectral.stream import Tall, factorise_streamed, part_of, tall_difference
 from derotate.spectral.surgery import band_sides, matrix_generator, paired_by_similarity, turn
-from derotate.spectral.svd import Factors
-
-Decompose = Callable[[Tensor], Factors]
-"""Factors of a weight, computed or from a cache."""
+from derotate.spectral.svd import Decompose, Factors
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,11 +72,6 @@ def change_norm(change: Change) -> float:
 
 def _blocks(shape: tuple[int, int]) -> Iterator[slice]:
     return Tall(shape, lambda rows: torch.empty(0)).blocks()
-
-
-def part_of(matrix: Tensor, rows: slice) -> Tensor:
-    """The rows of a matrix [out, in], or the columns if it is wide: a view, in its orientation."""
-    return matrix[:, rows] if matrix.shape[0] < matrix.shape[1] else matrix[rows]
 
 
 def streamed_change(

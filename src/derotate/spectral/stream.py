@@ -81,6 +81,11 @@ def tall_difference(weight: Tensor, other: Tensor) -> Tall:
     return Tall(first.shape, lambda rows: first.read(rows) - second.read(rows))
 
 
+def part_of(matrix: Tensor, rows: slice) -> Tensor:
+    """The rows of a matrix [out, in], or the columns if it is wide: a view, in its orientation."""
+    return matrix[:, rows] if matrix.shape[0] < matrix.shape[1] else matrix[rows]
+
+
 def fastest(shape: tuple[int, int]) -> Routine:
     """The routine that was faster on the measured shape nearest to this one."""
     short, long = sorted(shape)

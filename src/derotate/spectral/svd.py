@@ -6,7 +6,7 @@ All surgery and all metrics are cheap products of these factors. How they are co
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,10 @@ class Factors:
     def matrix(self) -> Tensor:
         """The weight [out, in] that the factors stand for."""
         return (self.u * self.s) @ self.v.T
+
+
+Decompose = Callable[[Tensor], Factors]
+"""Factors of a weight, computed or read."""
 
 
 def factorise(weight: Tensor, dtype: torch.dtype = torch.float32) -> Factors:

@@ -23,13 +23,8 @@ from derotate.spectral.svd import load_factors
 from derotate.stages.data import write_text
 from derotate.stages.evaluate import evaluate_model, items
 from derotate.weights.decompositions import Sources, stored
-from derotate.weights.operation import (
-    Operands,
-    amount_of_norm,
-    changes,
-    donor_distance,
-    open_pair,
-)
+from derotate.weights.operation import amount_of_norm, changes, donor_distance
+from derotate.weights.pairs import Operands, open_pair
 from derotate.weights.variant import distance_from_donor, set_variant
 
 if TYPE_CHECKING:

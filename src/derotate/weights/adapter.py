@@ -16,7 +16,8 @@ import torch
 
 from derotate.spectral.low_rank import NotLowRankError, edit_rank, thin_change
 from derotate.spectral.recipes import Recipe
-from derotate.weights.operation import Edit, Operands
+from derotate.weights.operation import Edit
+from derotate.weights.pairs import Operands
 from derotate.weights.rows import Row, row_of
 from derotate.weights.writer import Entry, as_tensor, file_size, lay_out, require_room
 

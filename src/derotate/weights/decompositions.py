@@ -10,9 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from derotate.spectral.changes import Decompose
 from derotate.spectral.factor_cache import opened_cache
-from derotate.spectral.svd import Factors, StoredFactors
+from derotate.spectral.svd import Decompose, Factors, StoredFactors
 
 Sources = Callable[[str, Tensor, Tensor], AbstractContextManager[Decompose]]
 """Opens what gives the factors of one matrix, for its name, the donor's weight and the patient's;

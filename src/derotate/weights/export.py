@@ -21,18 +21,18 @@ from torch import Tensor
 
 from derotate.checkpoints import CheckpointError
 from derotate.scratch import scratch
-from derotate.spectral.changes import Change, edited_blocks, part_of
+from derotate.spectral.changes import Change, edited_blocks
 from derotate.spectral.recipes import Recipe
+from derotate.spectral.stream import part_of
 from derotate.weights.adapter import adapter_ranks, write_adapter
 from derotate.weights.decompositions import cached
 from derotate.weights.operation import (
     Edit,
-    Operands,
     edits,
     matched_amount,
-    open_pair,
     require_near,
 )
+from derotate.weights.pairs import Operands, open_pair
 from derotate.weights.rows import Row, row_of
 from derotate.weights.shards import INDEX, PICKLED
 from derotate.weights.writer import (

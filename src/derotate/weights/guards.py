@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from derotate.spectral.changes import part_of
 from derotate.spectral.distance import marchenko_pastur_distance
 from derotate.spectral.guards import GuardError
-from derotate.spectral.stream import tall
+from derotate.spectral.stream import part_of, tall
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -23,35 +21,12 @@ from derotate.spectral.recipes import Recipe
 from derotate.spectral.stream import tall_difference
 from derotate.spectral.surgery import edited_names
 from derotate.spectral.svd import Factors
-from derotate.weights.compatible import module_names, require_same_model
 from derotate.weights.decompositions import Sources
 from derotate.weights.guards import Measured, law_distance, refuse_or_warn, relative_change
-from derotate.weights.shards import Shards, open_shards, require_finite
+from derotate.weights.pairs import Operands
 
 if TYPE_CHECKING:
     from derotate.settings import Guards
-
-
-@dataclass(frozen=True, eq=False)
-class Operands:
-    """Donor and patient, found to be two checkpoints of one model.
-
-    Attributes:
-        donor: what is taken from.
-        patient: what is edited.
-    """
-
-    donor: Shards
-    patient: Shards
-
-    @cached_property
-    def parameters(self) -> Mapping[str, str]:
-        """Name of each tensor -> of the model's parameter, once it is loaded.
-
-        Raises:
-            CheckpointError: see `module_names`.
-        """
-        return module_names(self.patient)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,30 +46,6 @@ class Edit:
     change: Change
     donor: Measured
     patient: Measured
-
-
-def open_same(donor: Path, patient: Path) -> Operands:
-    """Open two checkpoints of one model, whose tensors are finite.
-
-    Raises:
-        CheckpointError: one line; see `open_shards`, `require_same_model` and `require_finite`.
-    """
-    sides = open_shards(donor), open_shards(patient)
-    require_same_model(*sides)
-    for side in sides:
-        require_finite(side)
-    return Operands(*sides)
-
-
-def open_pair(donor: Path, patient: Path) -> Operands:
-    """Open donor and patient behind all refusals that need no decomposition.
-
-    Raises:
-        CheckpointError: one line; see `open_same` and `module_names`.
-    """
-    pair = open_same(donor, patient)
-    _ = pair.parameters  # refuses tensors that the model would not take
-    return pair
 
 
 def names_to_edit(recipe: Recipe, pair: Operands) -> list[str]:

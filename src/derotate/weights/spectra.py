@@ -18,15 +18,14 @@ import torch
 from torch import Tensor
 
 from derotate.scratch import scratch
-from derotate.spectral.changes import Decompose
 from derotate.spectral.nulls import norm_null, unrelated_null
 from derotate.spectral.rotation import spectra_rows
 from derotate.spectral.stream import factorise_streamed, tall, tall_difference
 from derotate.spectral.surgery import matrix_generator
-from derotate.spectral.svd import StoredFactors
+from derotate.spectral.svd import Decompose, StoredFactors
 from derotate.weights.decompositions import cached, stored
 from derotate.weights.inspection import projections
-from derotate.weights.operation import open_same
+from derotate.weights.pairs import open_same
 
 SCHEMA = pa.schema(
     [

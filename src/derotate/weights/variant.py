@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from derotate.checkpoints import CheckpointError
-from derotate.spectral.changes import Change, edited_blocks, part_of
+from derotate.spectral.changes import Change, edited_blocks
 from derotate.spectral.matrices import matrix_kind
 from derotate.spectral.recipes import Recipe
-from derotate.spectral.stream import tall
+from derotate.spectral.stream import part_of, tall
 from derotate.weights.decompositions import Sources
-from derotate.weights.operation import Operands, changes, names_to_edit
+from derotate.weights.operation import changes, names_to_edit
+from derotate.weights.pairs import Operands
 
 
 def set_variant(
