@@ -168,7 +168,7 @@ format: setup  ## format the code and mend what ruff can mend
 	@$(BIN)/snakefmt $(SNAKEFILES)
 
 .PHONY: bench
-bench: setup  ## print how fast the slow parts are beside baselines (about 7 minutes, idle cores)
+bench: setup  ## print how fast the slow parts are beside baselines (7 to 11 minutes, idle cores)
 	@$(BIN)/python benchmarks/run.py
 
 .PHONY: config

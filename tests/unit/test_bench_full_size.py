@@ -71,3 +71,13 @@ def test_an_edit_of_holes_takes_no_disk(tmp_path: Path) -> None:
     assert took.size > 16e6
     assert took.disk < 0.01 * took.size
     assert 10e6 < took.anonymous < bench.TARGET
+
+
+def test_a_layer_of_numbers_passes_the_guards_and_gets_the_directions(tmp_path: Path) -> None:
+    bench = import_module("full_size")
+    sides = import_module("qwen_layer").write_pair(
+        tmp_path, hidden=128, intermediate=320, heads=4, keys=2
+    )
+    done = operate(*sides, bench.DIRECTIONS, tmp_path / "out", Guards())
+    assert len(done.rows) == 7
+    assert all(row.edit_norm > 0 for row in done.rows)
