@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import torch
+from accelerate.state import PartialState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from transformers import Trainer
 
@@ -102,9 +104,6 @@ class ShardingTrainer(Trainer):
 
     def create_accelerator_and_postprocess(self) -> None:
         """Give accelerate's state on CPUs what it has with GPUs: the plugin, and its kind."""
-        from accelerate.state import PartialState
-        from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
-
         given = self.args.fsdp_plugin_args
         if given is not None and self.args.bf16:
             given["mixed_precision_policy"] = MixedPrecisionPolicy(
