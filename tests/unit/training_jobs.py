@@ -122,12 +122,14 @@ def _stop_after(step: int) -> None:
     os.replace = replace  # type: ignore[assignment]
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    _stop_after(4)
-    finetune(Path(sys.argv[1]), Path(sys.argv[2]), Compute(**json.loads(sys.argv[3])))
-
-
 def argument(compute: Compute) -> str:
     """How the settings are given on the command line of this file."""
     return json.dumps(asdict(compute))
+
+
+# the processes that this one starts run the file by the second name
+if __name__ in {"__main__", "__mp_main__"}:
+    torch.set_num_threads(1)
+    _stop_after(4)
+if __name__ == "__main__":
+    finetune(Path(sys.argv[1]), Path(sys.argv[2]), Compute(**json.loads(sys.argv[3])))

@@ -8,7 +8,9 @@ differs, and with bf16 their rounding.
 With several processes, weights, gradients and optimizer are sharded over them by FSDP2
 (`torch.distributed.fsdp.fully_shard`, through accelerate). accelerate 1.15 shards on accelerators
 only and falls back to plain data parallelism on CPUs without a word, so that what a cluster does
-could not be tested where there is no GPU; `ShardsOnCpu` lets it shard there as well.
+could not be tested where there is no GPU; `ShardingTrainer` has it shard there as well. It also has
+gradients added up in float32 when products are bf16: accelerate would add them up in bf16, and
+round the loss of each step to three digits.
 """
 
 from __future__ import annotations
@@ -16,6 +18,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+import torch
+from accelerate.state import PartialState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from torch.distributed.fsdp import MixedPrecisionPolicy
 from transformers import Trainer
 
 
@@ -93,22 +99,21 @@ def arguments(compute: Compute, batch_size: int) -> dict[str, Any]:
     }
 
 
-class ShardsOnCpu(Trainer):
+class ShardingTrainer(Trainer):
     """A trainer that shards by FSDP2 where the processes have no GPU, too."""
 
     def create_accelerator_and_postprocess(self) -> None:
         """Give accelerate's state on CPUs what it has with GPUs: the plugin, and its kind."""
-        from accelerate.state import PartialState
-        from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
-
+        given = self.args.fsdp_plugin_args
+        if given is not None and self.args.bf16:
+            given["mixed_precision_policy"] = MixedPrecisionPolicy(
+                param_dtype=torch.bfloat16, reduce_dtype=torch.float32
+            )
         super().create_accelerator_and_postprocess()
         state = self.accelerator.state
-        if self.args.fsdp_plugin_args is None or state.distributed_type == DistributedType.FSDP:
+        if given is None or state.distributed_type == DistributedType.FSDP:
             return
-        plugin = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args)
-        if state.mixed_precision != "no":
-            plugin.set_mixed_precision(state.mixed_precision)
-        state.fsdp_plugin = plugin
+        state.fsdp_plugin = FullyShardedDataParallelPlugin(**given)
         state.distributed_type = DistributedType.FSDP
         PartialState._shared_state["distributed_type"] = DistributedType.FSDP
         self.is_fsdp_enabled = True

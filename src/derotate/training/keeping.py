@@ -58,7 +58,12 @@ class Kept:
         return self.folder / f"step-{step}"
 
     def deliver(self, directories: Mapping[int, Path]) -> None:
-        """Move each step's checkpoint into its directory, the weights last; remove the folder."""
+        """Move each step's checkpoint into its directory, the weights last; remove the folder.
+
+        A job that is killed in between begins anew, since half of the checkpoints are gone from
+        here and Snakemake removes the others.
+        """
+        (self.folder / _KEY).unlink()
         for step, directory in directories.items():
             directory.mkdir(parents=True, exist_ok=True)
             files = self.checkpoint(step).iterdir()

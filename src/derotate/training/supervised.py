@@ -27,7 +27,7 @@ from derotate import checkpoints
 from derotate.conversation import answer_ids, prompt_ids
 from derotate.scratch import scratch, scratch_folder
 from derotate.tasks.samples import Sample
-from derotate.training.compute import ONE_PROCESS, Compute, ShardsOnCpu, arguments
+from derotate.training.compute import ONE_PROCESS, Compute, ShardingTrainer, arguments
 from derotate.training.keeping import KeepStates, Kept
 from derotate.training.launch import is_first
 from derotate.training.whole import Whole, merged
@@ -80,7 +80,7 @@ class SaveAtSteps(TrainerCallback):
                 checkpoints.save(model, self._tokenizer, directory)
 
 
-class PlainLossTrainer(ShardsOnCpu, SFTTrainer):
+class PlainLossTrainer(ShardingTrainer, SFTTrainer):
     """SFTTrainer with the loss of its base class: the same number, without trl's metrics.
 
     Entropy and token accuracy of each batch cost a tenth of a step here, and evaluation measures
