@@ -108,7 +108,7 @@ def _from_hub(model: PretrainedModel) -> Path:
             "history on the hub"
         ) from None
     # the second are errors of the connection that the library passes on
-    except (OSError, errors.HTTPError) as error:  # type: ignore[attr-defined]
+    except (OSError, errors.HTTPError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise FetchError(
             f"{named} at {model.revision} is not in the cache, and the hub cannot be reached "
