@@ -21,6 +21,10 @@ from derotate.scratch import scratch
 
 FILES = ("config.json", "model.safetensors")
 """What a rule declares of a checkpoint; the tokenizer and generation config lie beside them."""
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+"""The files of which a tokenizer has at least one."""
+AS_SAVED = ("TokenizersBackend", "PreTrainedTokenizerFast")
+"""Names of the class, new and old, of a tokenizer that is all in its tokenizer.json."""
 
 
 class CheckpointError(ValueError):
@@ -64,9 +68,6 @@ def load(
         CheckpointError: the directory is no checkpoint, a tensor is missing, left over, of another
             shape or holds a NaN.
     """
-    # here, since what only reads tensors shall not wait for it
-    from transformers import AutoTokenizer
-
     for _ in _tensors(directory):
         pass
     model_class, own_dtype = _class_and_dtype(directory)
@@ -79,9 +80,7 @@ def load(
             # not ignored: named below, which the library's own error does not
             ignore_mismatched_sizes=True,
         )
-        tokenizer = AutoTokenizer.from_pretrained(
-            directory, padding_side="left", local_files_only=True
-        )
+        tokenizer = load_tokenizer(directory)
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(
@@ -95,12 +94,37 @@ def load(
     ):
         # a mismatch comes as its name and both shapes
         keys = (key if isinstance(key, str) else key[0] for key in info[problem])
-        for key in sorted(keys):
+        named = [(_under_other_prefix(key, info), key) for key in sorted(keys)]
+        if named:
+            # one that is there under another name says most
+            elsewhere, key = max(named, key=lambda pair: bool(pair[0]))
             raise CheckpointError(
-                f"{directory}: tensor {key} {expected}{_under_other_prefix(key, info)}; save the "
-                "checkpoint again from its model"
+                f"{directory}: tensor {key} {expected}{elsewhere}; save the checkpoint again from "
+                "its model"
             )
     return model.to(device).eval() if device else model.eval(), tokenizer
+
+
+def load_tokenizer(directory: Path) -> Any:
+    """The tokenizer of a checkpoint, padding on the left.
+
+    One that was saved as just its tokenizer.json is read as that: of some models the library would
+    take its own class instead, which splits text in another way.
+
+    Raises:
+        OSError, ValueError: no tokenizer, or not one that can be read.
+    """
+    # here, since what only reads tensors shall not wait for it
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    if not any((directory / name).is_file() for name in VOCABULARIES):
+        # the library makes an empty one
+        raise FileNotFoundError(f"no {VOCABULARIES[0]} in {directory}")
+    config = directory / "tokenizer_config.json"
+    says = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    plain = says.get("tokenizer_class") in AS_SAVED
+    kind = PreTrainedTokenizerFast if plain else AutoTokenizer
+    return kind.from_pretrained(directory, padding_side="left", local_files_only=True)
 
 
 def _class_and_dtype(directory: Path) -> tuple[Any, torch.dtype]:
@@ -109,6 +133,7 @@ def _class_and_dtype(directory: Path) -> tuple[Any, torch.dtype]:
     Raises:
         CheckpointError: no config, or none of a language model that transformers has.
     """
+    # here, since what only reads tensors shall not wait for it
     import transformers
     from transformers.generation import GenerationMixin
 

@@ -59,16 +59,17 @@ def llama() -> Any:
     return LlamaForCausalLM(LlamaConfig(**TEXT, tie_word_embeddings=False))
 
 
-def qwen2(tied: bool = False) -> Any:
+def qwen2(tied: bool = False, vocabulary: int = 50) -> Any:
     """Qwen2 with grouped keys."""
     torch.manual_seed(0)
-    return Qwen2ForCausalLM(Qwen2Config(**TEXT, tie_word_embeddings=tied))
+    text = {**TEXT, "vocab_size": vocabulary}
+    return Qwen2ForCausalLM(Qwen2Config(**text, tie_word_embeddings=tied))
 
 
-def mllama() -> Any:
+def mllama(vocabulary: int = 50) -> Any:
     """Llama 3.2 Vision: cross-attention in the second of three layers, a small vision tower."""
     torch.manual_seed(0)
-    text = {**TEXT, "num_hidden_layers": 3, "cross_attention_layers": [1],
+    text = {**TEXT, "vocab_size": vocabulary, "num_hidden_layers": 3, "cross_attention_layers": [1],
             "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}  # fmt: skip
     vision = {
         "hidden_size": 16,
@@ -84,7 +85,7 @@ def mllama() -> Any:
         "supported_aspect_ratios": [[1, 1]],
     }
     return MllamaForConditionalGeneration(
-        MllamaConfig(text_config=text, vision_config=vision, image_token_index=49)
+        MllamaConfig(text_config=text, vision_config=vision, image_token_index=vocabulary - 1)
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A study may start from a pretrained model; what only makes sense for a trained base is refused."""
+"""A study may start from a pretrained model; what needs a base trained here is refused."""
 
 import json
 import struct

@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from derotate.checkpoints import CheckpointError, move_into_place
+from derotate.checkpoints import CheckpointError, load_tokenizer, move_into_place
 from derotate.scratch import scratch
 from derotate.weights.merging import merge
 
@@ -138,10 +138,8 @@ def _neutral_generation(directory: Path) -> None:
 
 def _complete_tokenizer(source: Path, directory: Path) -> None:
     """Refuse a tokenizer without an end token; one that cannot pad does so with its end token."""
-    from transformers import AutoTokenizer
-
     try:
-        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+        tokenizer = load_tokenizer(directory)
     # the Rust part of tokenizers raises plain exceptions
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
