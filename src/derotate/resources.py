@@ -157,7 +157,8 @@ def decoding(
     size: Size,
     *,
     tokens_at_once: int,
-    tokens: float,
+    read: float,
+    written: float,
     threads: int,
     models: int,
     gpu: bool = False,
@@ -167,16 +168,17 @@ def decoding(
     Args:
         size: the model.
         tokens_at_once: of the sequences that are generated side by side.
-        tokens: of all of them.
+        read: tokens of all prompts, which go through the model together.
+        written: tokens of all answers, at most, one after another.
         threads: CPU threads.
         models: copies of the weights in memory.
         gpu: whether a GPU generates; it then holds the cache.
     """
     cache = 0 if gpu else 2 * size.layers * size.width * tokens_at_once * size.bytes_each
-    rate = GPU_DECODING_RATE if gpu else CPU_RATE * threads
+    reading, writing = (GPU_RATE, GPU_DECODING_RATE) if gpu else 2 * (CPU_RATE * threads,)
     return Need(
         memory=TORCH_MB * MB + models * size.bytes_each * size.parameters + 2 * cache,
-        seconds=FORWARD_FLOP * size.parameters * tokens / rate,
+        seconds=FORWARD_FLOP * size.parameters * (read / reading + written / writing),
     )
 
 

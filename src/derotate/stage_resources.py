@@ -7,6 +7,7 @@ model are read.
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from derotate.config import Config
     from derotate.settings import TinyModel
 
-NATURAL_LENGTH: Final = 512
+NATURAL_LENGTH: Final = 1024
 """Tokens of prompt and response in the natural style, at most, whatever the task."""
 DOWNLOAD_RATE: Final = 2e7
 """Bytes a second of a slow line, by which it is also written and hashed."""
@@ -139,15 +140,20 @@ def rl(config: Config, algorithm: str, *, gpu: bool) -> Need:
 
 def evaluation(config: Config, *, gpu: bool = False) -> Need:
     """Of one checkpoint on all suites."""
-    settings, most = config.evaluation, _of_task(config).MOST_PROBLEMS
+    settings, counts = config.evaluation, _of_task(config).PROBLEMS
     problems = {
-        (suite.split, suite.fold): suite.limit or most * suite.orders for suite in settings.suites
+        (suite.split, suite.fold): min(
+            suite.limit or sys.maxsize, counts[suite.split].get(suite.fold, 0) * suite.orders
+        )
+        for suite in settings.suites
     }
     repeated = sum(problems[suite] for suite in settings.sampled)
     answers = sum(problems.values()) + repeated * (settings.samples + settings.attempts)
+    written = min(settings.max_new_tokens, length(config))
     return decoding(
         model_size(config), tokens_at_once=settings.batch_size * length(config),
-        tokens=answers * length(config), threads=settings.threads, models=1, gpu=gpu,
+        read=answers * (length(config) - written), written=answers * written,
+        threads=settings.threads, models=1, gpu=gpu,
     )  # fmt: skip
 
 
@@ -174,7 +180,7 @@ def states(config: Config, *, gpu: bool = False) -> Need:
     settings = config.diagnostics
     return decoding(
         model_size(config), tokens_at_once=config.evaluation.batch_size * length(config),
-        tokens=4 * len(config.evaluation.suites) * settings.prompts * length(config),
+        read=4 * len(config.evaluation.suites) * settings.prompts * length(config), written=0,
         threads=settings.threads, models=4, gpu=gpu,
     )  # fmt: skip
 

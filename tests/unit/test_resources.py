@@ -116,7 +116,7 @@ def works(size: Size) -> list[Need]:
     return [
         training(size, checkpoints=2, gpu=False, **once),
         training(size, checkpoints=2, gpu=True, **once),
-        decoding(size, models=1, **once),
+        decoding(size, models=1, tokens_at_once=100, read=1000, written=1000, threads=1),
         decomposition(size, checkpoints=2, threads=1),
     ]
 

@@ -47,8 +47,15 @@ LENGTH: Final = 64
 """Words of a compact prompt and its response, at most; jobs ask for memory by it."""
 VOCABULARY: Final = 62
 """Tokens of the tiny model: the words of the compact language and the four special ones."""
-MOST_PROBLEMS: Final = 1362
-"""Problems of a suite without a limit, at most: all number sets that can occur, each dealt once."""
+PROBLEMS: Final = MappingProxyType(
+    {
+        "id": {"train": 340, "rl": 141, "selection": 28, "test": 57},
+        "ood": {"trace": 159, "selection": 159, "test": 478},
+        "id_faces": {"train": 85, "rl": 50, "selection": 8, "test": 19},
+        "ood_plain": {"train": 340, "rl": 141, "selection": 28, "test": 57},
+    }
+)
+"""Split -> fold -> how many problems it has, each shown once; jobs ask for time by it."""
 PUBLISHED: Final = True
 """Whether the numbers that the papers print for this task are drawn beside ours."""
 GUESSABLE: Final = False

@@ -56,8 +56,15 @@ LENGTH: Final = 72
 """Words of a compact prompt and its response, at most; jobs ask for memory by it."""
 VOCABULARY: Final = 61
 """Tokens of the tiny model: the words of the compact language and the four special ones."""
-MOST_PROBLEMS: Final = 3100
-"""Problems of a suite without a limit, at most: a route of each network of a fold, step by step."""
+PROBLEMS: Final = MappingProxyType(
+    {
+        "id": {"train": 3005, "rl": 1208, "trace": 305, "selection": 598, "test": 889},
+        "ood": {"train": 1712, "rl": 684, "trace": 170, "selection": 344, "test": 518},
+        "id_turns": {"train": 1712, "rl": 684, "trace": 170, "selection": 344, "test": 518},
+        "ood_straight": {"train": 1293, "rl": 524, "trace": 135, "selection": 254, "test": 371},
+    }
+)
+"""Split -> fold -> how many problems it has, each shown once; jobs ask for time by it."""
 PUBLISHED: Final = False
 """Whether the numbers that the papers print for this task are drawn beside ours."""
 GUESSABLE: Final = True

@@ -43,8 +43,13 @@ LENGTH: Final = 64
 """Words of a compact prompt and its response, at most; jobs ask for memory by it."""
 VOCABULARY: Final = 45
 """Tokens of the tiny model: the words of the compact language and the four special ones."""
-MOST_PROBLEMS: Final = 1200
-"""Problems of a suite without a limit, at most: a fold's matrix classes, each shown once."""
+PROBLEMS: Final = MappingProxyType(
+    {
+        "id": {"train": 720, "rl": 300, "selection": 60, "test": 120},
+        "ood": {"trace": 400, "selection": 400, "test": 1200},
+    }
+)
+"""Split -> fold -> how many problems it has, each shown once; jobs ask for time by it."""
 PUBLISHED: Final = False
 """Whether the numbers that the papers print for this task are drawn beside ours."""
 GUESSABLE: Final = True
