@@ -151,7 +151,12 @@ def evaluate(
         _row(item, "greedy", 0, answer, loss)
         for item, answer, loss in zip(items, answers, losses, strict=True)
     ]
-    drawn = [item for item in items if (item.split, item.fold) in sampled]
+    asked = [
+        (item, answer)
+        for item, answer in zip(items, answers, strict=True)
+        if (item.split, item.fold) in sampled
+    ]
+    drawn, first = [item for item, _ in asked], [answer for _, answer in asked]
     decoding = Decoding(greedy.max_new_tokens, greedy.batch_size, temperature)
     for attempt in range(samples if drawn else 0):
         answers = respond(
@@ -161,18 +166,28 @@ def evaluate(
             _row(item, "sample", attempt, answer, float("nan"))
             for item, answer in zip(drawn, answers, strict=True)
         ]
-    rows += _attempts_with_feedback(model, tokenizer, drawn, greedy, attempts)
+    rows += _attempts_with_feedback(model, tokenizer, drawn, first, greedy, attempts)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _attempts_with_feedback(
-    model: Any, tokenizer: Any, items: Sequence[Item], decoding: Decoding, attempts: int
+    model: Any,
+    tokenizer: Any,
+    items: Sequence[Item],
+    first: Sequence[str],
+    decoding: Decoding,
+    attempts: int,
 ) -> list[tuple[Any, ...]]:
-    """Rows of attempts until the first correct one; the context grows by response and feedback."""
+    """Rows of attempts until the first correct one; the context grows by response and feedback.
+
+    The first attempt is the greedy answer that there is already.
+    """
     rows = []
     contexts = {index: item.prompt for index, item in enumerate(items)}
     for attempt in range(attempts):
-        answers = respond(model, tokenizer, list(contexts.values()), decoding)
+        answers = first
+        if attempt:
+            answers = respond(model, tokenizer, list(contexts.values()), decoding)
         for index, answer in zip(list(contexts), answers, strict=True):
             row = _row(items[index], "feedback", attempt, answer, float("nan"))
             rows.append(row)

@@ -89,7 +89,7 @@ def test_whole_routes_are_told_at_the_landmarks(files: Files) -> None:
     rows = []
     for run in landmarks.to_dict("records"):
         key = {"base_seed": run["base_seed"], "seed": run["seed"], "split": "ood", "fold": "test",
-               "update": 0, "algorithm": "", "low": 0, "high": 100}  # fmt: skip
+               "update": 0, "algorithm": "", "attempts": 1, "low": 0, "high": 100}  # fmt: skip
         rows += [
             {**key, "stage": "base", "step": 0, "success": 5.0},
             {**key, "stage": "sft", "step": run["max_ood"], "success": 30.0},
@@ -97,6 +97,10 @@ def test_whole_routes_are_told_at_the_landmarks(files: Files) -> None:
         ]
     pd.DataFrame(rows).to_csv(other / "episodes.csv", index=False)
     assert "OOD: base 5.0, max_ood 30.0, sft_end 12.0." in judged(files)
+    second = [{**row, "attempts": 2, "success": row["success"] + 1} for row in rows]
+    pd.DataFrame(rows + second).to_csv(other / "episodes.csv", index=False)
+    page = judged(files)
+    assert "; OOD within 2 attempts: base 6.0, max_ood 31.0, sft_end 13.0. A further" in page
 
 
 def test_one_task_alone_has_no_such_section(files: Files) -> None:

@@ -366,6 +366,23 @@ def test_episodes_are_counted_at_each_checkpoint_and_the_base_under_each_seed() 
     assert one(table, seed="2", step=100)["success"] == 50
     pooled = one(table, seed="all", step=100)
     assert (pooled["success"], pooled["n"], pooled["seeds"]) == (75, 4, 2)
+    assert set(table["attempts"]) == {1}
+
+
+def test_an_episode_succeeds_where_each_step_is_right_within_the_attempts() -> None:
+    greedy = checkpoint({"ood/test": "1000"}, step=100)
+    first = checkpoint({"ood/test": "1000"}, step=100, decoding="feedback", attempt=0)
+    second = checkpoint({"ood/test": "0100"}, step=100, decoding="feedback", attempt=1)
+    second = second[second["problem"] != "ood/test-0"]  # solved at the first attempt
+
+    def pairs_succeed(own: pd.DataFrame) -> pd.DataFrame:
+        steps = own.groupby(["split", "fold", "cluster", "problem"])["correct"].max()
+        whole = steps.groupby(["split", "fold", "cluster"]).min().rename("success")
+        return whole.reset_index().rename(columns={"split": "rule"})
+
+    table = episodes_by_step(pd.concat([greedy, first, second], ignore_index=True), pairs_succeed)
+    assert one(table, seed="1", attempts=1)["success"] == 0
+    assert one(table, seed="1", attempts=2)["success"] == 50
 
 
 def test_first_update_tells_whether_rl_has_a_signal() -> None:

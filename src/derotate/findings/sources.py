@@ -37,7 +37,17 @@ RULES: Final[Mapping[str, TableRule]] = MappingProxyType(
         "phase": phase.RULE,
         "weights": TableRule(("base_seed", "seed", "pair", "against", "metric", "fraction")),
         "episodes": TableRule(
-            ("base_seed", "seed", "stage", "algorithm", "step", "update", "split", "fold"),
+            (
+                "base_seed",
+                "seed",
+                "stage",
+                "algorithm",
+                "step",
+                "update",
+                "split",
+                "fold",
+                "attempts",
+            ),
             percent=("success", "low", "high"),
         ),
     }

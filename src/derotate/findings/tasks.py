@@ -129,14 +129,23 @@ def _routes(found: Mapping[str, Tables]) -> list[str]:
         if episodes is None or episodes.empty:
             continue
         parts = []
-        for split, name in (("id", "ID"), ("ood", "OOD")):
-            steps = [(landmark, _whole(own, episodes, landmark, split)) for landmark in LANDMARKS]
-            told = [f"{landmark} {number(value)}" for landmark, value in steps if value is not None]
-            parts += [f"{name}: {', '.join(told)}"] if told else []
+        for attempts in sorted(set(episodes["attempts"])):
+            own_rows = episodes[episodes["attempts"] == attempts]
+            more = f" within {attempts} attempts" if attempts > 1 else ""
+            for split, name in (("id", "ID"), ("ood", "OOD")):
+                steps = [
+                    (landmark, _whole(own, own_rows, landmark, split)) for landmark in LANDMARKS
+                ]
+                told = [f"{mark} {number(value)}" for mark, value in steps if value is not None]
+                parts += [f"{name}{more}: {', '.join(told)}"] if told else []
         said.append(
             f"Whole routes of {_name(task)} (every step right, in percent of test routes): "
             f"{'; '.join(parts)}."
         )
+        if episodes["attempts"].max() > 1:
+            said[-1] += (
+                " A further attempt follows the verifier's message, which SFT and GRPO never show."
+            )
     return said
 
 

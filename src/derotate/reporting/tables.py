@@ -9,7 +9,7 @@ own).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -225,16 +225,27 @@ def episodes_by_step(
 
     Returns:
         Columns base_seed, seed, stage, algorithm, step, update, split (whose rule the episode
-        follows), fold, seeds, n (episodes), clusters, success (percent), low, high.
+        follows), fold, attempts (a problem may take so many), seeds, n (episodes), clusters,
+        success (percent), low, high.
     """
     parts = []
-    for key, own in _by_step(rows).groupby(_CHECKPOINT, dropna=False):
-        found = succeeded(own).rename(columns={"rule": "split"})
-        parts.append(found.assign(**dict(zip(_CHECKPOINT, key, strict=True))))
+    for attempts, tries in _within_attempts(rows):
+        for key, own in tries.groupby(_CHECKPOINT, dropna=False):
+            found = succeeded(own).rename(columns={"rule": "split"})
+            where = dict(zip(_CHECKPOINT, key, strict=True))
+            parts.append(found.assign(**where, attempts=attempts))
+    keys = [*_CHECKPOINT, *_SUITE, "attempts"]
     if not parts:
-        return pd.DataFrame(columns=[*_CHECKPOINT, *_SUITE, *_COUNTS, "success", "low", "high"])
-    whole = pd.concat(parts, ignore_index=True)
-    return _means(under_seeds(whole), [*_CHECKPOINT, *_SUITE], "success", "success")
+        return pd.DataFrame(columns=[*keys, *_COUNTS, "success", "low", "high"])
+    return _means(under_seeds(pd.concat(parts, ignore_index=True)), keys, "success", "success")
+
+
+def _within_attempts(rows: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
+    """The greedy answers as one attempt, then the rows of the first two, three, ... attempts."""
+    yield 1, _by_step(rows)
+    tries = _by_step(rows, decoding="feedback")
+    for count in range(2, int(tries["attempt"].max()) + 2 if len(tries) else 2):
+        yield count, tries[tries["attempt"] < count]
 
 
 def _by_step(rows: pd.DataFrame, decoding: str = "greedy") -> pd.DataFrame:
