@@ -54,8 +54,10 @@ def opened_cache(
 
     All factors of a model take twice its space on disk.
     """
-    yield FactorCache(kept or passing, dtype)
-    shutil.rmtree(passing, ignore_errors=True)
+    try:
+        yield FactorCache(kept or passing, dtype)
+    finally:
+        shutil.rmtree(passing, ignore_errors=True)
 
 
 def _digest(weight: Tensor) -> str:
