@@ -65,14 +65,15 @@ class Measured:
 
 
 def random_distance(shape: tuple[int, int]) -> float:
-    """Kolmogorov distance to the random-matrix law that no random matrix of that shape exceeded.
+    """Kolmogorov distance to the random-matrix law that one in a hundred random matrices exceeds.
 
-    (2 + ln(n) / 2) / n, n the shorter side. Of gaussian, uniform and clipped gaussian matrices, 10
-    to 200 of each for n = 8 to 576, the mean was 1.25 / n to 2.98 / n, growing as ln(n) / 3, and
-    the largest 2.2 / n (n = 8) to 4.1 / n (n = 128).
+    (1.6 + 0.37 ln(n)) / n, n the shorter side. Of 4,160 gaussian and uniform matrices, n = 8 to
+    576, the mean was 1.25 / n to 2.94 / n and the 99th of a hundred 1.9 / n to 4.2 / n, at most 7 %
+    above this. Higher would refuse real weights: of SmolLM2-135M the nearest to the law, values in
+    layer 26 (192 x 576), is at 4.0 / n, where this is 3.5 / n.
     """
     short = min(shape)
-    return (2 + math.log(short) / 2) / short
+    return (1.6 + 0.37 * math.log(short)) / short
 
 
 def law_distance(weight: Tensor, values: Tensor) -> float:
