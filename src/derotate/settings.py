@@ -173,8 +173,7 @@ class Compute(Block):
     )
     precision: Literal["float32", "bf16"] = Field(
         "float32",
-        description="bf16: matrix products in bf16, weights and optimizer in float32, checkpoints "
-        "in bf16",
+        description="bf16: matrix products in bf16; weights and optimizer are float32 either way",
     )
     gradient_checkpointing: bool = Field(
         False, description="recompute the activations of a layer instead of keeping them"

@@ -31,11 +31,15 @@ TWO = {
     "whole": Job(Compute(processes=2)),
     "pieces": Job(Compute(processes=2, micro_batch=2)),
     "cut": Job(Compute(processes=2), cut=4),
-    "bf16": Job(Compute(processes=2, precision="bf16", gradient_checkpointing=True)),
+    "bf16": Job(
+        Compute(processes=2, precision="bf16", gradient_checkpointing=True), dtype=torch.bfloat16
+    ),
     "tied": Job(Compute(processes=2), tied=True),
     "lora": Job(Compute(processes=2), adapter=ADAPTER),
 }
-RECOMPUTED = Job(Compute(micro_batch=4, precision="bf16", gradient_checkpointing=True))
+RECOMPUTED = Job(
+    Compute(micro_batch=4, precision="bf16", gradient_checkpointing=True), dtype=torch.bfloat16
+)
 
 
 def losses(folder: Path) -> list[float]:

@@ -39,6 +39,7 @@ class Job:
     tied: bool = False
     cut: int | None = None
     adapter: Adapter | None = None
+    dtype: torch.dtype = torch.float32
 
 
 def samples() -> list[Sample]:
@@ -64,7 +65,7 @@ def run(jobs: Mapping[str, Job], folder: Path) -> None:
     for name, job in jobs.items():
         for after, last in _segments(job):
             train(
-                model=qwen2(job.tied),
+                model=qwen2(job.tied).to(job.dtype),
                 tokenizer=tiny_tokenizer(WORDS),
                 samples=samples()[after * OPTIMISATION.batch_size :],
                 optimisation=OPTIMISATION,

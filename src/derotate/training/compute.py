@@ -32,8 +32,7 @@ class Compute:
     Attributes:
         processes: on this node, each with a device of its own where there are GPUs.
         micro_batch: samples that a process holds at once; None is its whole share of the step.
-        precision: "bf16" multiplies in bf16, with weights, optimizer and sums in float32; the
-            checkpoints that it leaves are bf16.
+        precision: "bf16" multiplies in bf16, with weights, optimizer and sums in float32.
         gradient_checkpointing: recompute a layer's activations instead of keeping them.
         save_state_every: steps after which the state is kept, so that a job that was ended from
             outside goes on from there; 0 keeps none.

@@ -14,7 +14,7 @@ study's default. Choices, each of which the trainer leaves open:
 - KL to the start enters the loss only with `kl_coefficient`; the log always has it, measured on
   a part of the responses.
 - AdamW without weight decay, constant learning rate, gradients clipped at norm 1 (trl's default).
-- float32.
+- Weights and optimizer in float32; matrix products too, or in bf16 if the start is.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from derotate.kv_cache import generating_with_room
 from derotate.scratch import scratch
 from derotate.training import rllog, rollout
 from derotate.training.supervised import SaveAtSteps
+from derotate.training.whole import Whole
 
 if TYPE_CHECKING:
     from derotate.settings import Grpo
@@ -139,7 +140,9 @@ def train(
         ValueError: a checkpoint is asked for at an update that the run does not have.
     """
     rollout.require_updates(checkpoints, settings.updates)
-    model, tokenizer = load(start)
+    start_model, tokenizer = load(start)
+    model = load(start, dtype=torch.float32)[0]
+    whole = Whole(type(model), dtype=start_model.dtype)
     stops = stop_ids(model, tokenizer)
     if stops != [model.generation_config.eos_token_id]:
         model.generation_config.eos_token_id = stops
@@ -157,14 +160,16 @@ def train(
     with scratch(log) as aside:
         trainer = MeasuringTrainer(
             prompts=prompts,
-            start_model=load(start)[0],
+            start_model=start_model,
             run_seed=seed,
             model=model,
             processing_class=tokenizer,
             reward_funcs=earned,
-            args=_arguments(settings, max_new_tokens, seed, aside),
+            args=_arguments(
+                settings, max_new_tokens, seed, aside, start_model.dtype == torch.bfloat16
+            ),
             train_dataset=_dataset(len(prompts), settings, seed),
-            callbacks=[SaveAtSteps(checkpoints, tokenizer)],
+            callbacks=[SaveAtSteps(checkpoints, tokenizer, whole.of)],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
@@ -197,7 +202,9 @@ def _dataset(problems: int, settings: Grpo, seed: int) -> Dataset:
     return Dataset.from_dict({"prompt": [str(i) for i in drawn], "problem": drawn})
 
 
-def _arguments(settings: Grpo, max_new_tokens: int, seed: int, aside: Path) -> GRPOConfig:
+def _arguments(
+    settings: Grpo, max_new_tokens: int, seed: int, aside: Path, bf16: bool
+) -> GRPOConfig:
     responses = settings.prompts * settings.group_size
     chunk = max(size for size in range(1, rollout.CHUNK + 1) if responses % size == 0)
     return GRPOConfig(
@@ -219,7 +226,7 @@ def _arguments(settings: Grpo, max_new_tokens: int, seed: int, aside: Path) -> G
         weight_decay=0.0,
         max_grad_norm=1.0,
         gradient_checkpointing=False,
-        bf16=False,
+        bf16=bf16,
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=False,
         save_strategy="no",

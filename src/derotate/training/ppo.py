@@ -32,6 +32,7 @@ from derotate.checkpoints import load, save
 from derotate.conversation import Prompt, pad_id
 from derotate.training import rllog, rollout
 from derotate.training.episodes import Attempt, Judge, play
+from derotate.training.whole import Whole
 
 if TYPE_CHECKING:
     from derotate.settings import Ppo
@@ -167,9 +168,9 @@ def train(
     """
     rollout.require_updates(checkpoints, settings.updates)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, tokenizer = load(start)
-    start_model = load(start)[0].to(device)
-    model.to(device)
+    start_model, tokenizer = load(start, device=device)
+    model = load(start, dtype=torch.float32, device=device)[0]
+    whole = Whole(type(model), dtype=start_model.dtype)
     torch.manual_seed(rollout.derived_seed("value head", seed, 0))
     head = value_head(model.config.get_text_config().hidden_size).to(device)
     optimizer = torch.optim.AdamW(
@@ -218,7 +219,7 @@ def train(
             )
         )
         if update in checkpoints:
-            save(model, tokenizer, checkpoints[update])
+            save(whole.of(model), tokenizer, checkpoints[update])
     rllog.write(updates, log)
 
 

@@ -108,7 +108,9 @@ def train(
     """Train on `samples` in their order, up to the last of the named steps.
 
     Args:
-        model: start of the training; its weights are replaced by those of `resume_from`.
+        model: start of the training; its weights are replaced by those of `resume_from`. It is
+            trained in float32, a step being too small for bfloat16, and its checkpoints have the
+            type that it came in.
         tokenizer: of the model.
         samples: `batch_size` a step, for just the steps of this call.
         optimisation: rate, batch, schedule, seed.
@@ -132,8 +134,9 @@ def train(
         architecture=type(model),
         adapter=lora,
         sharded=compute.sharded,
-        dtype=torch.bfloat16 if compute.precision == "bf16" else torch.float32,
+        dtype=model.dtype,
     )
+    model = model.float()
     with _aside(log) as aside:
         config = SFTConfig(
             output_dir=str(aside),
