@@ -61,3 +61,21 @@ def test_a_quiet_dry_run_has_no_table(fresh: Path) -> None:
     assert said.returncode == 0
     assert "tables" in said.stdout
     assert "Asked for" not in said.stdout
+
+
+def test_the_papers_setting_is_planned_on_gpus(fresh: Path) -> None:
+    said = snakemake(
+        fresh, "--dry-run", "--set-resources", "training:gpu=1", config="config/paper.yaml"
+    ).stdout
+    rows = asked(said)
+    *_, counted = JOB_STATS.findall(said)
+    jobs = {rule: int(count) for rule, count in map(str.split, counted.splitlines())}
+    assert sum(count for rule, count in jobs.items() if rule.endswith("fetch")) == 4
+    assert not any(rule.endswith("base") and "evaluate" not in rule for rule in jobs)
+    assert rows["all"]["jobs"] == jobs["total"] - jobs["all"]
+    for stage in ("sft", "rl", "evaluation"):
+        assert rows[stage]["GPU hours"] > 1
+    # AdamW in float32 of the larger model, 10.7 billion parameters
+    assert rows["sft"]["memory (GB)"] > 16 * 10.7
+    # a checkpoint a segment's step, in bfloat16
+    assert rows["sft"]["kept (GB)"] > 3 * 16 * 2 * 10.7
