@@ -22,7 +22,7 @@ _ALGORITHMS: Final = {"grpo": "GRPO", "ppo": "PPO", "shuffled": "shuffled reward
 _ARMS: Final = {
     "oracle": "SFT on problems of both rules in turn, an upper bound for supervision,",
     "lora": "SFT of a low-rank adapter",
-    "diverse": "SFT on the same problems under rules that vary, never the OOD rule,",
+    "diverse": "SFT under rules that vary, never the OOD rule, with some larger numbers,",
 }
 
 

@@ -84,7 +84,7 @@ def short_answer(sources: Sources) -> list[str]:
     """Three paragraphs of numbers and verdicts, and one on how sure they are."""
     return [
         "## The answer in short",
-        _paragraph(sources, "What SFT forgets.", _forgets, ["C1", "C3"]),
+        _paragraph(sources, "What SFT forgets.", _forgets, ["C1", "C3", "C19"]),
         _paragraph(sources, "What RL gives back.", _gives_back, ["C5"]),
         _paragraph(sources, "What surgery on weights can and cannot do.", _surgery, ["C12", "C11"]),
         *in_short(sources),
@@ -114,6 +114,13 @@ def _forgets(sources: Sources) -> list[str]:
     if learned is not None:
         rose = change(learned, *words)
         text.append(f"Over all of SFT, accuracy on the problems that it learned {rose}.")
+    varied = _or_none(sources, "arm_over_sft_end", treatment="diverse")
+    if varied is not None:
+        ended = change(varied, "{} above", "{} below", "{} from")
+        text.append(
+            "SFT whose prompts vary the rule, never to the OOD one, but with some larger numbers, "
+            f"ended {ended} plain SFT in OOD accuracy."
+        )
     return text
 
 
