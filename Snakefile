@@ -29,7 +29,7 @@ if not workflow.overwrite_configfiles:
 try:
     CONFIG = typed.load(config)
     ALSO = typed.further(CONFIG)
-    stage_resources.model_size(CONFIG)
+    stage_resources.require_size(CONFIG)
 except (typed.ConfigError, SizeError) as error:
     # Not a WorkflowError: the user shall see the line about the key, not where it was raised.
     raise SystemExit(str(error)) from None

@@ -170,7 +170,7 @@ class Config(Block):
         for name in self.surgery.reverse:
             _require(name in names, "surgery.reverse", name, f"a recipe ({', '.join(names)})")
         for recipe in self.surgery.recipes:
-            # of a pretrained model that tells no sizes the job finds out
+            # a pretrained model may tell no sizes here; `stage_resources.require_size` looks again
             layers = self.model.layers or float("inf")
             outside = [layer for layer in recipe.layers or () if layer >= layers]
             _require(not outside, f"surgery.recipes[{recipe.name}].layers", outside,

@@ -26,7 +26,7 @@ from derotate.resources import (
     training,
 )
 from derotate.settings import PretrainedModel
-from derotate.sizes import size_of
+from derotate.sizes import SizeError, size_of
 
 if TYPE_CHECKING:
     from derotate.config import Config
@@ -60,6 +60,22 @@ def model_size(config: Config) -> Size:
     if isinstance(config.model, PretrainedModel):
         return size_of(config.model)
     return tiny_size(config.model, _of_task(config).VOCABULARY)
+
+
+def require_size(config: Config) -> None:
+    """Refuse a model of unknown size, and recipes for layers that it does not have.
+
+    Raises:
+        SizeError: one line with the key.
+    """
+    layers = model_size(config).layers
+    for recipe in config.surgery.recipes:
+        outside = [layer for layer in recipe.layers or () if layer >= layers]
+        if outside:
+            raise SizeError(
+                f"surgery.recipes[{recipe.name}].layers: got {outside}, expected layers below "
+                f"{layers}, which the model has; correct it in the config file"
+            )
 
 
 def fetching(config: Config) -> Need:

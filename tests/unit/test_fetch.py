@@ -3,8 +3,11 @@
 
 import hashlib
 import json
+import os
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -70,6 +73,17 @@ def test_shards_become_one_file_with_the_same_numbers(source: Path, tmp_path: Pa
     assert model.dtype == torch.bfloat16
     assert tokenizer("w3 w4")["input_ids"] == tiny_tokenizer(WORDS)("w3 w4")["input_ids"]
     assert [path.name for path in out.parent.iterdir()] == ["base"]
+
+
+def test_a_model_that_can_also_see_keeps_its_names_and_its_class(tmp_path: Path) -> None:
+    source, out = tmp_path / "model", tmp_path / "base"
+    model_zoo.write(model_zoo.mllama().to(torch.bfloat16), source, shard="20KB")
+    tiny_tokenizer(WORDS).save_pretrained(source)
+    fetch(PretrainedModel(pretrained=str(source)), out)
+    assert set(load_file(out / "model.safetensors")) == set(open_shards(source))
+    model, _ = load(out)
+    assert type(model).__name__ == "MllamaForConditionalGeneration"
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
 
 
 def test_the_weights_get_the_type_that_is_asked_for(source: Path, tmp_path: Path) -> None:
@@ -233,3 +247,17 @@ def test_what_is_in_the_cache_is_used_offline(
     record = json.loads((tmp_path / "base" / "fetched.json").read_text())
     assert record["revision"] == COMMIT
     load(tmp_path / "base")
+
+
+@pytest.mark.parametrize(("online", "offline"), [(True, None), (False, "1")])
+def test_only_the_job_that_fetches_may_ask_the_hub(
+    online: bool, offline: str | None, tmp_path: Path
+) -> None:
+    job = (
+        "import os, pathlib; from derotate import runtime; "
+        f"runtime.start({str(tmp_path / 'log')!r}, online={online}); "
+        f"pathlib.Path({str(tmp_path / 'said')!r}).write_text(repr(os.getenv('HF_HUB_OFFLINE')))"
+    )
+    given = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    subprocess.run([sys.executable, "-c", job], env=given, check=True)
+    assert (tmp_path / "said").read_text() == repr(offline)

@@ -12,7 +12,7 @@ from derotate.config import Config, ConfigError, load
 from derotate.resources import Size
 from derotate.settings import PretrainedModel, TinyModel
 from derotate.sizes import SizeError, size_of
-from derotate.stage_resources import evaluation, fetching, model_size, sft
+from derotate.stage_resources import evaluation, fetching, model_size, require_size, sft
 
 COMMIT = "7ae557604adf67be50417f59c2c2f167def9a775"
 HUB = {"pretrained": "Qwen/Qwen2.5-0.5B-Instruct", "revision": COMMIT}
@@ -100,6 +100,17 @@ def test_the_size_of_a_model_is_read_from_the_headers_of_its_shards(tmp_path: Pa
     model = PretrainedModel(pretrained=str(folder))
     assert size_of(model) == Size(parameters=26, width=5, layers=2, bytes_each=2)
     assert size_of(model.model_copy(update={"dtype": "float32"})).bytes_each == 4
+
+
+def test_a_recipe_for_a_layer_that_the_folder_does_not_have_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    write_headers(folder, {"model.safetensors": {"a": [3, 5]}},
+                  {"hidden_size": 5, "num_hidden_layers": 2})  # fmt: skip
+    recipes = [{"name": "late", "part": "rollback", "layers": [1, 2]}]
+    surgery = {"recipes": recipes, "reverse": []}
+    config = load(study(model={"pretrained": str(folder)}, surgery=surgery))
+    with pytest.raises(SizeError, match=r"recipes\[late\]\.layers: got \[2\].* below 2"):
+        require_size(config)
 
 
 def test_the_config_may_tell_the_size_of_a_model_that_is_not_here() -> None:

@@ -60,7 +60,7 @@ SCORING_GPU = GPU and not TINY
 
 
 def scores(need):
-    """The resources of a rule that generates or scores: a pretrained model does so on a GPU too."""
+    """The resources of a rule that generates or scores, on a GPU if the model is pretrained."""
     return asks(need) | ({} if TINY else TRAINING)
 
 
