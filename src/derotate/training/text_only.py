@@ -20,8 +20,9 @@ def freeze_unread(model: Any) -> None:
     """
     if not hasattr(model.config, "vision_config"):
         return
-    layers = "|".join(map(str, getattr(model.config.get_text_config(), "cross_attention_layers", [])))
-    unread = re.compile(rf"\bvision_model\.|\bmulti_modal_projector\.|\blayers\.({layers or '-'})\.")
+    passed_over = getattr(model.config.get_text_config(), "cross_attention_layers", [])
+    layers = "|".join(map(str, passed_over)) or "-"
+    unread = re.compile(rf"\b(vision_model|multi_modal_projector|layers\.({layers}))\.")
     for name, parameter in model.named_parameters():
         if unread.search(name):
             parameter.requires_grad_(False)
