@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import model_zoo
 import pytest
 import torch
 import training_jobs
@@ -24,7 +25,8 @@ from derotate.training.launch import LaunchError, launch
 
 ONE = {
     "whole": Job(),
-    "tied": Job(tied=True),
+    "tied": Job(model="tied"),
+    "mllama": Job(model="mllama"),
     "lora": Job(adapter=ADAPTER),
 }
 TWO = {
@@ -34,7 +36,13 @@ TWO = {
     "bf16": Job(
         Compute(processes=2, precision="bf16", gradient_checkpointing=True), dtype=torch.bfloat16
     ),
-    "tied": Job(Compute(processes=2), tied=True),
+    "tied": Job(Compute(processes=2), model="tied"),
+    "mllama_bf16": Job(
+        Compute(processes=2, precision="bf16", gradient_checkpointing=True),
+        model="mllama",
+        dtype=torch.bfloat16,
+    ),
+    "mllama": Job(Compute(processes=2), model="mllama", cut=4),
     "lora": Job(Compute(processes=2), adapter=ADAPTER),
 }
 RECOMPUTED = Job(
@@ -77,7 +85,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["whole", "pieces", "cut", "tied", "lora"])
+@pytest.mark.parametrize("name", ["whole", "pieces", "cut", "tied", "mllama", "lora"])
 def test_two_processes_have_the_losses_of_one(one: Path, two: Path, name: str) -> None:
     reference = one / (name if name in ONE else "whole")
     assert losses(two / name) == pytest.approx(losses(reference), abs=1e-5)
@@ -99,10 +107,14 @@ def test_what_two_processes_leave_is_the_checkpoint_that_one_leaves(one: Path, t
 @pytest.mark.slow
 def test_bf16_stays_near_float32_and_leaves_bf16(one: Path, two: Path, tmp_path: Path) -> None:
     training_jobs.run({"recomputed": RECOMPUTED}, tmp_path)
-    for folder in (two / "bf16", tmp_path / "recomputed"):
+    for folder, reference in (
+        (two / "bf16", one / "whole"),
+        (two / "mllama_bf16", one / "mllama"),
+        (tmp_path / "recomputed", one / "whole"),
+    ):
         assert all(map(math.isfinite, losses(folder)))
-        assert losses(folder) == pytest.approx(losses(one / "whole"), rel=0.02)
-        assert losses(folder) != pytest.approx(losses(one / "whole"), abs=1e-5)
+        assert losses(folder) == pytest.approx(losses(reference), rel=0.02)
+        assert losses(folder) != pytest.approx(losses(reference), abs=1e-5)
         tensors = load_state(folder / f"step-{LAST}").values()
         assert {tensor.dtype for tensor in tensors} == {torch.bfloat16}
         described = json.loads((folder / f"step-{LAST}" / "config.json").read_text())
@@ -153,3 +165,15 @@ def test_a_killed_training_goes_on_from_the_state_that_it_kept(
     training_jobs.finetune(tmp_path, whole, Compute(processes=processes))
     for step in (3, LAST):
         assert difference(killed / f"step-{step}", whole / f"step-{step}") == 0
+
+
+@pytest.mark.slow
+def test_text_moves_the_layers_of_mllama_that_it_passes_and_no_other(
+    two: Path, tmp_path: Path
+) -> None:
+    before = load_state(model_zoo.write(training_jobs.looks_trained("mllama"), tmp_path))
+    after = load_state(two / "mllama" / f"step-{LAST}")
+    assert after.keys() == before.keys()
+    for name, weight in after.items():
+        unread = ("vision_model." in name) or ("projector." in name) or (".layers.1." in name)
+        assert torch.equal(weight, before[name]) == unread, name

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,15 +29,21 @@ LAST: Final = 6
 OPTIMISATION: Final = Optimisation(
     learning_rate=1e-3, batch_size=8, warmup_steps=2, schedule="constant_with_warmup", seed=3
 )
+MODELS: Final = {
+    "qwen2": model_zoo.qwen2,
+    "tied": partial(model_zoo.qwen2, tied=True),
+    # text alone leaves its vision tower and its cross-attention without gradients
+    "mllama": model_zoo.mllama,
+}
 ADAPTER: Final = Adapter(rank=2, alpha=4.0, matrices=("q_proj", "up_proj"))
 
 
 @dataclass(frozen=True)
 class Job:
-    """A training of the tiny Qwen2, up to LAST, and after a first segment if it is cut."""
+    """A training of a tiny model, up to LAST, and after a first segment if it is cut."""
 
     compute: Compute = ONE_PROCESS
-    tied: bool = False
+    model: str = "qwen2"
     cut: int | None = None
     adapter: Adapter | None = None
     dtype: torch.dtype = torch.float32
@@ -52,9 +59,9 @@ def samples() -> list[Sample]:
     return [Sample(text, text[::-1]) for text in itertools.islice(texts, most)]
 
 
-def qwen2(tied: bool = False) -> Any:
-    """A tiny Qwen2 that looks trained."""
-    model = model_zoo.qwen2(tied)
+def looks_trained(name: str) -> Any:
+    """A tiny model of that name that looks trained."""
+    model = MODELS[name]()
     model_zoo.power_law(model, seed=1)
     return model
 
@@ -65,7 +72,7 @@ def run(jobs: Mapping[str, Job], folder: Path) -> None:
     for name, job in jobs.items():
         for after, last in _segments(job):
             train(
-                model=qwen2(job.tied).to(job.dtype),
+                model=looks_trained(job.model).to(job.dtype),
                 tokenizer=tiny_tokenizer(WORDS),
                 samples=samples()[after * OPTIMISATION.batch_size :],
                 optimisation=OPTIMISATION,
@@ -92,7 +99,7 @@ def fail(folder: Path) -> None:
 
 def prepare(folder: Path) -> None:
     """Write what `finetune` reads."""
-    checkpoints.save(qwen2(), tiny_tokenizer(WORDS), folder / "base")
+    checkpoints.save(looks_trained("qwen2"), tiny_tokenizer(WORDS), folder / "base")
     lines = [{"prompt": sample.prompt, "response": sample.completion} for sample in samples()]
     (folder / "samples.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
 

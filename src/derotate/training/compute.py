@@ -80,7 +80,9 @@ def arguments(compute: Compute, batch_size: int) -> dict[str, Any]:
         "per_device_train_batch_size": at_once,
         "gradient_accumulation_steps": times,
         "bf16": compute.precision == "bf16",
-        "gradient_checkpointing": compute.gradient_checkpointing and not compute.sharded,
+        # with FSDP2 too: it recomputes inside a layer's gathered weights and keeps the cache out,
+        # which FSDP's own (accelerate's `activation_checkpointing`) does not for Mllama
+        "gradient_checkpointing": compute.gradient_checkpointing,
     }
     if not compute.sharded:
         return given
@@ -92,8 +94,6 @@ def arguments(compute: Compute, batch_size: int) -> dict[str, Any]:
             "reshard_after_forward": True,
             # each process writes its part of the training state
             "state_dict_type": "SHARDED_STATE_DICT",
-            # recomputes inside a layer's gathered weights; the trainer's own gathers them twice
-            "activation_checkpointing": compute.gradient_checkpointing,
         },
     }
 

@@ -91,9 +91,16 @@ def wait_for_all() -> None:
 def _call(function: Callable[..., None], arguments: Mapping[str, Any]) -> None:
     """What a process does; the group that the trainer made ends with it."""
     import torch.distributed
+    from torch.distributed.checkpoint.api import CheckpointException
 
     try:
         function(**arguments)
+    except CheckpointException as error:  # no Exception, so the launcher would not be told of it
+        last = str(error).splitlines()[-1]
+        raise LaunchError(
+            f"the training state cannot be read or written ({last}); expected what processes of "
+            "this study left, make the segment before again"
+        ) from error
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()

@@ -30,6 +30,7 @@ from derotate.tasks.samples import Sample
 from derotate.training.compute import ONE_PROCESS, Compute, ShardingTrainer, arguments
 from derotate.training.keeping import KeepStates, Kept
 from derotate.training.launch import is_first
+from derotate.training.text_only import freeze_unread
 from derotate.training.whole import Whole, merged
 
 LOG_EVERY = 10
@@ -129,6 +130,7 @@ def train(
         done, resume_from = newest
         samples = samples[len(samples) - (stop - done) * optimisation.batch_size :]
         print(f"goes on after step {done}, whose state was kept")
+    freeze_unread(model)
     lora = _peft(adapter) if adapter else None
     whole = Whole(
         architecture=type(model),
