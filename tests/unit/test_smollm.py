@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
@@ -40,7 +41,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """SmolLM2 in float32, and a copy with noise of 1 % in every matrix."""
     sys.path.insert(0, str(BENCHMARKS))
     try:
-        import smollm
+        smollm = import_module("smollm")
     finally:
         sys.path.remove(str(BENCHMARKS))
     if smollm.gguf_file() is None:

@@ -49,7 +49,7 @@ def for_each(given, processes):
 
 
 def trains(need, processes=1):
-    """The resources of a rule that trains: `gpu` GPUs a process, all on one node."""
+    """The resources of what trains: so many GPUs a process, all on one node."""
     if processes == 1:
         return asks(need) | TRAINING
     gpus = {"gpu": for_each(TRAINING["gpu"], processes)} if "gpu" in TRAINING else {}
