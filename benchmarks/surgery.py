@@ -17,13 +17,16 @@ from published_surgery import edited_weight as published_surgery
 from recipe_grid import GRID
 from torch import Tensor
 
+from derotate.spectral.grid import streamed_grid
 from derotate.spectral.recipes import Recipe
-from derotate.spectral.surgery import deltas
+from derotate.spectral.stream import part_of
 from derotate.spectral.svd import factorise
 
 Pair = tuple[Tensor, Tensor]
 """Weight of the donor, weight of the patient [out, in]."""
 
+NAME = "model.layers.0.mlp.up_proj.weight"
+"""Random parts are seeded by it; no recipe here has one."""
 TOLERANCE = 5e-3
 """Largest difference of two edits, relative to the edit. The published way rebuilds the whole
 weight from float32 factors, which is off by 3e-6 of the weight; an edit of values changes the
@@ -49,9 +52,11 @@ def our_surgery(
 ) -> Iterator[tuple[str, int, Tensor]]:
     """Recipe name, index of the matrix and edited weight; each weight is decomposed once."""
     for index, (donor, patient) in enumerate(pairs):
-        sides = factorise(donor), factorise(patient)
-        for recipe, delta in deltas(recipes, *sides):
-            yield recipe.name, index, patient + delta
+        edited = {recipe.name: torch.empty_like(patient) for recipe in recipes}
+        for step in streamed_grid(recipes, NAME, donor, patient, factorise):
+            part_of(edited[step.recipe.name], step.rows).copy_(step.weight)
+        for name, weight in edited.items():
+            yield name, index, weight
 
 
 def difference(ours: Tensor, published: Tensor, patient: Tensor) -> float:

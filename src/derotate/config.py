@@ -132,8 +132,10 @@ class Config(Block):
         return self
 
     @model_validator(mode="after")
-    def _suits_a_pretrained_model(self) -> Config:
+    def _suits_the_model(self) -> Config:
         if not isinstance(self.model, PretrainedModel):
+            _require(self.style == "compact", "style", f"{self.style} with a tiny model",
+                     "compact, whose words it is trained on, or a model.pretrained")  # fmt: skip
             return self
         beside = "with model.pretrained"
         _require(self.style == "natural", "style", f"{self.style} {beside}",

@@ -25,9 +25,6 @@ LOCK = (ENVS / "requirements.lock").read_text(encoding="utf-8").splitlines()
 PINS = dict(line.split("==") for line in LOCK if not line.startswith("#"))
 TOOL = runpy.run_path(str(ENVS / "lock.py"))
 DIRECT = TOOL["direct_requirements"]((ENVS / "requirements.in").read_text(encoding="utf-8"))
-EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
-    "optional-dependencies"
-]
 CONDA = sorted(ENVS.glob("*.yaml"))
 CODE = [
     path
@@ -168,11 +165,10 @@ def test_a_conda_environment_declares_what_its_rules_import(file: Path) -> None:
 def test_every_import_is_a_direct_requirement() -> None:
     distributions = importlib.metadata.packages_distributions()
     direct = {canonicalize_name(requirement.name) for requirement in DIRECT}
-    # what an extra brings need not be installed here; each extra has the name of its package
     missing = {
         f"{path.relative_to(ROOT)}: {name}"
         for path in CODE
-        for name in third_party_imports(path) - EXTRAS.keys()
+        for name in third_party_imports(path)
         if not direct & {canonicalize_name(found) for found in distributions.get(name, ())}
     }
     assert sorted(missing) == [], "add to envs/requirements.in, then `make lock`"
@@ -180,13 +176,3 @@ def test_every_import_is_a_direct_requirement() -> None:
 
 def test_requirements_are_plain_names_since_the_lock_alone_says_versions() -> None:
     assert [str(line) for line in DIRECT if line != Requirement(line.name)] == []
-
-
-def test_the_extra_has_the_versions_that_trl_takes() -> None:
-    (of_trl,) = (
-        requirement
-        for requirement in map(Requirement, importlib.metadata.requires("trl") or [])
-        if requirement.name == "vllm"
-    )
-    (ours,) = map(Requirement, EXTRAS["vllm"])
-    assert all(Version(str(part.version)) in of_trl.specifier for part in ours.specifier)

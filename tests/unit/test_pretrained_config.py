@@ -46,6 +46,7 @@ def test_a_config_with_all_keys_filled_in_is_the_same_study() -> None:
     ("values", "words"),
     [
         (study(style="compact"), ("style: got compact", "expected natural")),
+        ({"style": "natural"}, ("style: got natural with a tiny model", "expected compact")),
         (study(base={"steps": 7}), ("base: got steps", "no such block")),
         (study(base_seeds=[1, 2]), ("base_seeds: got [1, 2]", "expected one")),
         (

@@ -13,7 +13,6 @@ from derotate.spectral.angles import principal_angles
 from derotate.spectral.changes import Change, change_norm, edited_blocks, streamed_change
 from derotate.spectral.recipes import Band, Recipe
 from derotate.spectral.surgery import (
-    deltas,
     edited_names,
     interpolation_for_loss,
     paired_by_similarity,
@@ -244,35 +243,6 @@ def test_pairing_by_similarity_follows_singular_values_that_crossed() -> None:
     # The largest vector of the patient is the donor's smallest: it has not turned at all.
     assert largest_change(pairing="similarity") < 1e-6
     assert largest_change() > 1
-
-
-@settings(deadline=None)
-@given(
-    shape=shapes,
-    seed=seeds,
-    fractions=st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.8, 1.0]), min_size=1, max_size=5),
-)
-def test_a_grid_of_top_bands_gives_what_single_edits_give(
-    shape: tuple[int, int], seed: int, fractions: list[float]
-) -> None:
-    pair = Pair(shape, seed)
-    recipes = [
-        Recipe(name=f"{part}-{i}", part=part, band=Band(fraction=fraction))
-        for i, fraction in enumerate(fractions)
-        for part in ("values", "directions", "both")
-    ]
-    found = {recipe.name: change for recipe, change in deltas(recipes, pair.donor, pair.patient)}
-    assert found.keys() == {recipe.name for recipe in recipes}
-    for recipe in recipes:
-        alone = pair.delta(recipe).double()  # an empty band has no type of its own
-        torch.testing.assert_close(found[recipe.name], alone, rtol=0, atol=1e-10)
-
-
-def test_a_grid_is_of_top_bands_alone() -> None:
-    pair = Pair((6, 5), 0)
-    bottom = spectral("values", Band(where="bottom", count=1))
-    with pytest.raises(ValueError, match="expected a top band"):
-        list(deltas([bottom], pair.donor, pair.patient))
 
 
 NAMES = [

@@ -80,9 +80,10 @@ def test_stated_sizes_are_those_of_the_problems(task: str) -> None:
 @EACH
 def test_a_natural_answer_has_the_papers_limit_and_fits_it(task: str) -> None:
     known, prompts = module(task, "defaults"), module(task, "prompts")
-    config = load({"task": task, "style": "natural"})
+    natural = {"task": task, "style": "natural", "model": {"pretrained": "./model"}}
+    config = load(natural)
     assert config.evaluation.max_new_tokens == known.NATURAL_MAX_NEW_TOKENS
-    own = load({"task": task, "style": "natural", "evaluation": {"max_new_tokens": 7}})
+    own = load({**natural, "evaluation": {"max_new_tokens": 7}})
     assert own.evaluation.max_new_tokens == 7
     longest = max(len(prompts.response(problem, "natural")) for problem in problems(task)[::20])
     # tokenizers of language models have two characters a token or more, also in JSON

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Many recipes on one matrix, block by block, from one decomposition of donor and patient.
 
-Nested bands are a running sum, as in `derotate.spectral.surgery.deltas`: ten bands of one part cost
-as much as the widest of them. The sum begins at the patient's weight and not at zero, which saves a
-pass over the block for each recipe. Held beside the factors are one block and a copy of the shorter
-sides.
+Nested bands are a running sum: ten bands of one part cost as much as the widest of them. The sum
+begins at the patient's weight and not at zero, which saves a pass over the block for each recipe.
+Held beside the factors are one block and a copy of the shorter sides.
 """
 
 from __future__ import annotations

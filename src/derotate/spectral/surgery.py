@@ -6,7 +6,7 @@ The algebra of each recipe is in `derotate.spectral.changes`.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import torch
 from scipy.optimize import brentq, linear_sum_assignment
@@ -31,36 +31,6 @@ def band_sides(part: str, donor: Factors, patient: Factors, band: range) -> tupl
     scale = donor.s[on] if part == "both" else patient.s[on]
     left = torch.cat([donor.u[:, on] * scale, patient.u[:, on] * -patient.s[on]], dim=1)
     return left, torch.cat([donor.v[:, on], patient.v[:, on]], dim=1)
-
-
-def deltas(
-    recipes: Iterable[Recipe], donor: Factors, patient: Factors
-) -> Iterator[tuple[Recipe, Tensor]]:
-    """The changes of one matrix by top bands of values, directions or both, smallest band first.
-
-    Nested bands of one part are a running sum, so that a whole grid costs one product of full rank.
-
-    Raises:
-        ValueError: a recipe of another part, band or pairing.
-    """
-    nested: dict[str, list[tuple[int, Recipe]]] = {}
-    for recipe in recipes:
-        band = recipe.band
-        nests = recipe.part in ("values", "directions", "both") and recipe.pairing == "index"
-        if not nests or band is None or band.where != "top":
-            raise ValueError(
-                f"recipe {recipe.name}: expected a top band of values, directions or both, paired "
-                "by index; make other changes one by one"
-            )
-        nested.setdefault(recipe.part, []).append((band.size(patient.rank), recipe))
-    for part, sized in nested.items():
-        total = torch.zeros(patient.u.shape[0], patient.v.shape[0], dtype=patient.s.dtype)
-        done = 0
-        for size, recipe in sorted(sized, key=lambda pair: pair[0]):
-            left, right = band_sides(part, donor, patient, range(done, size))
-            total = total + left @ right.T
-            done = size
-            yield recipe, total
 
 
 def paired_by_similarity(donor: Factors, patient: Factors) -> Factors:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from transformers import TrainerCallback
 
+from derotate.checkpoints import move_into_place
 from derotate.training.launch import is_first, wait_for_all
 
 _KEY: Final = "key"
@@ -65,10 +66,7 @@ class Kept:
         """
         (self.folder / _KEY).unlink()
         for step, directory in directories.items():
-            directory.mkdir(parents=True, exist_ok=True)
-            files = self.checkpoint(step).iterdir()
-            for file in sorted(files, key=lambda file: file.name == "model.safetensors"):
-                os.replace(file, directory / file.name)
+            move_into_place(self.checkpoint(step), directory)
         shutil.rmtree(self.folder)
 
 
