@@ -311,7 +311,11 @@ class Grpo(Block):
     kl_coefficient: Annotated[float, Field(ge=0)] = Field(
         0.0, description="weight of the KL to the start checkpoint in the loss"
     )
-    threads: Count = Field(1, description="torch threads")
+    threads: Count = Field(1, description="torch threads of a process")
+    compute: Compute = Field(
+        default_factory=Compute,
+        description="how updates are computed, with responses for samples and updates for steps",
+    )
 
 
 class Ppo(Block):
@@ -334,7 +338,11 @@ class Ppo(Block):
     max_grad_norm: Annotated[float, Field(gt=0)] = Field(
         1.0, description="gradient clipping; the papers use 0.01 with a learning rate of 1e-6"
     )
-    threads: Count = Field(1, description="torch threads")
+    threads: Count = Field(1, description="torch threads of a process")
+    compute: Compute = Field(
+        default_factory=Compute,
+        description="how updates are computed, with responses for samples and updates for steps",
+    )
 
 
 class RlRun(Block):
