@@ -453,6 +453,10 @@ class Surgery(Block):
     reverse: tuple[str, ...] = Field(
         ("directions-top20",), description="names of recipes also run from sft_end into rl_end"
     )
+    precision: Literal["float32", "float64"] = Field(
+        "float32",
+        description="of the decompositions that are kept on disk; they are computed in float64",
+    )
     threads: Count = Field(1, description="torch threads")
 
 

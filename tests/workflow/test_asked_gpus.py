@@ -4,7 +4,7 @@
 import re
 from pathlib import Path
 
-from checkout import SMOKE, planned
+from checkout import SMOKE, planned, snakemake
 
 
 def test_sft_asks_for_a_gpu_and_cores_for_each_process(fresh: Path) -> None:
@@ -27,3 +27,27 @@ def test_sft_asks_for_a_gpu_and_cores_for_each_process(fresh: Path) -> None:
             assert asked.get("gpu", 1) == 1, job["rule"]
             assert "nodes" not in asked, job["rule"]
     assert {"sft_to_4", "sft_to_8", "lora", "grpo"} < {job["rule"] for job in jobs}
+
+
+def test_a_config_can_ask_for_gpus_whatever_the_profile_says(fresh: Path) -> None:
+    two = "sft={compute: {processes: 2}}"
+    jobs = planned(fresh, "--configfile", SMOKE, "--config", "gpu=true", two)["jobs"]
+    gpus = {job["rule"]: job["resources"].get("gpu", 0) for job in jobs}
+    assert (gpus["sft_to_4"], gpus["lora"], gpus["grpo"], gpus["ppo"]) == (2, 2, 1, 1)
+    # a tiny model is scored on the CPU
+    assert (gpus["evaluate_sft"], gpus["problems"]) == (0, 0)
+    longest = {job["rule"]: job["resources"]["runtime"] for job in jobs}
+    on_cores = {
+        job["rule"]: job["resources"]["runtime"]
+        for job in planned(fresh, "--configfile", SMOKE)["jobs"]
+    }
+    assert longest["grpo"] <= on_cores["grpo"]
+
+
+def test_the_papers_setting_is_planned_in_hours_of_gpus(fresh: Path) -> None:
+    shown = snakemake(fresh, "--dry-run", config="config/paper.yaml").stdout
+    table = shown[shown.index("Asked for by stage:") :].splitlines()
+    hours = {row[0]: float(row[4].replace(",", "")) for row in map(str.split, table[2:6])}
+    assert hours["sft"] > 100
+    assert hours["rl"] > 100
+    assert hours["evaluation"] > 100
