@@ -23,6 +23,7 @@ from derotate.stages.sft import train_sft
 from derotate.tasks.samples import Sample
 from derotate.training.compute import ONE_PROCESS, Compute
 from derotate.training.supervised import Adapter, Optimisation, train
+from derotate.training.whole import load_in_first
 
 WORDS: Final = ("a", "b", "c", "d")
 LAST: Final = 6
@@ -71,9 +72,10 @@ def run(jobs: Mapping[str, Job], folder: Path) -> None:
     torch.set_num_threads(1)
     for name, job in jobs.items():
         for after, last in _segments(job):
+            model, tokenizer = load_in_first(_base(job, folder / name), dtype=torch.float32)
             train(
-                model=looks_trained(job.model).to(job.dtype),
-                tokenizer=tiny_tokenizer(WORDS),
+                model=model,
+                tokenizer=tokenizer,
                 samples=samples()[after * OPTIMISATION.batch_size :],
                 optimisation=OPTIMISATION,
                 directories={last: folder / name / f"step-{last}"},
@@ -83,7 +85,15 @@ def run(jobs: Mapping[str, Job], folder: Path) -> None:
                 adapter=job.adapter,
                 compute=job.compute,
                 log_every=1,
+                dtype=job.dtype,
             )
+
+
+def _base(job: Job, folder: Path) -> Path:
+    """The base of a job, as each process writes it for itself."""
+    base = folder / f"base-{os.environ.get('RANK', '0')}"
+    checkpoints.save(looks_trained(job.model).to(job.dtype), tiny_tokenizer(WORDS), base)
+    return base
 
 
 def _segments(job: Job) -> Iterator[tuple[int, int]]:
