@@ -67,12 +67,19 @@ def looks_trained(name: str) -> Any:
     return model
 
 
+def write_bases(jobs: Mapping[str, Job], folder: Path) -> None:
+    """The base of each job, in the folder of the job."""
+    for name, job in jobs.items():
+        model = looks_trained(job.model).to(job.dtype)
+        checkpoints.save(model, tiny_tokenizer(WORDS), folder / name / "base")
+
+
 def run(jobs: Mapping[str, Job], folder: Path) -> None:
     """Run the jobs, one after the other, each in its folder: what each process does."""
     torch.set_num_threads(1)
     for name, job in jobs.items():
         for after, last in _segments(job):
-            model, tokenizer = load_in_first(_base(job, folder / name), dtype=torch.float32)
+            model, tokenizer = load_in_first(folder / name / "base", dtype=torch.float32)
             train(
                 model=model,
                 tokenizer=tokenizer,
@@ -87,13 +94,6 @@ def run(jobs: Mapping[str, Job], folder: Path) -> None:
                 log_every=1,
                 dtype=job.dtype,
             )
-
-
-def _base(job: Job, folder: Path) -> Path:
-    """The base of a job, as each process writes it for itself."""
-    base = folder / f"base-{os.environ.get('RANK', '0')}"
-    checkpoints.save(looks_trained(job.model).to(job.dtype), tiny_tokenizer(WORDS), base)
-    return base
 
 
 def _segments(job: Job) -> Iterator[tuple[int, int]]:
@@ -127,7 +127,7 @@ def finetune(folder: Path, out: Path, compute: Compute, origin: str = "") -> Non
     )
 
 
-def _stop_after(step: int) -> None:
+def stop_after(step: int) -> None:
     """Wait for a kill when the state of that step is in place."""
     moved = os.replace
 
@@ -148,6 +148,6 @@ def argument(compute: Compute) -> str:
 # the processes that this one starts run the file by the second name
 if __name__ in {"__main__", "__mp_main__"}:
     torch.set_num_threads(1)
-    _stop_after(4)
+    stop_after(4)
 if __name__ == "__main__":
     finetune(Path(sys.argv[1]), Path(sys.argv[2]), Compute(**json.loads(sys.argv[3])))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -72,6 +73,8 @@ class MeasuringTrainer(ShardingTrainer, GRPOTrainer):
         self._rewards: list[float] = []
         self._advantages: list[float] = []
         self._measured: list[rollout.Measured] = []
+        if self.accelerator.num_processes > 1:
+            self.model.base_model.register_forward_hook(partial(_gather_head, self.model))
 
     def updates(self) -> list[rllog.Update]:
         """The rows of the log, of the updates before a kill too: they are part of the state."""
@@ -153,3 +156,13 @@ class MeasuringTrainer(ShardingTrainer, GRPOTrainer):
                 rollout.measure(log_probs.detach(), entropies.detach(), start, batch)
             )
         return log_probs, entropies, auxiliary_loss
+
+
+def _gather_head(model: Any, *_: Any) -> None:
+    """Gather the weight of the head, which trl multiplies by without calling the head.
+
+    Where accelerate has put it into one group with the last norm, that is so already. It does not
+    find the norm of Mllama: trl then gathers the weight by itself, and each process keeps the
+    gradient of its own responses for its part of it, instead of that of all.
+    """
+    model.get_output_embeddings().unshard()
