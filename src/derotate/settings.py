@@ -317,7 +317,6 @@ class Grpo(Block):
         description="how updates are computed, with responses for samples and updates for steps",
     )
 
-
     @model_validator(mode="after")
     def _responses_are_dealt_out(self) -> Grpo:
         at_once = self.compute.processes * (self.compute.micro_batch or 1)
@@ -356,7 +355,6 @@ class Ppo(Block):
         default_factory=Compute,
         description="how updates are computed, with responses for samples and updates for steps",
     )
-
 
     @model_validator(mode="after")
     def _each_process_has_a_problem(self) -> Ppo:
