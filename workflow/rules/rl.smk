@@ -11,8 +11,7 @@ RL_CODE = {
 }
 RL_COMPUTE = {"grpo": CONFIG.rl.grpo.compute, "ppo": CONFIG.rl.ppo.compute}
 RL_SETTINGS = {
-    name: getattr(CONFIG.rl, name).model_dump(exclude={"compute": {"save_state_every"}})
-    for name in RL_COMPUTE
+    name: getattr(CONFIG.rl, name).model_dump(exclude=WITHOUT_STATES) for name in RL_COMPUTE
 }
 
 
