@@ -44,6 +44,14 @@ def asks(need):
     }
 
 
+def not_compared(value):
+    """A param that changes no result: an edit of it reruns nothing.
+
+    Snakemake compares no params that it derives, as by a function that asks for resources.
+    """
+    return lambda wildcards, resources: value
+
+
 def for_each(given, processes):
     """What is given for a process, for all of them."""
     if callable(given):
