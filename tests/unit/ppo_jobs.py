@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: MIT
+"""PPO of tiny models that tests run in several processes, or in one that they kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from training_jobs import looks_trained
+
+from derotate import checkpoints
+from derotate.conversation import pad_id
+from derotate.models import tiny_tokenizer
+from derotate.settings import Ppo
+from derotate.training import ppo, processes, rollout
+from derotate.training.compute import ONE_PROCESS, Compute
+from derotate.training.episodes import Attempt
+from derotate.training.improving import improve, valued
+from derotate.training.keeping import Kept
+from derotate.training.launch import is_first, launch
+from derotate.training.learner import Learner
+from derotate.training.policy import scored
+from derotate.training.text_only import freeze_unread
+from derotate.training.whole import Whole
+
+WORDS: Final = ("a", "b", "c", "d", "hint")
+EPISODES: Final = 9
+SETTINGS: Final = Ppo(
+    temperature=0.8, learning_rate=1e-3, epochs=2, minibatches=3, prompts=EPISODES, attempts=3
+)
+SHORT: Final = Ppo(
+    temperature=1.0, learning_rate=1e-3, epochs=2, minibatches=2, updates=5, prompts=5, attempts=3
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """An update of a tiny model on attempts that are given."""
+
+    compute: Compute = ONE_PROCESS
+    model: str = "qwen2"
+    minibatches: int = SETTINGS.minibatches
+    max_grad_norm: float = SETTINGS.max_grad_norm
+
+
+def attempts() -> list[Attempt]:
+    """Of episodes of one to three attempts; contexts and responses of many lengths."""
+    draw = random.Random(5)
+
+    def ids(most: int) -> tuple[int, ...]:
+        return tuple(draw.randrange(3, 50) for _ in range(draw.randint(1, most)))
+
+    return [
+        Attempt(episode, ids(9), ids(5), draw.choice([-1.0, 0.0, 5.0]))
+        for episode in range(EPISODES)
+        for _ in range(1 + episode % 3)
+    ]
+
+
+def improved(jobs: Mapping[str, Job], folder: Path) -> None:
+    """Take the optimizer steps of each job, and write losses and weights: in each process."""
+    torch.set_num_threads(1)
+    for name, job in jobs.items():
+        settings = SETTINGS.model_copy(
+            update={"minibatches": job.minibatches, "max_grad_norm": job.max_grad_norm}
+        )
+        device = processes.join(job.compute.processes)
+        model = looks_trained(job.model)
+        whole = Whole(type(model), sharded=job.compute.sharded)
+        freeze_unread(model)
+        learner = Learner.of(model, settings, 3, job.compute, device)
+        at_once = job.compute.micro_batch or rollout.CHUNK
+        played = attempts()
+        batch = rollout.collate(
+            [attempt.context for attempt in played],
+            [attempt.response for attempt in played],
+            pad_id(tiny_tokenizer(WORDS)),
+            device,
+        )
+        scores = scored(learner.policy, batch, settings.temperature, at_once)
+        taken = valued(played, batch, scores, learner.head, settings)
+        losses = [
+            improve(
+                learner,
+                taken,
+                settings,
+                generator=torch.Generator().manual_seed(update),
+                at_once=at_once,
+            )
+            for update in range(2)
+        ]
+        model = whole.of(learner.policy.model)
+        head = get_model_state_dict(learner.head, options=StateDictOptions(full_state_dict=True))
+        if is_first():
+            checkpoints.save(model, tiny_tokenizer(WORDS), folder / name)
+            torch.save(head, folder / name / "head.pt")
+            told = {
+                "losses": losses,
+                "advantages": taken.advantages.tolist(),
+                "log_probs": taken.log_probs.tolist(),
+                "values": taken.values.tolist(),
+            }
+            (folder / name / "told.json").write_text(json.dumps(told))
+
+
+def judge(index: int, response: str) -> tuple[float, bool, str]:
+    """The first problem is solved by any response, the other one by none."""
+    return (5.0 if index == 0 else float(len(response) % 3)), index == 0, "hint a"
+
+
+def prepare(folder: Path, model: str = "qwen2", dtype: torch.dtype = torch.float32) -> None:
+    """Write the checkpoint that `run` starts from."""
+    tokenizer = tiny_tokenizer(WORDS)
+    checkpoints.save(looks_trained(model).to(dtype), tokenizer, folder / "start")
+
+
+def run(folder: Path, out: Path, settings: Ppo, compute: Compute) -> None:
+    """A whole run, with a checkpoint on the way: in each process."""
+    torch.set_num_threads(1)
+    kept = Kept(out / "kept") if compute.save_state_every else None
+    ppo.train(
+        start=folder / "start",
+        checkpoints={update: out / f"step-{update}" for update in {2, settings.updates}},
+        log=out / "log.csv",
+        prompts=("a b", "c"),
+        judge=judge,
+        settings=settings,
+        max_new_tokens=4,
+        seed=3,
+        compute=compute,
+        kept=kept,
+    )
+
+
+def launched(folder: Path, out: Path, settings: Ppo, compute: Compute) -> None:
+    """The same, from one process."""
+    out.mkdir(exist_ok=True)
+    (out / "kept").mkdir(exist_ok=True)
+    launch(
+        run,
+        processes=compute.processes,
+        beside=out / "log.csv",
+        arguments={"folder": folder, "out": out, "settings": settings, "compute": compute},
+    )
+
+
+def _stop_after(update: int) -> None:
+    """Wait for a kill when the state of that update is in place."""
+    moved = os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        moved(source, target)
+        if Path(target).name == f"state-{update}":
+            print("the state is in place", flush=True)
+            time.sleep(600)
+
+    os.replace = replace  # type: ignore[assignment]
+
+
+def argument(compute: Compute) -> str:
+    """How the settings are given on the command line of this file."""
+    return json.dumps(asdict(compute))
+
+
+def given(text: str) -> Any:
+    """What `argument` says."""
+    return Compute(**json.loads(text))
+
+
+# the processes that this one starts run the file by the second name
+if __name__ in {"__main__", "__mp_main__"}:
+    torch.set_num_threads(1)
+    _stop_after(4)
+if __name__ == "__main__":
+    launched(Path(sys.argv[1]), Path(sys.argv[2]), SHORT, given(sys.argv[3]))
