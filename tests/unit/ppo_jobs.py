@@ -21,7 +21,7 @@ from derotate import checkpoints
 from derotate.conversation import pad_id
 from derotate.models import tiny_tokenizer
 from derotate.settings import Ppo
-from derotate.training import ppo, processes, rollout
+from derotate.training import ppo, processes, rllog, rollout
 from derotate.training.compute import ONE_PROCESS, Compute
 from derotate.training.episodes import Attempt
 from derotate.training.improving import improve, valued
@@ -33,7 +33,7 @@ from derotate.training.text_only import freeze_unread
 from derotate.training.whole import Whole
 
 WORDS: Final = ("a", "b", "c", "d", "hint")
-EPISODES: Final = 9
+EPISODES: Final = 8
 SETTINGS: Final = Ppo(
     temperature=0.8, learning_rate=1e-3, epochs=2, minibatches=3, prompts=EPISODES, attempts=3
 )
@@ -42,14 +42,29 @@ SHORT: Final = Ppo(
 )
 
 
+UPDATE: Final = rllog.Update(
+    update=1,
+    reward_mean=1 / 3,
+    correct_share=0.25,
+    zero_variance_share=None,
+    loss=-1e-17,
+    value_loss=0.1,
+    entropy=3.9,
+    kl_to_start=0.0,
+    response_length=4.0,
+    advantages=(0.1, -2 / 3),
+)
+
+
 @dataclass(frozen=True)
 class Job:
-    """An update of a tiny model on attempts that are given."""
+    """Two updates of a tiny model on attempts that are given, the second on a kept state if cut."""
 
     compute: Compute = ONE_PROCESS
     model: str = "qwen2"
     minibatches: int = SETTINGS.minibatches
     max_grad_norm: float = SETTINGS.max_grad_norm
+    cut: bool = False
 
 
 def attempts() -> list[Attempt]:
@@ -88,16 +103,12 @@ def improved(jobs: Mapping[str, Job], folder: Path) -> None:
         )
         scores = scored(learner.policy, batch, settings.temperature, at_once)
         taken = valued(played, batch, scores, learner.head, settings)
-        losses = [
-            improve(
-                learner,
-                taken,
-                settings,
-                generator=torch.Generator().manual_seed(update),
-                at_once=at_once,
-            )
-            for update in range(2)
-        ]
+        losses = []
+        for update in range(2):
+            generator = torch.Generator().manual_seed(update)
+            losses.append(improve(learner, taken, settings, generator=generator, at_once=at_once))
+            if job.cut and not update:
+                learner = _kept_and_resumed(learner, folder / f"{name}.kept", job, settings)
         model = whole.of(learner.policy.model)
         head = get_model_state_dict(learner.head, options=StateDictOptions(full_state_dict=True))
         if is_first():
@@ -110,6 +121,17 @@ def improved(jobs: Mapping[str, Job], folder: Path) -> None:
                 "values": taken.values.tolist(),
             }
             (folder / name / "told.json").write_text(json.dumps(told))
+
+
+def _kept_and_resumed(learner: Learner, folder: Path, job: Job, settings: Ppo) -> Learner:
+    """Another learner that has what a first one has learned, by way of the disk."""
+    folder.mkdir(parents=True, exist_ok=True)
+    learner.keep(Kept(folder), [UPDATE])
+    model = looks_trained(job.model)
+    freeze_unread(model)
+    other = Learner.of(model, settings, 4, job.compute, learner.policy.device)
+    assert other.resumed(Kept(folder)) == [UPDATE]
+    return other
 
 
 def judge(index: int, response: str) -> tuple[float, bool, str]:

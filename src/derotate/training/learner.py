@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor, nn
 from torch.distributed import checkpoint as dcp
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict
 
 from derotate.scratch import scratch_folder
 from derotate.training import processes, rllog, rollout
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 ADAM_EPSILON: Final = 1e-7
 """Of the papers' optimizer."""
+TENSORS_A_FILE: Final = 64
+"""Of a process's part of the state; a file is put together in memory before it is written."""
 _UPDATES: Final = "updates.json"
 
 
@@ -87,11 +91,11 @@ class Learner:
             rows = json.dumps([vars(update) for update in updates])
             (aside / _UPDATES).write_text(rows, encoding="utf-8")
         wait_for_all()
-        dcp.save(
-            self._tensors(),
-            storage_writer=dcp.HuggingFaceStorageWriter(str(aside), save_distributed=True),
-            no_dist=processes.count() == 1,
-        )
+        tensors = self._tensors()
+        files = {name: 1 + index // TENSORS_A_FILE for index, name in enumerate(tensors)}
+        writer = dcp.HuggingFaceStorageWriter(str(aside), files, save_distributed=True)
+        with _not_told_of_one_process():
+            dcp.save(tensors, storage_writer=writer, no_dist=processes.count() == 1)
         wait_for_all()
         if is_first():
             before = kept.newest()
@@ -106,25 +110,28 @@ class Learner:
         if not newest:
             return []
         update, state = newest
-        dcp.load(
-            self._tensors(),
-            storage_reader=dcp.HuggingFaceStorageReader(str(state)),
-            no_dist=processes.count() == 1,
-        )
+        reader = dcp.HuggingFaceStorageReader(str(state))
+        with _not_told_of_one_process():
+            dcp.load(self._tensors(), storage_reader=reader, no_dist=processes.count() == 1)
         rows = json.loads((state / _UPDATES).read_text(encoding="utf-8"))
         print(f"goes on after update {update}, whose state was kept")
         return [rllog.Update(**{**row, "advantages": tuple(row["advantages"])}) for row in rows]
 
     def _tensors(self) -> dict[str, Tensor]:
         """Weights and optimizer state that move, by name; to be read and to be written in place."""
-        weights, moments = get_state_dict(
-            nn.ModuleDict({"policy": self.policy, "head": self.head}),
-            self.optimizer,
-            options=StateDictOptions(ignore_frozen_params=True, flatten_optimizer_state_dict=True),
+        module = nn.ModuleDict({"policy": self.policy, "head": self.head})
+        # tied weights are one tensor under one name here, under two in a state dict
+        weights = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
+        moments: Any = get_optimizer_state_dict(
+            module, self.optimizer, options=StateDictOptions(flatten_optimizer_state_dict=True)
         )
-        # the optimizer's settings are those of the run
-        return {
-            name: value
-            for name, value in {**weights, **moments}.items()
-            if isinstance(value, Tensor)
-        }
+        # the optimizer's settings are no tensors: they are those of the run
+        return weights | {key: value for key, value in moments.items() if torch.is_tensor(value)}
+
+
+@contextmanager
+def _not_told_of_one_process() -> Iterator[None]:
+    """Within the block, torch's warning at each state of one process is left out."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield

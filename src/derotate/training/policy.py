@@ -56,7 +56,7 @@ class Policy(nn.Module):
         self._cast = products is not None and not compute.sharded
         if compute.gradient_checkpointing:
             # the layers' own, as for SFT (`compute.arguments`)
-            model.gradient_checkpointing_enable()
+            model.activation_checkpointing_enable()
         if not compute.sharded:
             self.to(device)
             return
@@ -75,7 +75,8 @@ class Policy(nn.Module):
     def generate(self, **asked: Any) -> Tensor:
         """Token ids of contexts and of responses to them, as `model.generate` gives them."""
         with self._products():
-            return self.model.generate(**asked)
+            # transformers would have the processes count each other's tokens
+            return self.model.generate(**asked, synced_gpus=False)
 
     def _products(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._cast)

@@ -31,11 +31,14 @@ def join(processes: int) -> torch.device:
     device = fastest()
     if processes == 1:
         return device
+    # what is on a GPU goes from GPU to GPU, all else by the CPU
+    backend = "gloo"
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
+        backend = "cpu:gloo,cuda:nccl"
     if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group(timeout=PATIENCE)
+        torch.distributed.init_process_group(backend, timeout=PATIENCE)
     return device
 
 
