@@ -13,20 +13,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import model_zoo
 import torch
+from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.tensor import DTensor
 from training_jobs import looks_trained
 
 from derotate import checkpoints
 from derotate.conversation import pad_id
 from derotate.models import tiny_tokenizer
 from derotate.settings import Ppo
+from derotate.stages.data import write_rl_problems
+from derotate.stages.ppo import train
+from derotate.tasks.general_points.pretraining import WORDS as WORDS_OF_TASK
 from derotate.training import ppo, processes, rllog, rollout
 from derotate.training.compute import ONE_PROCESS, Compute
 from derotate.training.episodes import Attempt
 from derotate.training.improving import improve, valued
 from derotate.training.keeping import Kept
-from derotate.training.launch import is_first, launch
+from derotate.training.launch import is_first
 from derotate.training.learner import Learner
 from derotate.training.policy import scored
 from derotate.training.text_only import freeze_unread
@@ -37,11 +43,10 @@ EPISODES: Final = 8
 SETTINGS: Final = Ppo(
     temperature=0.8, learning_rate=1e-3, epochs=2, minibatches=3, prompts=EPISODES, attempts=3
 )
+TASK: Final = "general_points"
 SHORT: Final = Ppo(
-    temperature=1.0, learning_rate=1e-3, epochs=2, minibatches=2, updates=5, prompts=5, attempts=3
+    temperature=1.0, learning_rate=1e-3, epochs=2, minibatches=2, updates=5, prompts=5, attempts=2
 )
-
-
 UPDATE: Final = rllog.Update(
     update=1,
     reward_mean=1 / 3,
@@ -109,6 +114,8 @@ def improved(jobs: Mapping[str, Job], folder: Path) -> None:
             losses.append(improve(learner, taken, settings, generator=generator, at_once=at_once))
             if job.cut and not update:
                 learner = _kept_and_resumed(learner, folder / f"{name}.kept", job, settings)
+        norm: Any = nn.utils.get_total_norm([p.grad for p in learner.moving if p.grad is not None])
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         model = whole.of(learner.policy.model)
         head = get_model_state_dict(learner.head, options=StateDictOptions(full_state_dict=True))
         if is_first():
@@ -116,6 +123,7 @@ def improved(jobs: Mapping[str, Job], folder: Path) -> None:
             torch.save(head, folder / name / "head.pt")
             told = {
                 "losses": losses,
+                "gradient_norm": norm.item(),
                 "advantages": taken.advantages.tolist(),
                 "log_probs": taken.log_probs.tolist(),
                 "values": taken.values.tolist(),
@@ -148,7 +156,6 @@ def prepare(folder: Path, model: str = "qwen2", dtype: torch.dtype = torch.float
 def run(folder: Path, out: Path, settings: Ppo, compute: Compute) -> None:
     """A whole run, with a checkpoint on the way: in each process."""
     torch.set_num_threads(1)
-    kept = Kept(out / "kept") if compute.save_state_every else None
     ppo.train(
         start=folder / "start",
         checkpoints={update: out / f"step-{update}" for update in {2, settings.updates}},
@@ -159,19 +166,32 @@ def run(folder: Path, out: Path, settings: Ppo, compute: Compute) -> None:
         max_new_tokens=4,
         seed=3,
         compute=compute,
-        kept=kept,
     )
 
 
-def launched(folder: Path, out: Path, settings: Ppo, compute: Compute) -> None:
-    """The same, from one process."""
-    out.mkdir(exist_ok=True)
-    (out / "kept").mkdir(exist_ok=True)
-    launch(
-        run,
-        processes=compute.processes,
-        beside=out / "log.csv",
-        arguments={"folder": folder, "out": out, "settings": settings, "compute": compute},
+def prepare_stage(folder: Path) -> None:
+    """Write what `stage` reads."""
+    tokenizer = tiny_tokenizer(WORDS_OF_TASK)
+    model = model_zoo.qwen2(vocabulary=len(tokenizer))
+    model_zoo.power_law(model, seed=1)
+    checkpoints.save(model, tokenizer, folder / "start")
+    write_rl_problems(TASK, seed=1, count=20, out=folder / "problems.csv")
+
+
+def stage(folder: Path, out: Path, compute: Compute, origin: str = "") -> None:
+    """The stage, with checkpoints on the way."""
+    train(
+        TASK,
+        style="compact",
+        start=folder / "start",
+        problems=folder / "problems.csv",
+        settings=SHORT,
+        max_new_tokens=8,
+        seed=3,
+        directories={update: out / f"step-{update}" for update in (3, SHORT.updates)},
+        log=out / "log.csv",
+        compute=compute,
+        origin=origin,
     )
 
 
@@ -193,14 +213,9 @@ def argument(compute: Compute) -> str:
     return json.dumps(asdict(compute))
 
 
-def given(text: str) -> Any:
-    """What `argument` says."""
-    return Compute(**json.loads(text))
-
-
 # the processes that this one starts run the file by the second name
 if __name__ in {"__main__", "__mp_main__"}:
     torch.set_num_threads(1)
     _stop_after(4)
 if __name__ == "__main__":
-    launched(Path(sys.argv[1]), Path(sys.argv[2]), SHORT, given(sys.argv[3]))
+    stage(Path(sys.argv[1]), Path(sys.argv[2]), Compute(**json.loads(sys.argv[3])))
