@@ -116,6 +116,8 @@ def improved(jobs: Mapping[str, Job], folder: Path) -> None:
                 learner = _kept_and_resumed(learner, folder / f"{name}.kept", job, settings)
         norm: Any = nn.utils.get_total_norm([p.grad for p in learner.moving if p.grad is not None])
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        held = [*learner.moving, *learner.policy.parameters(), *learner.head.parameters()]
+        held += [value for state in learner.optimizer.state.values() for value in state.values()]
         model = whole.of(learner.policy.model)
         head = get_model_state_dict(learner.head, options=StateDictOptions(full_state_dict=True))
         if is_first():
@@ -124,11 +126,17 @@ def improved(jobs: Mapping[str, Job], folder: Path) -> None:
             told = {
                 "losses": losses,
                 "gradient_norm": norm.item(),
+                "held": sum(_own(tensor).numel() for tensor in held),
                 "advantages": taken.advantages.tolist(),
                 "log_probs": taken.log_probs.tolist(),
                 "values": taken.values.tolist(),
             }
             (folder / name / "told.json").write_text(json.dumps(told))
+
+
+def _own(tensor: Any) -> Any:
+    """What of a tensor this process holds."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _kept_and_resumed(learner: Learner, folder: Path, job: Job, settings: Ppo) -> Learner:

@@ -140,6 +140,14 @@ def test_a_state_that_was_kept_is_gone_on_from_bit_for_bit(one: Path, two: Path)
 
 
 @pytest.mark.slow
+def test_a_process_holds_its_part_of_weights_and_optimizer(one: Path, two: Path) -> None:
+    for name in ("whole", "tied", "mllama"):
+        held, part = (told(folder / name)["held"] for folder in (one, two))
+        # the parts of what cannot be halved, as the last bias, are the first process's
+        assert part == pytest.approx(held / 2, rel=0.02)
+
+
+@pytest.mark.slow
 def test_bf16_stays_near_float32(one: Path, two: Path) -> None:
     for name, reference in (("bf16", "whole"), ("mllama_bf16", "mllama")):
         for losses, expected in zip(
