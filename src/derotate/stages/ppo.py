@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,10 +51,7 @@ def train(
     Raises:
         LaunchError: one of several processes failed.
     """
-    kept = None
-    if compute.save_state_every:
-        read = [start / "model.safetensors", problems]
-        kept = Kept.opened(log.with_name(f".{log.name}.kept"), _key(origin, read))
+    kept = Kept.beside(log, compute, origin=origin, read=(start / "model.safetensors", problems))
     launch(
         _train,
         processes=compute.processes,
@@ -68,9 +64,7 @@ def train(
             "settings": settings,
             "max_new_tokens": max_new_tokens,
             "seed": seed,
-            "directories": {update: kept.checkpoint(update) for update in directories}
-            if kept
-            else dict(directories),
+            "directories": kept.checkpoints(directories) if kept else dict(directories),
             "log": log,
             "compute": compute,
             "kept": kept,
@@ -117,8 +111,3 @@ def _train(
         compute=compute,
         kept=kept,
     )
-
-
-def _key(origin: str, read: list[Path]) -> str:
-    """The settings, and when each file that is read was last written, as for SFT."""
-    return json.dumps([origin, *((path.name, path.stat().st_mtime_ns) for path in read)])

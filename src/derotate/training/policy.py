@@ -27,6 +27,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from derotate.training import processes, rollout
 from derotate.training.compute import Compute
+from derotate.training.whole import hand_out
 
 
 class Policy(nn.Module):
@@ -42,7 +43,7 @@ class Policy(nn.Module):
         """Take a model, to the device or, part by part, to those of all processes.
 
         Args:
-            model: in the memory of the CPU.
+            model: of `load_in_first`, in the memory of the CPU.
             compute: in how many processes, how precisely.
             device: of this process.
         """
@@ -60,10 +61,12 @@ class Policy(nn.Module):
         if not compute.sharded:
             self.to(device)
             return
+        weights = model.state_dict()
         for module in list(model.modules()):
             if type(module).__name__ in model._no_split_modules:
                 shard(module, device, products)
         shard(self, device, products)
+        hand_out(model, weights)
         # what it gathers it gathers for all its tokens
         register_fsdp_forward_method(self, "generate")
 

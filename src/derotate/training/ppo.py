@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from derotate.checkpoints import load, save
+from derotate.checkpoints import own_dtype, save
 from derotate.conversation import Prompt, pad_id
 from derotate.training import processes, rllog, rollout
 from derotate.training.compute import ONE_PROCESS, Compute
@@ -38,7 +38,7 @@ from derotate.training.launch import is_first
 from derotate.training.learner import Learner
 from derotate.training.policy import Policy, held_whole, scored
 from derotate.training.text_only import freeze_unread
-from derotate.training.whole import Whole
+from derotate.training.whole import Whole, load_in_first
 
 if TYPE_CHECKING:
     from derotate.settings import Ppo
@@ -87,11 +87,11 @@ def train(
     rollout.require_updates(checkpoints, settings.updates)
     _require_problems(settings.prompts, compute.processes)
     device = processes.join(compute.processes)
-    start_model, tokenizer = load(start)
-    whole = Whole(type(start_model), sharded=compute.sharded, dtype=start_model.dtype)
+    start_model, tokenizer = load_in_first(start)
+    whole = Whole(type(start_model), sharded=compute.sharded, dtype=own_dtype(start))
     reference = Policy(start_model.requires_grad_(False), compute, device)
     # after the first is given away, so that one of them at a time is whole
-    model = load(start, dtype=torch.float32)[0]
+    model = load_in_first(start, dtype=torch.float32)[0]
     freeze_unread(model)
     learner = Learner.of(model, settings, seed, compute, device)
     at_once = compute.micro_batch or rollout.CHUNK
