@@ -32,6 +32,8 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Fold = Literal["train", "rl", "selection", "test"]
 LEAST_PROMPTS = 3
+VLLM_TEMPERATURE: Final = 2.0
+"""vLLM 0.30 refuses to sample at a higher one."""
 
 
 class Block(BaseModel):
@@ -415,7 +417,21 @@ class Evaluation(Block):
         40, description="length limit of a response; left out: the task's"
     )
     batch_size: Count = Field(256, description="problems generated side by side")
+    engine: Literal["transformers", "vllm"] = Field(
+        "transformers",
+        description="what writes the responses; vllm is for GPUs and needs its own environment "
+        "(config/README.md); losses and guards are computed with transformers either way",
+    )
     threads: Count = Field(1, description="torch threads")
+
+    @model_validator(mode="after")
+    def _engine_takes_the_temperature(self) -> Evaluation:
+        if self.engine == "vllm" and self.temperature > VLLM_TEMPERATURE:
+            raise ValueError(
+                f"temperature: got {self.temperature:g}, expected at most {VLLM_TEMPERATURE:g}, "
+                "which is all that vllm takes; lower it, or set engine to transformers"
+            )
+        return self
 
 
 def _top(fraction: float) -> Band:

@@ -4,8 +4,20 @@ Needs a checkpoint and the problems. Makes one table row a problem and attempt, 
 aggregates and as CSV to compare runs by.
 """
 
+from snakemake.settings.types import DeploymentMethod
+
+from derotate import engines
+
+ENGINE = CONFIG.evaluation.engine
+ENGINE_CODE = f"derotate.engines.{ENGINE}"
+# With --sdm conda the engine is in the environment of its rules, which Snakemake makes first.
+if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
+    try:
+        engines.require("evaluation.engine", ENGINE)
+    except engines.MissingEngineError as error:
+        raise SystemExit(str(error)) from None
 EVALUATION_CODE = code_digest(
-    "derotate.stages.evaluate", f"{TASK_PACKAGE}.prompts", f"{TASK_PACKAGE}.feedback"
+    "derotate.stages.evaluate", ENGINE_CODE, f"{TASK_PACKAGE}.prompts", f"{TASK_PACKAGE}.feedback"
 )
 EVALUATION_SETTINGS = CONFIG.evaluation.model_dump(exclude={"suites"})
 
@@ -24,7 +36,7 @@ rule evaluate_base:
         "<base>/benchmarks/evaluation/base.tsv"
     priority: 10
     conda:
-        "../../envs/train.yaml"
+        f"../../envs/{engines.ENVIRONMENTS[ENGINE]}.yaml"
     threads: CONFIG.evaluation.threads
     resources:
         **scores(stage_resources.evaluation(CONFIG, gpu=SCORING_GPU)),
