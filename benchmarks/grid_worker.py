@@ -40,10 +40,14 @@ class Difference:
     """How far an edited weight is from the published one, in Frobenius norms.
 
     Attributes:
+        recipe: that made it.
+        matrix: its tensor name.
         of_weight: relative to the patient's weight.
         of_edit: relative to the published edit.
     """
 
+    recipe: str
+    matrix: str
     of_weight: float
     of_edit: float
 
@@ -145,8 +149,8 @@ def _matrix(
             outside.seconds += perf_counter() - start
             outside.processor += process_time() - started
     return [
-        Difference(math.sqrt(off / whole), math.sqrt(off / edit))
-        for off, whole, edit in squares.values()
+        Difference(recipe, name, math.sqrt(off / whole), math.sqrt(off / edit))
+        for recipe, (off, whole, edit) in squares.items()
     ]
 
 

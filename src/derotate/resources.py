@@ -126,8 +126,8 @@ def training(
     """Full fine-tuning with AdamW.
 
     A GPU holds the activations. The state is asked for in main memory all the same, since weights
-    are loaded, and weights and optimizer saved, by way of it. Processes share one state, but each
-    loads the model whole before it gives away what is not its part.
+    are loaded, and weights and optimizer saved, by way of it. Processes share one state: the first
+    loads the model whole and hands it out, before there are gradients and an optimizer.
 
     Args:
         size: the trained model.
@@ -142,12 +142,9 @@ def training(
     activations = 0 if gpu else ACTIVATION_BYTES * tokens_at_once * size.layers * size.width
     rate = (GPU_RATE if gpu else CPU_RATE * threads) * processes
     flop = TRAINING_FLOP + (FORWARD_FLOP if recomputes else 0)
-    loading = FLOAT32 * (processes + 1) if processes > 1 else 0
     saved = size.bytes_each * checkpoints + STATE_BYTES
     return Need(
-        memory=TORCH_MB * MB * processes
-        + max(STATE_BYTES, loading) * size.parameters
-        + activations,
+        memory=TORCH_MB * MB * processes + STATE_BYTES * size.parameters + activations,
         seconds=flop * size.parameters * tokens / rate,
         disk=10 * MB + saved * size.parameters,
     )

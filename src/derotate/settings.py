@@ -319,6 +319,18 @@ class Grpo(Block):
         description="how updates are computed, with responses for samples and updates for steps",
     )
 
+    @model_validator(mode="after")
+    def _responses_are_dealt_out(self) -> Grpo:
+        at_once = self.compute.processes * (self.compute.micro_batch or 1)
+        responses = self.prompts * self.group_size
+        if responses % at_once:
+            raise ValueError(
+                f"prompts: got {self.prompts} x group_size {self.group_size}, which is {responses} "
+                f"responses, expected a multiple of {at_once}, which is compute.processes x "
+                "compute.micro_batch; change one of the four"
+            )
+        return self
+
 
 class Ppo(Block):
     """Turn-level PPO as the papers ran it: an action is a response, GAE goes over attempts."""
@@ -345,6 +357,15 @@ class Ppo(Block):
         default_factory=Compute,
         description="how updates are computed, with responses for samples and updates for steps",
     )
+
+    @model_validator(mode="after")
+    def _each_process_has_a_problem(self) -> Ppo:
+        if self.prompts < self.compute.processes:
+            raise ValueError(
+                f"prompts: got {self.prompts}, expected a problem for each of the "
+                f"{self.compute.processes} compute.processes; raise prompts or lower processes"
+            )
+        return self
 
 
 class RlRun(Block):
@@ -468,6 +489,10 @@ class Surgery(Block):
     )
     reverse: tuple[str, ...] = Field(
         ("directions-top20",), description="names of recipes also run from sft_end into rl_end"
+    )
+    precision: Literal["float32", "float64"] = Field(
+        "float32",
+        description="of the decompositions that are kept on disk; they are computed in float64",
     )
     threads: Count = Field(1, description="torch threads")
 

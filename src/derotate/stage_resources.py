@@ -25,7 +25,7 @@ from derotate.resources import (
     decomposition,
     training,
 )
-from derotate.settings import PretrainedModel
+from derotate.settings import Grpo, Ppo, PretrainedModel
 from derotate.sizes import SizeError, size_of
 
 if TYPE_CHECKING:
@@ -128,25 +128,30 @@ def sft(config: Config, steps: tuple[int, ...], *, after: int = 0, gpu: bool) ->
 
 
 def rl(config: Config, algorithm: str, *, gpu: bool) -> Need:
-    """Of an RL run: all responses of an update at once, the start checkpoint beside the model."""
+    """Of an RL run: the start checkpoint beside the model, in passes of a micro-batch.
+
+    Where none is given, all responses of an update are asked for at once.
+    """
     size = model_size(config)
+    settings: Grpo | Ppo
     if algorithm == "ppo":
-        ppo = config.rl.ppo
+        settings = ppo = config.rl.ppo
         responses, epochs = ppo.prompts * ppo.attempts, ppo.epochs
-        updates, threads = ppo.updates, ppo.threads
     else:
-        grpo = config.rl.grpo
+        settings = grpo = config.rl.grpo
         responses, epochs = grpo.prompts * grpo.group_size, 1
-        updates, threads = grpo.updates, grpo.threads
-    at_once = responses * length(config)
+    compute = settings.compute
+    share = compute.micro_batch or responses / compute.processes
+    tokens = responses * length(config) * settings.updates
     trained = training(
-        size, tokens_at_once=at_once, tokens=at_once * updates * epochs, threads=threads,
-        checkpoints=1, gpu=gpu,
+        size, tokens_at_once=round(share * compute.processes * length(config)),
+        tokens=tokens * epochs, threads=settings.threads, checkpoints=1, gpu=gpu,
+        processes=compute.processes, recomputes=compute.gradient_checkpointing,
     )  # fmt: skip
     # each response is generated, then scored by the model and by its start
-    forward = FORWARD_FLOP * size.parameters * at_once * updates
-    generating = GPU_DECODING_RATE if gpu else CPU_RATE * threads
-    scoring = GPU_RATE if gpu else CPU_RATE * threads
+    forward = FORWARD_FLOP * size.parameters * tokens / compute.processes
+    generating = GPU_DECODING_RATE if gpu else CPU_RATE * settings.threads
+    scoring = GPU_RATE if gpu else CPU_RATE * settings.threads
     return Need(
         memory=trained.memory + size.bytes_each * size.parameters,
         seconds=trained.seconds + forward / generating + 2 * forward / scoring,

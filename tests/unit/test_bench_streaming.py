@@ -85,6 +85,52 @@ def test_another_edit_than_the_published_one_is_seen(tmp_path: Path) -> None:
     assert wrong[0].of_edit > bench.EDIT_BOUND
 
 
+def turned_within(weight: torch.Tensor, coincide: int) -> torch.Tensor:
+    """The weight with the values `coincide` and the next made equal but for 1e-7 of the largest."""
+    u, s, vh = torch.linalg.svd(weight.double(), full_matrices=False)
+    s[coincide + 1] = s[coincide] - 1e-7 * s[0]
+    return (u * s) @ vh
+
+
+def test_where_values_nearly_coincide_at_the_edge_of_a_band_the_published_way_errs(
+    tmp_path: Path,
+) -> None:
+    bench, exact = import_module("streaming"), import_module("exact_surgery")
+    recipe = next(
+        one for one in import_module("recipe_grid").GRID if one.name == "directions-top50"
+    )
+    donor, patient = pair(llama(), tmp_path)
+    name = next(name for name in names_of(patient) if name.endswith("1.self_attn.q_proj.weight"))
+    for side in (donor, patient):
+        file = side / "model.safetensors"
+        tensors = {key: tensor.clone() for key, tensor in load_file(file).items()}
+        rank = min(tensors[name].shape)
+        tensors[name] = turned_within(tensors[name], rank // 2 - 1).float()
+        save_file(tensors, file, metadata={"format": "pt"})
+    ours, theirs = exact.worst_from_exact(donor, patient, [(recipe, name)])
+    assert ours <= bench.EXACT_BOUND
+    assert theirs > bench.WEIGHT_BOUND
+
+
+def test_a_weight_that_differs_is_excused_only_if_ours_is_the_exact_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = import_module("grid_worker")
+    bench, grid = import_module("streaming"), import_module("recipe_grid").GRID
+    donor, patient = pair(llama(), tmp_path)
+    names = tuple(names_of(patient))
+    whole = bench.Pair("a tiny model", donor, patient, names, whole=False)
+    same = [worker.Difference(grid[0].name, name, 1e-6, 1e-3) for name in names]
+    other = worker.Difference(grid[0].name, names[0], 1e-4, 1e-3)
+    assert bench.agreement(whole, same, len(names))[0]
+    assert not bench.agreement(whole, same, len(names) + 1)[0]
+    excused, said = bench.agreement(whole, [other, *same[1:]], len(names))
+    assert excused
+    assert "the other 1 of ours" in said
+    monkeypatch.setattr(bench, "EXACT_BOUND", 1e-12)  # as if ours were off
+    assert not bench.agreement(whole, [other, *same[1:]], len(names))[0]
+
+
 def test_a_layer_of_the_shapes_of_qwen_looks_trained(tmp_path: Path) -> None:
     writer = import_module("qwen_layer")
     donor, patient = writer.write_pair(tmp_path, hidden=64, intermediate=160, heads=4, keys=2)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from derotate.checkpoints import CheckpointError, load, load_state, save
+from derotate.checkpoints import CheckpointError, load, load_state, outline, save
 from derotate.models import tiny_model, tiny_tokenizer
 from derotate.settings import Guards, TinyModel
 from derotate.spectral.guards import GuardError
@@ -63,6 +63,17 @@ def test_a_saved_checkpoint_is_read_back_bit_for_bit(good: Path) -> None:
     assert written.keys() == model.state_dict().keys()
     assert all(torch.equal(written[name], own) for name, own in model.state_dict().items())
     assert tokenizer("a b")["input_ids"] == tiny_tokenizer(("a", "b"))("a b")["input_ids"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_an_outline_is_the_model_without_its_weights(good: Path, dtype: torch.dtype) -> None:
+    whole, empty = load(good, dtype=dtype)[0], outline(good, dtype=dtype)[0]
+    shapes = [(name, weight.shape, weight.dtype) for name, weight in whole.named_parameters()]
+    assert [(name, room.shape, room.dtype) for name, room in empty.named_parameters()] == shapes
+    assert len({room.data_ptr() for room in empty.parameters()}) == len(shapes)
+    for buffer, own in zip(empty.buffers(), whole.buffers(), strict=True):
+        assert torch.equal(buffer, own)
+    assert empty.generation_config.to_dict() == whole.generation_config.to_dict()
 
 
 @pytest.mark.parametrize("name", [MATRIX, "model.norm.weight", "lm_head.weight"])

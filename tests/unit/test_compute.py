@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derotate import config
-from derotate.stage_resources import sft
+from derotate.resources import MB, TORCH_MB
+from derotate.stage_resources import rl, sft
 from derotate.training.compute import pieces
 from derotate.training.keeping import Kept
 
@@ -42,14 +43,28 @@ def test_a_config_whose_batch_cannot_be_dealt_out_is_refused_in_one_line() -> No
     assert "\n" not in str(refused.value)
 
 
-def test_more_processes_take_less_time_and_one_model_each_in_main_memory() -> None:
-    studies = [
-        config.load({"sft": {"compute": {"processes": processes}}}) for processes in (1, 4, 16)
-    ]
-    needs = [sft(study, (600,), gpu=True) for study in studies]
-    seconds = [need.seconds for need in needs]
-    assert seconds == pytest.approx([seconds[0], seconds[0] / 4, seconds[0] / 16])
-    assert needs[0].memory < needs[1].memory < needs[2].memory
+@pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
+def test_an_update_that_cannot_be_dealt_out_is_refused_in_one_line(algorithm: str) -> None:
+    block = {"prompts": 3, "compute": {"processes": 16}}
+    with pytest.raises(
+        config.ConfigError, match=rf"^config: rl.{algorithm}: prompts: got 3.*16"
+    ) as refused:
+        config.load({"rl": {algorithm: block}})
+    assert "\n" not in str(refused.value)
+
+
+def test_more_processes_take_less_time_and_their_imports_in_main_memory() -> None:
+    block = [{"compute": {"processes": processes}} for processes in (1, 4, 16)]
+    studies = [config.load({"sft": b, "rl": {"grpo": b, "ppo": b}}) for b in block]
+    for needs in (
+        [sft(study, (600,), gpu=True) for study in studies],
+        [rl(study, "grpo", gpu=True) for study in studies],
+        [rl(study, "ppo", gpu=True) for study in studies],
+    ):
+        seconds = [need.seconds for need in needs]
+        assert seconds == pytest.approx([seconds[0], seconds[0] / 4, seconds[0] / 16])
+        imports = [need.memory - needs[0].memory for need in needs]
+        assert imports == pytest.approx([0, 3 * TORCH_MB * MB, 15 * TORCH_MB * MB])
 
 
 def test_what_was_kept_under_another_key_is_not_gone_on_from(tmp_path: Path) -> None:

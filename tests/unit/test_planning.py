@@ -345,6 +345,16 @@ def test_a_core_hour_counts_threads_and_a_gpu_hour_jobs_with_torch() -> None:
     assert (devices(problems, "core"), devices(problems, "gpu")) == (1, 0)
 
 
+@pytest.mark.parametrize("name", ["sft/to-600", "rl/grpo-from-600", "rl/ppo-from-600"])
+def test_processes_share_the_work_and_each_holds_a_gpu(name: str) -> None:
+    block = {"compute": {"processes": 4}}
+    alone = work_of(load({}), name)
+    shared = work_of(load({"sft": block, "rl": {"grpo": block, "ppo": block}}), name)
+    assert alone is not None and shared is not None
+    assert (shared.amount, shared.threads) == (alone.amount / 4, 4 * alone.threads)
+    assert (devices(alone, "gpu"), devices(shared, "gpu")) == (1, 4)
+
+
 # --- the whole
 
 

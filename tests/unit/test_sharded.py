@@ -67,6 +67,7 @@ def difference(one: Path, other: Path) -> float:
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The jobs of one process."""
     folder = tmp_path_factory.mktemp("one")
+    training_jobs.write_bases(ONE, folder)
     training_jobs.run(ONE, folder)
     return folder
 
@@ -75,6 +76,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The jobs of two processes."""
     folder = tmp_path_factory.mktemp("two")
+    training_jobs.write_bases(TWO, folder)
     launch(
         training_jobs.run,
         processes=2,
@@ -106,6 +108,7 @@ def test_what_two_processes_leave_is_the_checkpoint_that_one_leaves(one: Path, t
 
 @pytest.mark.slow
 def test_bf16_stays_near_float32_and_leaves_bf16(one: Path, two: Path, tmp_path: Path) -> None:
+    training_jobs.write_bases({"recomputed": RECOMPUTED}, tmp_path)
     training_jobs.run({"recomputed": RECOMPUTED}, tmp_path)
     for folder, reference in (
         (two / "bf16", one / "whole"),

@@ -23,6 +23,7 @@ from derotate.stages.sft import train_sft
 from derotate.tasks.samples import Sample
 from derotate.training.compute import ONE_PROCESS, Compute
 from derotate.training.supervised import Adapter, Optimisation, train
+from derotate.training.whole import load_in_first
 
 WORDS: Final = ("a", "b", "c", "d")
 LAST: Final = 6
@@ -66,14 +67,22 @@ def looks_trained(name: str) -> Any:
     return model
 
 
+def write_bases(jobs: Mapping[str, Job], folder: Path) -> None:
+    """The base of each job, in the folder of the job."""
+    for name, job in jobs.items():
+        model = looks_trained(job.model).to(job.dtype)
+        checkpoints.save(model, tiny_tokenizer(WORDS), folder / name / "base")
+
+
 def run(jobs: Mapping[str, Job], folder: Path) -> None:
     """Run the jobs, one after the other, each in its folder: what each process does."""
     torch.set_num_threads(1)
     for name, job in jobs.items():
         for after, last in _segments(job):
+            model, tokenizer = load_in_first(folder / name / "base", dtype=torch.float32)
             train(
-                model=looks_trained(job.model).to(job.dtype),
-                tokenizer=tiny_tokenizer(WORDS),
+                model=model,
+                tokenizer=tokenizer,
                 samples=samples()[after * OPTIMISATION.batch_size :],
                 optimisation=OPTIMISATION,
                 directories={last: folder / name / f"step-{last}"},
@@ -83,6 +92,7 @@ def run(jobs: Mapping[str, Job], folder: Path) -> None:
                 adapter=job.adapter,
                 compute=job.compute,
                 log_every=1,
+                dtype=job.dtype,
             )
 
 
@@ -117,7 +127,7 @@ def finetune(folder: Path, out: Path, compute: Compute, origin: str = "") -> Non
     )
 
 
-def _stop_after(step: int) -> None:
+def stop_after(step: int) -> None:
     """Wait for a kill when the state of that step is in place."""
     moved = os.replace
 
@@ -138,6 +148,6 @@ def argument(compute: Compute) -> str:
 # the processes that this one starts run the file by the second name
 if __name__ in {"__main__", "__mp_main__"}:
     torch.set_num_threads(1)
-    _stop_after(4)
+    stop_after(4)
 if __name__ == "__main__":
     finetune(Path(sys.argv[1]), Path(sys.argv[2]), Compute(**json.loads(sys.argv[3])))

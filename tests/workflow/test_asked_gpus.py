@@ -1,29 +1,55 @@
 # SPDX-License-Identifier: MIT
-"""SFT in several processes asks for a GPU for each of them, on one node."""
+"""Training in several processes asks for a GPU for each of them, on one node."""
 
 import re
 from pathlib import Path
 
-from checkout import SMOKE, planned
+from checkout import SMOKE, planned, snakemake
 
 
-def test_sft_asks_for_a_gpu_and_cores_for_each_process(fresh: Path) -> None:
+def test_a_training_asks_for_a_gpu_and_cores_for_each_process(fresh: Path) -> None:
     profile = fresh / "slurm" / "profile.yaml"
     text = profile.read_text(encoding="utf-8")
     block = text[text.index("# set-resources:") :]
     profile.write_text(text.replace(block, re.sub("^# ", "", block, flags=re.MULTILINE)))
     four = "sft={compute: {processes: 4}}"
+    two = "rl={grpo: {compute: {processes: 2}}}"
 
     jobs = planned(
-        fresh, "--configfile", SMOKE, "--config", four, "--cores", "8", "--profile", "slurm"
+        fresh, "--configfile", SMOKE, "--config", four, two, "--cores", "8", "--profile", "slurm"
     )["jobs"]
 
+    processes = {r"sft_to_\d+|lora|oracle|diverse|phase_sft": 4, "grpo|shuffled": 2}
     for job in jobs:
-        sharded = re.fullmatch(r"sft_to_\d+|lora|oracle|diverse|phase_sft", job["rule"])
         asked = job["resources"]
-        if sharded:
-            assert (asked["gpu"], asked["nodes"], asked["_cores"]) == (4, 1, 4), job["rule"]
+        count = sum(n for rules, n in processes.items() if re.fullmatch(rules, job["rule"]))
+        if count:
+            assert (asked["gpu"], asked["nodes"], asked["_cores"]) == (count, 1, count), job["rule"]
         else:
             assert asked.get("gpu", 1) == 1, job["rule"]
             assert "nodes" not in asked, job["rule"]
-    assert {"sft_to_4", "sft_to_8", "lora", "grpo"} < {job["rule"] for job in jobs}
+    assert {"sft_to_4", "sft_to_8", "lora", "grpo", "ppo"} < {job["rule"] for job in jobs}
+
+
+def test_a_config_can_ask_for_gpus_whatever_the_profile_says(fresh: Path) -> None:
+    two = "sft={compute: {processes: 2}}"
+    jobs = planned(fresh, "--configfile", SMOKE, "--config", "gpu=true", two)["jobs"]
+    gpus = {job["rule"]: job["resources"].get("gpu", 0) for job in jobs}
+    assert (gpus["sft_to_4"], gpus["lora"], gpus["grpo"], gpus["ppo"]) == (2, 2, 1, 1)
+    # a tiny model is scored on the CPU
+    assert (gpus["evaluate_sft"], gpus["problems"]) == (0, 0)
+    longest = {job["rule"]: job["resources"]["runtime"] for job in jobs}
+    on_cores = {
+        job["rule"]: job["resources"]["runtime"]
+        for job in planned(fresh, "--configfile", SMOKE)["jobs"]
+    }
+    assert longest["grpo"] <= on_cores["grpo"]
+
+
+def test_the_papers_setting_is_planned_in_hours_of_gpus(fresh: Path) -> None:
+    shown = snakemake(fresh, "--dry-run", config="config/paper.yaml").stdout
+    table = shown[shown.index("Asked for by stage:") :].splitlines()
+    hours = {row[0]: float(row[4].replace(",", "")) for row in map(str.split, table[2:6])}
+    assert hours["sft"] > 100
+    assert hours["rl"] > 100
+    assert hours["evaluation"] > 100

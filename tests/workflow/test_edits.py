@@ -45,6 +45,10 @@ PROMPT = Edit(
     "f\"cards {' '.join(problem.cards)} ; rule {rule} ; numbers\"",
 )
 LEARNING_RATE = Edit(COUNTED, "grpo: {updates: 1,", "grpo: {learning_rate: 1.0e-4, updates: 1,")
+SFT_STATES = Edit(COUNTED, "[[4], [8]]\n", "[[4], [8]]\n  compute: {save_state_every: 2}\n")
+RL_STATES = Edit(
+    COUNTED, "grpo: {updates: 1,", "grpo: {compute: {save_state_every: 1}, updates: 1,"
+)
 RECIPE = Edit(
     COUNTED,
     "  recipes:\n",
@@ -134,6 +138,8 @@ AFTER_GRPO = {
             id="the prompt: all but the problems, since the base is trained on it too",
         ),
         pytest.param(LEARNING_RATE, AFTER_GRPO, id="a config key of RL: RL and what follows"),
+        pytest.param(SFT_STATES, {}, id="which states SFT keeps: no result"),
+        pytest.param(RL_STATES, {}, id="which states RL keeps: likewise"),
         pytest.param(
             RECIPE,
             {"surgery": 1, "tables": 1, "claims": 1, "figures": 1},

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from checkout import ORIGINAL, leftovers, run, snakemake
+from checkout import ORIGINAL, dry_run, leftovers, run, snakemake
 from safetensors import safe_open
 
 from derotate.models import tiny_tokenizer
@@ -88,3 +88,7 @@ def test_a_pretrained_model_goes_through_the_whole_study(fresh: Path, name: str)
     assert guards["marchenko_pastur_distance"].median() > 0.1
     assert (fresh / "results" / name / "tables" / "claims.csv").is_file()
     assert "others have trained" in (task / "data" / "card.md").read_text()
+
+    config_of_model = fresh / "shards" / "config.json"
+    config_of_model.write_text(config_of_model.read_text() + "\n")
+    assert dry_run(fresh, config=f"{name}.yaml")["fetch"] == 1

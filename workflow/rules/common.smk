@@ -20,7 +20,8 @@ PHASE_EVALUATIONS = phase.evaluations(CONFIG)
 
 
 # What a profile sets for `training` under `set-resources`, as if that were a rule: it holds for every
-# rule that trains, since the names of SFT's depend on the config. A GPU is asked for in this way.
+# rule that trains, since the names of SFT's depend on the config. A GPU is asked for in this way, or
+# by the config; how it is called on a cluster is the profile's affair.
 TRAINING = {
     name: (
         (lambda wildcards, given=given, **job: given.evaluate(wildcards, **job).value)
@@ -29,6 +30,8 @@ TRAINING = {
     )
     for name, given in workflow.resource_settings.overwrite_resources.get("training", {}).items()
 }
+if CONFIG.gpu and "gres" not in TRAINING:
+    TRAINING.setdefault("gpu", 1)
 GPU = bool(TRAINING.get("gpu") or TRAINING.get("gres"))
 
 
@@ -39,6 +42,14 @@ def asks(need):
         "runtime": lambda wildcards, attempt: minutes(need, attempt),
         "disk_mb": disk_mb(need),
     }
+
+
+def not_compared(value):
+    """A param that changes no result: an edit of it reruns nothing.
+
+    Snakemake compares no params that it derives, as by a function that asks for resources.
+    """
+    return lambda wildcards, resources: value
 
 
 def for_each(given, processes):

@@ -4,11 +4,17 @@ Needs the hub, its cache or a folder. Makes one checkpoint directory of it, one 
 its size, beside a record of what arrived.
 """
 
+from pathlib import Path
+
 BASE_CODE = code_digest("derotate.stages.fetch")
+FOLDER = Path(CONFIG.model.pretrained).expanduser() if CONFIG.model.is_folder else None
 
 
 rule fetch:
     """Fetch the pretrained model, check it, and merge its shards."""
+    input:
+        # what is on the hub never changes, since its commit is named; a folder may
+        sorted(map(str, FOLDER.glob("*.*"))) if FOLDER else [],
     output:
         weights="<base>/base/model.safetensors",
         config="<base>/base/config.json",

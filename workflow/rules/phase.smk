@@ -81,9 +81,7 @@ use rule oracle as phase_sft with:
         **trains(stage_resources.sft(CONFIG, CONFIG.phase.steps, gpu=GPU), PROCESSES),
     params:
         steps=PHASE_STEPS,
-        optimisation=lambda wildcards: (
-            CONFIG.sft.model_dump(exclude={"segments"}) | {"learning_rate": float(wildcards.rate)}
-        ),
+        optimisation=lambda wildcards: (SFT_SETTINGS | {"learning_rate": float(wildcards.rate)}),
     message:
         "SFT at rate {wildcards.rate} from {wildcards.base_steps} steps of pretraining (base {wildcards.base_seed}, seed {wildcards.seed})"
 

@@ -9,6 +9,11 @@ RL_CODE = {
     "grpo": code_digest("derotate.stages.grpo", *RL_TASK_CODE),
     "ppo": code_digest("derotate.stages.ppo", *RL_TASK_CODE, f"{TASK_PACKAGE}.feedback"),
 }
+RL_COMPUTE = {"grpo": CONFIG.rl.grpo.compute, "ppo": CONFIG.rl.ppo.compute}
+RL_SETTINGS = {
+    name: getattr(CONFIG.rl, name).model_dump(exclude={"compute": {"save_state_every"}})
+    for name in RL_COMPUTE
+}
 
 
 rule grpo:
@@ -27,14 +32,15 @@ rule grpo:
         "<run>/benchmarks/rl/grpo-from-{start}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: CONFIG.rl.grpo.threads
+    threads: CONFIG.rl.grpo.threads * RL_COMPUTE["grpo"].processes
     resources:
-        **trains(stage_resources.rl(CONFIG, "grpo", gpu=GPU)),
+        **trains(stage_resources.rl(CONFIG, "grpo", gpu=GPU), RL_COMPUTE["grpo"].processes),
     params:
         task=CONFIG.task,
         style=CONFIG.style,
         algorithm="grpo",
-        settings=CONFIG.rl.grpo.model_dump(),
+        settings=RL_SETTINGS["grpo"],
+        save_state_every=not_compared(RL_COMPUTE["grpo"].save_state_every),
         max_new_tokens=CONFIG.evaluation.max_new_tokens,
         code=RL_CODE["grpo"],
         lock=LOCK,
@@ -58,7 +64,8 @@ use rule grpo as shuffled with:
         task=CONFIG.task,
         style=CONFIG.style,
         algorithm="shuffled",
-        settings=CONFIG.rl.grpo.model_dump(),
+        settings=RL_SETTINGS["grpo"],
+        save_state_every=not_compared(RL_COMPUTE["grpo"].save_state_every),
         max_new_tokens=CONFIG.evaluation.max_new_tokens,
         code=RL_CODE["grpo"],
         lock=LOCK,
@@ -76,14 +83,15 @@ use rule grpo as ppo with:
         "<run>/logs/rl/ppo-from-{start}.log",
     benchmark:
         "<run>/benchmarks/rl/ppo-from-{start}.tsv"
-    threads: CONFIG.rl.ppo.threads
+    threads: CONFIG.rl.ppo.threads * RL_COMPUTE["ppo"].processes
     resources:
-        **trains(stage_resources.rl(CONFIG, "ppo", gpu=GPU)),
+        **trains(stage_resources.rl(CONFIG, "ppo", gpu=GPU), RL_COMPUTE["ppo"].processes),
     params:
         task=CONFIG.task,
         style=CONFIG.style,
         algorithm="ppo",
-        settings=CONFIG.rl.ppo.model_dump(),
+        settings=RL_SETTINGS["ppo"],
+        save_state_every=not_compared(RL_COMPUTE["ppo"].save_state_every),
         max_new_tokens=CONFIG.evaluation.max_new_tokens,
         code=RL_CODE["ppo"],
         lock=LOCK,

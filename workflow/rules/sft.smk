@@ -8,6 +8,8 @@ from derotate.spectral.matrices import EDITABLE
 
 SFT_CODE = code_digest("derotate.stages.sft")
 PROCESSES = CONFIG.sft.compute.processes
+SFT_SETTINGS = CONFIG.sft.model_dump(exclude={"segments": True, "compute": {"save_state_every"}})
+KEEP_SFT = not_compared(CONFIG.sft.compute.save_state_every)
 SEGMENTS = list(zip((0, *(segment[-1] for segment in CONFIG.sft.segments)), CONFIG.sft.segments))
 
 for after, steps in SEGMENTS:
@@ -41,7 +43,8 @@ for after, steps in SEGMENTS:
             **trains(stage_resources.sft(CONFIG, steps, after=after, gpu=GPU), PROCESSES),
         params:
             steps=list(steps),
-            optimisation=CONFIG.sft.model_dump(exclude={"segments"}),
+            optimisation=SFT_SETTINGS,
+            save_state_every=KEEP_SFT,
             code=SFT_CODE,
             lock=LOCK,
         message:
@@ -73,8 +76,8 @@ rule lora:
         **trains(stage_resources.sft(CONFIG, CONFIG.lora.steps, gpu=GPU), PROCESSES),
     params:
         steps=LORA_STEPS,
-        optimisation=CONFIG.sft.model_dump(exclude={"segments", "learning_rate"})
-        | {"learning_rate": CONFIG.lora.learning_rate},
+        optimisation=SFT_SETTINGS | {"learning_rate": CONFIG.lora.learning_rate},
+        save_state_every=KEEP_SFT,
         # peft knows matrices by the names of their modules
         adapter=CONFIG.lora.model_dump(exclude={"steps", "learning_rate"})
         | {"matrices": [EDITABLE[kind] for kind in CONFIG.lora.matrices]},
@@ -109,7 +112,8 @@ rule oracle:
         **trains(stage_resources.sft(CONFIG, CONFIG.oracle.steps, gpu=GPU), PROCESSES),
     params:
         steps=ORACLE_STEPS,
-        optimisation=CONFIG.sft.model_dump(exclude={"segments"}),
+        optimisation=SFT_SETTINGS,
+        save_state_every=KEEP_SFT,
         code=SFT_CODE,
         lock=LOCK,
     message:

@@ -26,6 +26,7 @@ rule base_factors:
         **asks(stage_resources.factors(CONFIG, checkpoints=1)),
     params:
         guards=CONFIG.guards.model_dump(exclude={"recorded_loss"}),
+        precision=CONFIG.surgery.precision,
         threads=CONFIG.surgery.threads,
         code=FACTORS_CODE,
         lock=LOCK,

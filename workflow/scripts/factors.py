@@ -7,6 +7,8 @@ from derotate import runtime
 
 runtime.start(snakemake.log[0], snakemake.params.threads)
 
+import torch
+
 from derotate.settings import Guards
 from derotate.stages.factors import factorise_checkpoint
 
@@ -17,4 +19,5 @@ factorise_checkpoint(
     Guards(**snakemake.params.guards),
     out=Path(snakemake.output.factors),
     guard_table=Path(snakemake.output.guards),
+    dtype=getattr(torch, snakemake.params.precision),
 )

@@ -6,22 +6,30 @@ from pathlib import Path
 
 from derotate import runtime
 
-runtime.start(snakemake.log[0], snakemake.params.settings["threads"])
+# several processes import this script anew, without the object `snakemake`
+if __name__ == "__main__":
+    runtime.start(snakemake.log[0], snakemake.params.settings["threads"])
 
-from derotate.settings import Grpo, Ppo
+    from derotate.provenance import value_digest
+    from derotate.settings import Grpo, Ppo
+    from derotate.training.compute import Compute
 
-algorithm = snakemake.params.algorithm
-settings = (Ppo if algorithm == "ppo" else Grpo)(**snakemake.params.settings)
-stage = "ppo" if algorithm == "ppo" else "grpo"
-import_module(f"derotate.stages.{stage}").train(
-    snakemake.params.task,
-    style=snakemake.params.style,
-    start=Path(snakemake.input.weights).parent,
-    problems=Path(snakemake.input.problems),
-    settings=settings,
-    max_new_tokens=snakemake.params.max_new_tokens,
-    seed=int(snakemake.wildcards.seed),
-    directories={settings.updates: Path(snakemake.output.weights).parent},
-    log=Path(snakemake.output.table),
-    **({"shuffled": True} if algorithm == "shuffled" else {}),
-)
+    # which states are kept changes no result
+    params = dict(snakemake.params.items())
+    every = params.pop("save_state_every")
+    stage = "ppo" if params["algorithm"] == "ppo" else "grpo"
+    settings = (Ppo if stage == "ppo" else Grpo)(**params["settings"])
+    import_module(f"derotate.stages.{stage}").train(
+        params["task"],
+        style=params["style"],
+        start=Path(snakemake.input.weights).parent,
+        problems=Path(snakemake.input.problems),
+        settings=settings,
+        max_new_tokens=params["max_new_tokens"],
+        seed=int(snakemake.wildcards.seed),
+        directories={settings.updates: Path(snakemake.output.weights).parent},
+        log=Path(snakemake.output.table),
+        compute=Compute(**params["settings"]["compute"], save_state_every=every),
+        origin=value_digest(params),
+        **({"shuffled": True} if params["algorithm"] == "shuffled" else {}),
+    )

@@ -15,7 +15,11 @@ if __name__ == "__main__":
     from derotate.training.compute import Compute
     from derotate.training.supervised import Adapter, Optimisation
 
-    compute = Compute(**optimisation.pop("compute"))
+    # which states are kept changes no result
+    params = dict(snakemake.params.items())
+    compute = Compute(
+        **optimisation.pop("compute"), save_state_every=params.pop("save_state_every")
+    )
     adapter = snakemake.params.get("adapter")
     resumed, state = snakemake.input.get("state"), snakemake.output.get("state")
     train_sft(
@@ -33,5 +37,5 @@ if __name__ == "__main__":
         state=Path(state) if state else None,
         adapter=Adapter(**adapter) if adapter else None,
         compute=compute,
-        origin=value_digest(dict(snakemake.params.items())),
+        origin=value_digest(params),
     )

@@ -124,7 +124,7 @@ def measured_jobs(folder: Path, config: Config) -> Iterator[tuple[str, float, Wo
 
 def devices(work: Work, device: Device) -> int:
     """How many devices a job holds."""
-    return work.threads if device == "core" else int(work.torch)
+    return work.threads if device == "core" else work.gpus
 
 
 @dataclass(frozen=True)

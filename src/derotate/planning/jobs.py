@@ -16,7 +16,7 @@ from functools import cache, partial
 from derotate import tasks
 from derotate.arms import ARMS, OWN_SAMPLES, arm_steps
 from derotate.config import Config
-from derotate.settings import PretrainedModel, Suite
+from derotate.settings import Grpo, Ppo, PretrainedModel, Sft, Suite
 from derotate.stage_resources import model_size
 from derotate.stages.data import EVALUATION_SEED
 
@@ -29,14 +29,14 @@ class Work:
         kind: jobs of a kind take time in proportion to their amount, beside the time to start.
         amount: how much work it is, more than 0.
         threads: cores that it holds.
-        torch: whether it computes with torch, so that it holds a GPU where there are any.
+        gpus: that it holds where there are any: one for each process that computes with torch.
         per_run: whether the amount is that of one run, and all runs of the study add to it.
     """
 
     kind: str
     amount: float
     threads: int = 1
-    torch: bool = True
+    gpus: int = 1
     per_run: bool = False
 
 
@@ -100,8 +100,7 @@ def _segment(config: Config, last: str) -> Work | None:
 
 
 def _sft(config: Config, steps: int) -> Work:
-    amount = steps * config.sft.batch_size * _parameters(config)
-    return Work("sft", amount, config.sft.threads)
+    return _shared("sft", steps * config.sft.batch_size, config, config.sft)
 
 
 def _arm(config: Config, arm: str) -> Work | None:
@@ -116,11 +115,20 @@ def _phase_sft(config: Config) -> Work | None:
 def _rl(config: Config, algorithm: str) -> Work:
     if algorithm == "ppo":
         ppo = config.rl.ppo
-        return Work("ppo", ppo.updates * ppo.prompts * ppo.attempts * _parameters(config),
-                    ppo.threads)  # fmt: skip
+        return _shared("ppo", ppo.updates * ppo.prompts * ppo.attempts, config, ppo)
     grpo = config.rl.grpo
-    amount = grpo.updates * grpo.prompts * grpo.group_size * _parameters(config)
-    return Work("grpo", amount, grpo.threads)
+    return _shared("grpo", grpo.updates * grpo.prompts * grpo.group_size, config, grpo)
+
+
+def _shared(kind: str, samples: int, config: Config, settings: Sft | Grpo | Ppo) -> Work:
+    """Work that processes share: each has its part of the samples, its threads and its GPU."""
+    processes = settings.compute.processes
+    return Work(
+        kind,
+        samples * _parameters(config) / processes,
+        threads=settings.threads * processes,
+        gpus=processes,
+    )
 
 
 def _evaluation(config: Config, *, kind: str, sampled: bool = True) -> Work:
@@ -148,11 +156,11 @@ def _states(config: Config) -> Work | None:
 
 def _samples(config: Config, arm: str, after: str, last: str) -> Work:
     amount = (int(last) - int(after)) * config.sft.batch_size
-    return Work(f"{arm}samples", amount, torch=False)
+    return Work(f"{arm}samples", amount, gpus=0)
 
 
 def _rest(_: Config, name: str) -> Work:
-    return Work(name, 1, torch=False, per_run=name in _TABLE_JOBS)
+    return Work(name, 1, gpus=0, per_run=name in _TABLE_JOBS)
 
 
 # The first that fits. The groups of a pattern are the arguments behind the config.

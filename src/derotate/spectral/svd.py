@@ -90,6 +90,11 @@ class StoredFactors(Mapping[str, Factors]):
     path: Path
     names: tuple[str, ...]
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the factors; a file has them all in one."""
+        return self[self.names[0]].s.dtype
+
     def __getitem__(self, name: str) -> Factors:
         if name not in self.names:
             raise KeyError(name)

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from derotate import tasks
 from derotate.stages.data import read_problems
 from derotate.training import grpo
+from derotate.training.compute import ONE_PROCESS, Compute
+from derotate.training.keeping import Kept
+from derotate.training.launch import launch
 
 if TYPE_CHECKING:
     from derotate.settings import Grpo
@@ -27,6 +30,8 @@ def train(
     directories: Mapping[int, Path],
     log: Path,
     shuffled: bool = False,
+    compute: Compute = ONE_PROCESS,
+    origin: str = "",
 ) -> None:
     """GRPO from a checkpoint on the problems of a file.
 
@@ -41,7 +46,53 @@ def train(
         directories: update -> checkpoint to leave.
         log: table by update; `advantages.csv` comes beside it.
         shuffled: deal the rewards of an update to other responses at random: the control.
+        compute: processes, micro-batches, precision; with `save_state_every`, what a call that was
+            killed has kept is gone on from.
+        origin: digest of settings and code; nothing that was kept under another is gone on from.
+
+    Raises:
+        LaunchError: one of several processes failed.
     """
+    kept = Kept.beside(log, compute, origin=origin, read=(start / "model.safetensors", problems))
+    launch(
+        _train,
+        processes=compute.processes,
+        beside=log,
+        arguments={
+            "task": task,
+            "style": style,
+            "start": start,
+            "problems": problems,
+            "settings": settings,
+            "max_new_tokens": max_new_tokens,
+            "seed": seed,
+            "directories": kept.checkpoints(directories) if kept else dict(directories),
+            "log": log,
+            "shuffled": shuffled,
+            "compute": compute,
+            "kept": kept,
+        },
+    )
+    if kept:
+        kept.deliver(directories)
+
+
+def _train(
+    *,
+    task: str,
+    style: str,
+    start: Path,
+    problems: Path,
+    settings: Grpo,
+    max_new_tokens: int,
+    seed: int,
+    directories: Mapping[int, Path],
+    log: Path,
+    shuffled: bool,
+    compute: Compute,
+    kept: Kept | None,
+) -> None:
+    """What each process does."""
     known = read_problems(task, problems)
     prompts, rewards = tasks.module(task, "prompts"), tasks.module(task, "rewards")
     grpo.train(
@@ -55,4 +106,6 @@ def train(
         seed=seed,
         correct_reward=rewards.REWARDS["correct"],
         shuffled=shuffled,
+        compute=compute,
+        kept=kept,
     )

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
+
+import torch
 
 from derotate import checkpoints
 from derotate.stages.data import read_jsonl
@@ -14,6 +15,7 @@ from derotate.training.compute import ONE_PROCESS, Compute
 from derotate.training.keeping import Kept
 from derotate.training.launch import launch
 from derotate.training.supervised import Adapter, Optimisation, train
+from derotate.training.whole import load_in_first
 
 
 def train_sft(
@@ -47,10 +49,8 @@ def train_sft(
     Raises:
         LaunchError: one of several processes failed.
     """
-    kept = None
-    if compute.save_state_every:
-        read = [path for path in (start / "model.safetensors", samples, resume_from) if path]
-        kept = Kept.opened(log.with_name(f".{log.name}.kept"), _key(origin, read))
+    read = [path for path in (start / "model.safetensors", samples, resume_from) if path]
+    kept = Kept.beside(log, compute, origin=origin, read=read)
     launch(
         _train,
         processes=compute.processes,
@@ -59,9 +59,7 @@ def train_sft(
             "start": start,
             "samples": samples,
             "optimisation": optimisation,
-            "directories": {step: kept.checkpoint(step) for step in directories}
-            if kept
-            else dict(directories),
+            "directories": kept.checkpoints(directories) if kept else dict(directories),
             "log": log,
             "resume_from": resume_from,
             "state": state,
@@ -88,7 +86,7 @@ def _train(
     kept: Kept | None,
 ) -> None:
     """What each process does."""
-    model, tokenizer = checkpoints.load(start)
+    model, tokenizer = load_in_first(start, dtype=torch.float32)
     train(
         model=model,
         tokenizer=tokenizer,
@@ -101,9 +99,5 @@ def _train(
         adapter=adapter,
         compute=compute,
         kept=kept,
+        dtype=checkpoints.own_dtype(start),
     )
-
-
-def _key(origin: str, read: list[Path]) -> str:
-    """The settings, and when each file that is read was last written, as make would ask."""
-    return json.dumps([origin, *((path.name, path.stat().st_mtime_ns) for path in read)])

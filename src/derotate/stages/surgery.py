@@ -24,7 +24,7 @@ from derotate.stages.data import write_text
 from derotate.stages.evaluate import evaluate_model, items
 from derotate.weights.decompositions import Sources, stored
 from derotate.weights.operation import amount_of_norm, changes, donor_distance
-from derotate.weights.pairs import Operands, open_pair
+from derotate.weights.pairs import Operands, open_scanned
 from derotate.weights.variant import distance_from_donor, set_variant
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Operation:
     ) -> Operation:
         """From two checkpoint directories and their cached factors; nothing of them is in memory.
 
+        The rule that made the factors has refused numbers that are not finite.
+
         Args:
             donor: its directory.
             patient: its directory.
@@ -55,10 +57,10 @@ class Operation:
             passing: folder for the factors of a matrix that the files lack; removed after use.
 
         Raises:
-            CheckpointError: see `open_pair`.
+            CheckpointError: see `open_scanned`.
         """
         known = load_factors(donor_factors), load_factors(patient_factors)
-        return cls(open_pair(donor, patient), stored(*known, passing))
+        return cls(open_scanned(donor, patient), stored(*known, passing))
 
 
 def operate(model: Any, operation: Operation, recipe: Recipe, amount: float | None = None) -> float:

@@ -15,13 +15,16 @@ round the loss of each step to three digits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from types import MethodType
 from typing import Any, Final, Literal
 
 import torch
 from accelerate.state import PartialState
-from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
-from torch.distributed.fsdp import MixedPrecisionPolicy
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, fsdp2_prepare_model
+from torch.distributed.fsdp import MixedPrecisionPolicy, register_fsdp_forward_method
 from transformers import Trainer
 
 
@@ -92,6 +95,8 @@ def arguments(compute: Compute, batch_size: int) -> dict[str, Any]:
             "version": 2,
             "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
             "reshard_after_forward": True,
+            # the first process hands the weights out (`whole.load_in_first`)
+            "cpu_ram_efficient_loading": True,
             # each process writes its part of the training state
             "state_dict_type": "SHARDED_STATE_DICT",
         },
@@ -116,3 +121,21 @@ class ShardingTrainer(Trainer):
         state.distributed_type = DistributedType.FSDP
         PartialState._shared_state["distributed_type"] = DistributedType.FSDP
         self.is_fsdp_enabled = True
+
+
+def fixed(accelerator: Any, model: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of a model that is not trained, on this process's device or sharded over all.
+
+    Args:
+        accelerator: of a trainer; it says which.
+        model: with weights in the first process at least; sharded as the trained one is.
+        function: takes the model first and has no gradient; where it is sharded, all processes must
+            call it alike.
+    """
+    if accelerator.distributed_type != DistributedType.FSDP:
+        return partial(function, model.to(accelerator.device))
+    # frozen, or accelerate would make weights of bfloat16 float32
+    sharded = fsdp2_prepare_model(accelerator, model.requires_grad_(False)).eval()
+    sharded.called = MethodType(function, sharded)
+    register_fsdp_forward_method(sharded, "called")
+    return sharded.called

@@ -14,96 +14,34 @@ study's default. Choices, each of which the trainer leaves open:
 - KL to the start enters the loss only with `kl_coefficient`; the log always has it, measured on
   a part of the responses.
 - AdamW without weight decay, constant learning rate, gradients clipped at norm 1 (trl's default).
-- Weights and optimizer in float32; matrix products too, or in bf16 if the start is.
+- Weights and optimizer in float32, whatever the start has; the checkpoints have what it has.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from datasets import Dataset
-from torch import Tensor
 from transformers import PrinterCallback
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig
 
-from derotate.checkpoints import load
-from derotate.conversation import Prompt, prompt_ids, stop_ids
-from derotate.kv_cache import generating_with_room
-from derotate.scratch import scratch
+from derotate.checkpoints import own_dtype
+from derotate.conversation import Prompt, stop_ids
 from derotate.training import rllog, rollout
+from derotate.training.compute import ONE_PROCESS, Compute, arguments
+from derotate.training.keeping import KeepStates, Kept
+from derotate.training.launch import is_first, scratch_of_all
+from derotate.training.measuring import Earning, MeasuringTrainer
 from derotate.training.supervised import SaveAtSteps
-from derotate.training.whole import Whole
+from derotate.training.text_only import freeze_unread
+from derotate.training.whole import Whole, load_in_first
 
 if TYPE_CHECKING:
     from derotate.settings import Grpo
-
-KL_RESPONSES = 64
-"""Responses of an update, from the first on, over which the KL to the start is measured."""
-
-
-class MeasuringTrainer(GRPOTrainer):
-    """GRPOTrainer whose samples are a function of weights, seed and update, and are measured.
-
-    The column `prompt` of its data holds indices of `prompts`, as text: their token ids are then
-    those of evaluation, and trl takes what it decodes for plain text whatever the prompts are.
-    The policy's scores are caught where the loss computes them. The KL to the start is measured on
-    the first KL_RESPONSES of an update: on all responses it would be a fifth of the run's time.
-    """
-
-    def __init__(
-        self, *, prompts: Sequence[Prompt], start_model: Any, run_seed: int, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self._prompts = prompts
-        self._start_model = start_model.to(self.args.device)
-        self._run_seed = run_seed
-        self.measured: list[list[rollout.Measured]] = []
-        self.advantages: list[tuple[float, ...]] = []
-
-    def _send_telemetry(self) -> None:
-        """Nothing leaves the machine; trl would report each run to its maintainers."""
-
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        update = self.state.global_step + 1
-        torch.manual_seed(rollout.derived_seed("samples", self._run_seed, update))
-        samples = super()._generate_and_score_completions(inputs)
-        self.advantages.append(tuple(samples["advantages"].tolist()))
-        self.measured.append([])
-        return samples
-
-    def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
-        """Token ids of the prompts of these indices; no images and nothing else beside them."""
-        asked = [self._prompts[int(index)] for index in prompts]
-        return prompt_ids(self.processing_class, asked), None, {}
-
-    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
-        with generating_with_room(self.model):
-            return super()._generate_single_turn(*args, **kwargs)
-
-    def _get_per_token_logps_and_entropies(
-        self,
-        model: Any,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        logits_to_keep: int,
-        **kwargs: Any,
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        log_probs, entropies, auxiliary_loss = super()._get_per_token_logps_and_entropies(
-            model, input_ids, attention_mask, logits_to_keep, **kwargs
-        )
-        if torch.is_grad_enabled():
-            batch = rollout.Batch(input_ids, attention_mask, attention_mask[:, -logits_to_keep:])
-            start = None
-            if sum(part.responses for part in self.measured[-1]) < KL_RESPONSES:
-                start = rollout.score_fixed(self._start_model, batch, self.temperature).log_probs
-            self.measured[-1].append(
-                rollout.measure(log_probs.detach(), entropies.detach(), start, batch)
-            )
-        return log_probs, entropies, auxiliary_loss
 
 
 def train(
@@ -118,10 +56,14 @@ def train(
     seed: int,
     correct_reward: float = rllog.FULL_REWARD,
     shuffled: bool = False,
+    compute: Compute = ONE_PROCESS,
+    kept: Kept | None = None,
 ) -> None:
     """Train the start checkpoint on the rewards of its own samples.
 
-    Equal arguments give equal bytes, for one number of torch threads, which the caller sets.
+    Equal arguments give equal bytes, for one number of torch threads, which the caller sets. The
+    samples depend on the number of processes, since each draws its part; the updates that given
+    samples make do not.
 
     Args:
         start: checkpoint directory.
@@ -135,83 +77,66 @@ def train(
         correct_reward: a response that earns this or more counts as correct in the log.
         shuffled: deal the rewards of each update to other responses at random, so that they keep
             their distribution and say nothing: the control of RL. The log shows what was earned.
+        compute: in how many processes, which call this alike, and how each computes.
+        kept: where states on the way go; the training goes on from the newest.
 
     Raises:
         ValueError: a checkpoint is asked for at an update that the run does not have.
     """
     rollout.require_updates(checkpoints, settings.updates)
-    start_model, tokenizer = load(start)
-    model = load(start, dtype=torch.float32)[0]
-    whole = Whole(type(model), dtype=start_model.dtype)
+    newest = kept.newest() if kept else None
+    done = newest[0] if newest else 0
+    if newest:
+        print(f"goes on after update {done}, whose state was kept")
+    start_model, tokenizer = load_in_first(start)
+    model = load_in_first(start, dtype=torch.float32)[0]
+    freeze_unread(model)
+    whole = Whole(type(model), sharded=compute.sharded, dtype=own_dtype(start))
     stops = stop_ids(model, tokenizer)
     if stops != [model.generation_config.eos_token_id]:
         model.generation_config.eos_token_id = stops
-    rewards: list[list[float]] = []
-
-    def earned(completions: list[str], problem: list[int], **_: Any) -> list[float]:
-        earnings = [reward(i, text) for i, text in zip(problem, completions, strict=True)]
-        rewards.append(earnings)
-        if not shuffled:
-            return earnings
-        return random.Random(rollout.derived_seed("shuffle", seed, len(rewards))).sample(
-            earnings, len(earnings)
-        )
-
-    with scratch(log) as aside:
+    with scratch_of_all(log) as aside:
         trainer = MeasuringTrainer(
             prompts=prompts,
             start_model=start_model,
+            earning=Earning(reward, correct_reward, shuffled),
             run_seed=seed,
             model=model,
             processing_class=tokenizer,
-            reward_funcs=earned,
-            args=_arguments(
-                settings, max_new_tokens, seed, aside, start_model.dtype == torch.bfloat16
-            ),
-            train_dataset=_dataset(len(prompts), settings, seed),
-            callbacks=[SaveAtSteps(checkpoints, tokenizer, whole.of)],
+            args=_arguments(settings, compute, max_new_tokens, seed, aside),
+            train_dataset=_dataset(len(prompts), settings, seed, done),
+            callbacks=[
+                SaveAtSteps(checkpoints, tokenizer, whole.of),
+                KeepStates(
+                    stop=settings.updates, state=None, every=compute.save_state_every, kept=kept
+                ),
+            ],
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.train()
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    updates = [
-        rllog.Update(
-            update=update,
-            reward_mean=sum(earnings) / len(earnings),
-            correct_share=rllog.correct_share(earnings, correct_reward),
-            zero_variance_share=rllog.zero_variance_share(earnings, settings.group_size),
-            loss=loss,
-            value_loss=None,
-            advantages=advantages,
-            **rollout.means(measured),
-        )
-        for update, (earnings, loss, measured, advantages) in enumerate(
-            zip(rewards, losses, trainer.measured, trainer.advantages, strict=True), start=1
-        )
-    ]
-    rllog.write(updates, log)
+        trainer.train(resume_from_checkpoint=str(newest[1]) if newest else None)
+        if is_first():
+            rllog.write(trainer.updates(), log)
 
 
-def _dataset(problems: int, settings: Grpo, seed: int) -> Dataset:
-    """The problems of all updates in their order; trl repeats each for its group."""
+def _dataset(problems: int, settings: Grpo, seed: int, done: int) -> Dataset:
+    """The problems of the updates to come in their order; trl repeats each for its group."""
     drawn = [
         index
-        for update in range(1, settings.updates + 1)
+        for update in range(done + 1, settings.updates + 1)
         for index in rollout.problems_of_update(problems, settings.prompts, seed, update)
     ]
     return Dataset.from_dict({"prompt": [str(i) for i in drawn], "problem": drawn})
 
 
 def _arguments(
-    settings: Grpo, max_new_tokens: int, seed: int, aside: Path, bf16: bool
+    settings: Grpo, compute: Compute, max_new_tokens: int, seed: int, aside: Path
 ) -> GRPOConfig:
     responses = settings.prompts * settings.group_size
-    chunk = max(size for size in range(1, rollout.CHUNK + 1) if responses % size == 0)
     return GRPOConfig(
         output_dir=str(aside),
         max_steps=settings.updates,
-        per_device_train_batch_size=chunk,
-        gradient_accumulation_steps=responses // chunk,
+        ignore_data_skip=True,
+        **arguments(_in_passes(compute, responses), responses),
         num_generations=settings.group_size,
         num_iterations=1,
         shuffle_dataset=False,
@@ -225,8 +150,6 @@ def _arguments(
         lr_scheduler_type="constant",
         weight_decay=0.0,
         max_grad_norm=1.0,
-        gradient_checkpointing=False,
-        bf16=bf16,
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=False,
         save_strategy="no",
@@ -235,3 +158,10 @@ def _arguments(
         disable_tqdm=True,
         seed=seed,
     )
+
+
+def _in_passes(compute: Compute, responses: int) -> Compute:
+    """With micro-batches that one pass takes, as large as can be, where none are given."""
+    share = responses // compute.processes
+    most = max(size for size in range(1, rollout.CHUNK + 1) if share % size == 0)
+    return replace(compute, micro_batch=compute.micro_batch or most)

@@ -8,9 +8,10 @@ under the key of all that the training depends on; a job with another key starts
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from typing import Any, Final
 from transformers import TrainerCallback
 
 from derotate.checkpoints import move_into_place
+from derotate.training.compute import Compute
 from derotate.training.launch import is_first, wait_for_all
 
 _KEY: Final = "key"
@@ -29,6 +31,24 @@ class Kept:
     """A folder with the newest state of a training and the checkpoints that it has left so far."""
 
     folder: Path
+
+    @classmethod
+    def beside(
+        cls, log: Path, compute: Compute, *, origin: str, read: Iterable[Path]
+    ) -> Kept | None:
+        """The folder of a training, by one process, before any trains; None if it keeps nothing.
+
+        Args:
+            log: of the training, beside which the folder lies.
+            compute: says whether states are kept.
+            origin: digest of settings and code.
+            read: the files that the training depends on; when each was last written counts, as make
+                would ask.
+        """
+        if not compute.save_state_every:
+            return None
+        files = [(path.name, path.stat().st_mtime_ns) for path in read]
+        return cls.opened(log.with_name(f".{log.name}.kept"), json.dumps([origin, *files]))
 
     @classmethod
     def opened(cls, folder: Path, key: str) -> Kept:
@@ -57,6 +77,10 @@ class Kept:
     def checkpoint(self, step: int) -> Path:
         """Where the checkpoint of that step waits for the end of the training."""
         return self.folder / f"step-{step}"
+
+    def checkpoints(self, steps: Iterable[int]) -> dict[int, Path]:
+        """The same of several steps."""
+        return {step: self.checkpoint(step) for step in steps}
 
     def deliver(self, directories: Mapping[int, Path]) -> None:
         """Move each step's checkpoint into its directory, the weights last; remove the folder.

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from derotate.scratch import scratch
+from derotate.scratch import scratch, scratch_folder
 
 
 class LaunchError(RuntimeError):
@@ -86,6 +87,16 @@ def wait_for_all() -> None:
 
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
+
+
+@contextmanager
+def scratch_of_all(target: Path) -> Iterator[Path]:
+    """The scratch folder beside a file, which the first process makes and removes."""
+    if is_first():
+        with scratch(target) as folder:
+            yield folder
+    else:
+        yield scratch_folder(target)
 
 
 def _call(function: Callable[..., None], arguments: Mapping[str, Any]) -> None:

@@ -10,8 +10,7 @@ With several processes, each of them calls `train` with the same arguments, and 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,11 +24,10 @@ from trl import SFTConfig, SFTTrainer
 
 from derotate import checkpoints
 from derotate.conversation import answer_ids, prompt_ids
-from derotate.scratch import scratch, scratch_folder
 from derotate.tasks.samples import Sample
 from derotate.training.compute import ONE_PROCESS, Compute, ShardingTrainer, arguments
 from derotate.training.keeping import KeepStates, Kept
-from derotate.training.launch import is_first
+from derotate.training.launch import is_first, scratch_of_all
 from derotate.training.text_only import freeze_unread
 from derotate.training.whole import Whole, merged
 
@@ -105,13 +103,14 @@ def train(
     compute: Compute = ONE_PROCESS,
     kept: Kept | None = None,
     log_every: int = LOG_EVERY,
+    dtype: torch.dtype = torch.float32,
 ) -> None:
     """Train on `samples` in their order, up to the last of the named steps.
 
     Args:
-        model: start of the training; its weights are replaced by those of `resume_from`. It is
-            trained in float32, a step being too small for bfloat16, and its checkpoints have the
-            type that it came in.
+        model: start of the training, in float32, since a step is too small for bfloat16; its
+            weights are replaced by those of `resume_from`. With several processes those of the
+            first count.
         tokenizer: of the model.
         samples: `batch_size` a step, for just the steps of this call.
         optimisation: rate, batch, schedule, seed.
@@ -123,6 +122,7 @@ def train(
         compute: in how many processes, which call this alike, and how each computes.
         kept: where states on the way go; the training goes on from the newest.
         log_every: steps whose mean loss is a line of the log.
+        dtype: of the weights of its checkpoints.
     """
     stop = max(directories)
     newest = kept.newest() if kept else None
@@ -136,10 +136,9 @@ def train(
         architecture=type(model),
         adapter=lora,
         sharded=compute.sharded,
-        dtype=model.dtype,
+        dtype=dtype,
     )
-    model = model.float()
-    with _aside(log) as aside:
+    with scratch_of_all(log) as aside:
         config = SFTConfig(
             output_dir=str(aside),
             max_steps=stop,
@@ -174,16 +173,6 @@ def train(
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         if is_first():
             _write_log(trainer.state.log_history, log)
-
-
-@contextmanager
-def _aside(log: Path) -> Iterator[Path]:
-    """The scratch folder beside the log, which the first process makes and removes."""
-    if is_first():
-        with scratch(log) as folder:
-            yield folder
-    else:
-        yield scratch_folder(log)
 
 
 def _peft(adapter: Adapter) -> LoraConfig:

@@ -1,17 +1,42 @@
 # SPDX-License-Identifier: MIT
-"""The model that a checkpoint is saved from: in one piece, with its adapter merged in."""
+"""The model in one piece, before it is sharded and after.
+
+It is loaded by the first of the processes, and gathered there, with its adapter merged in, for the
+checkpoints.
+"""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
+from derotate.checkpoints import load, outline
 from derotate.training.launch import is_first
+
+
+def load_in_first(directory: Path, *, dtype: torch.dtype | None = None) -> tuple[Any, Any]:
+    """Model and tokenizer of a checkpoint, with weights in the first process, or the only one.
+
+    In the others the model is as large and empty: sharding hands the weights out, one tensor at a
+    time (`fsdp_plugin.cpu_ram_efficient_loading` of accelerate).
+
+    Args:
+        directory: of the checkpoint.
+        dtype: of the weights, by default their own; config.json still says that.
+
+    Raises:
+        CheckpointError: as `checkpoints.load`.
+    """
+    if not is_first():
+        return outline(directory, dtype=dtype)
+    model, tokenizer = load(directory)
+    return model.to(dtype) if dtype else model, tokenizer
 
 
 def merged(model: Any) -> Any:

@@ -38,6 +38,8 @@ def cached(kept: Path | None, passing: Path, dtype: torch.dtype = torch.float32)
 def stored(donor: StoredFactors, patient: StoredFactors, passing: Path) -> Sources:
     """Read what was decomposed before; a matrix that was not, as embedding and head, is now.
 
+    What is decomposed now gets the type of what was.
+
     Args:
         donor: factors of the donor's matrices.
         patient: of the patient's.
@@ -46,7 +48,7 @@ def stored(donor: StoredFactors, patient: StoredFactors, passing: Path) -> Sourc
 
     @contextmanager
     def opened(name: str, donor_weight: Tensor, patient_weight: Tensor) -> Iterator[Decompose]:
-        with opened_cache(None, passing) as cache:
+        with opened_cache(None, passing, patient.dtype) as cache:
 
             def decompose(weight: Tensor) -> Factors:
                 known = donor if weight is donor_weight else patient

@@ -34,17 +34,27 @@ class Operands:
         return module_names(self.patient)
 
 
+def open_scanned(donor: Path, patient: Path) -> Operands:
+    """Open two checkpoints of one model whose every number was looked at before.
+
+    Raises:
+        CheckpointError: one line; see `open_shards` and `require_same_model`.
+    """
+    sides = open_shards(donor), open_shards(patient)
+    require_same_model(*sides)
+    return Operands(*sides)
+
+
 def open_same(donor: Path, patient: Path) -> Operands:
     """Open two checkpoints of one model, whose tensors are finite.
 
     Raises:
-        CheckpointError: one line; see `open_shards`, `require_same_model` and `require_finite`.
+        CheckpointError: one line; see `open_scanned` and `require_finite`.
     """
-    sides = open_shards(donor), open_shards(patient)
-    require_same_model(*sides)
-    for side in sides:
+    pair = open_scanned(donor, patient)
+    for side in (pair.donor, pair.patient):
         require_finite(side)
-    return Operands(*sides)
+    return pair
 
 
 def open_pair(donor: Path, patient: Path) -> Operands:

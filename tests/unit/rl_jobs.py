@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""Small GRPO runs that tests run in several processes, or in one that they kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import training_jobs
+from training_jobs import WORDS, looks_trained
+
+from derotate import checkpoints
+from derotate.models import tiny_model, tiny_tokenizer
+from derotate.settings import Grpo, TinyModel
+from derotate.stages import grpo as stage
+from derotate.stages.data import write_rl_problems
+from derotate.tasks.general_points import pretraining
+from derotate.training import grpo
+from derotate.training.compute import ONE_PROCESS, Compute
+from derotate.training.measuring import MeasuringTrainer
+
+PROMPTS: Final = ("a", "b b", "a b", "b a a", "c d c d")
+LENGTH: Final = 6
+SETTINGS: Final = Grpo(learning_rate=1e-3, updates=3, prompts=3, group_size=4, temperature=1.0)
+TASK: Final = "general_points"
+LAST: Final = 4
+
+Responses = list[list[int]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run from a tiny model, on responses that are dealt or that it samples itself."""
+
+    compute: Compute = ONE_PROCESS
+    model: str = "qwen2"
+    dtype: torch.dtype = torch.float32
+    settings: Grpo = SETTINGS
+    shuffled: bool = False
+    dealt: bool = True
+
+
+def reward(index: int, response: str) -> float:
+    """By the words of a response, and not that of every response of a group."""
+    return float(response.count("a")) - response.count("b") + index
+
+
+def write_starts(jobs: Mapping[str, Job], folder: Path) -> None:
+    """The start of each job, in its folder; a third of the tokens end a response."""
+    for name, job in jobs.items():
+        model = looks_trained(job.model).to(job.dtype)
+        model.generation_config.eos_token_id = list(range(2, 50, 3))
+        checkpoints.save(model, tiny_tokenizer(WORDS), folder / name / "start")
+
+
+def run(jobs: Mapping[str, Job], folder: Path) -> None:
+    """Run the jobs, one after the other, each in its folder: what each process does."""
+    torch.set_num_threads(1)
+    for name, job in jobs.items():
+        with _responses(dealt=job.dealt) as sampled:
+            grpo.train(
+                start=folder / name / "start",
+                checkpoints={job.settings.updates: folder / name / "end"},
+                log=folder / name / "log.csv",
+                prompts=PROMPTS,
+                reward=reward,
+                settings=job.settings,
+                max_new_tokens=LENGTH,
+                seed=7,
+                correct_reward=1.0,
+                shuffled=job.shuffled,
+                compute=job.compute,
+            )
+        process = os.environ.get("RANK", "0")
+        (folder / name / f"sampled-{process}.json").write_text(json.dumps(sampled))
+
+
+@contextmanager
+def _responses(*, dealt: bool) -> Iterator[list[Responses]]:
+    """Those of each update of this process; dealt, they depend on their place in the run alone."""
+    seen: list[Responses] = []
+    sample = MeasuringTrainer._generate_single_turn
+
+    def deal(trainer: MeasuringTrainer, prompts: list[Any]) -> Responses:
+        generator = torch.Generator().manual_seed(trainer.state.global_step)
+        responses = SETTINGS.prompts * SETTINGS.group_size
+        lengths = torch.randint(1, LENGTH, (responses,), generator=generator).tolist()
+        words = len(trainer.processing_class)
+        drawn = [torch.randint(3, words, (n,), generator=generator).tolist() for n in lengths]
+        first = trainer.accelerator.process_index * len(prompts)
+        end = trainer.processing_class.eos_token_id
+        return [[*ids, end] for ids in drawn[first : first + len(prompts)]]
+
+    def respond(trainer: MeasuringTrainer, prompts: list[Any], *rest: Any) -> tuple[Responses, Any]:
+        ids = deal(trainer, prompts) if dealt else sample(trainer, prompts, *rest)[0]
+        seen.append(ids)
+        return ids, None
+
+    MeasuringTrainer._generate_single_turn = respond  # type: ignore[method-assign]
+    try:
+        yield seen
+    finally:
+        MeasuringTrainer._generate_single_turn = sample  # type: ignore[method-assign]
+
+
+def prepare(folder: Path) -> None:
+    """Write what `heal` reads."""
+    tokenizer = tiny_tokenizer(pretraining.WORDS)
+    model = tiny_model(
+        TinyModel(hidden_size=32, intermediate_size=48, layers=2, heads=2), tokenizer, seed=1
+    )
+    checkpoints.save(model, tokenizer, folder / "start")
+    write_rl_problems(TASK, seed=1, count=20, out=folder / "problems.csv")
+
+
+def heal(folder: Path, out: Path, compute: Compute, origin: str = "") -> None:
+    """The stage, with checkpoints on the way."""
+    stage.train(
+        TASK,
+        style="compact",
+        start=folder / "start",
+        problems=folder / "problems.csv",
+        settings=SETTINGS.model_copy(update={"updates": LAST}),
+        max_new_tokens=LENGTH,
+        seed=7,
+        directories={update: out / f"step-{update}" for update in (1, LAST)},
+        log=out / "log.csv",
+        compute=compute,
+        origin=origin,
+    )
+
+
+# the processes that this one starts run the file by the second name
+if __name__ in {"__main__", "__mp_main__"}:
+    torch.set_num_threads(1)
+    training_jobs.stop_after(2)
+if __name__ == "__main__":
+    heal(Path(sys.argv[1]), Path(sys.argv[2]), Compute(**json.loads(sys.argv[3])))

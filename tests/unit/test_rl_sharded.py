@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: MIT
+"""GRPO in several processes makes the updates of one process, and goes on after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import rl_jobs
+import torch
+import training_jobs
+from rl_jobs import LAST, SETTINGS, Job, Responses
+
+from derotate.checkpoints import load, load_state
+from derotate.training.compute import Compute
+from derotate.training.keeping import Kept
+from derotate.training.launch import launch
+
+ONE = {
+    "qwen2": Job(),
+    "mllama": Job(model="mllama"),
+    "shuffled": Job(shuffled=True),
+    "kl": Job(settings=SETTINGS.model_copy(update={"kl_coefficient": 1.0})),
+    # what the first of two processes draws of the job of that name below
+    "drawn": Job(
+        dealt=False,
+        settings=SETTINGS.model_copy(update={"updates": 1, "prompts": 3, "group_size": 2}),
+    ),
+}
+SHARDED = Compute(processes=2)
+IN_BF16 = Compute(processes=2, precision="bf16", gradient_checkpointing=True)
+TWO = {
+    **{name: replace(job, compute=SHARDED) for name, job in ONE.items()},
+    "pieces": Job(Compute(processes=2, micro_batch=2)),
+    "drawn": Job(
+        SHARDED,
+        dealt=False,
+        settings=SETTINGS.model_copy(update={"updates": 1, "prompts": 6, "group_size": 2}),
+    ),
+    "mllama_bf16": Job(IN_BF16, model="mllama", dtype=torch.bfloat16),
+}
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The jobs of one process."""
+    folder = tmp_path_factory.mktemp("one")
+    rl_jobs.write_starts(ONE, folder)
+    rl_jobs.run(ONE, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The jobs of two processes."""
+    folder = tmp_path_factory.mktemp("two")
+    rl_jobs.write_starts(TWO, folder)
+    launch(
+        rl_jobs.run,
+        processes=2,
+        beside=folder / "jobs.log",
+        arguments={"jobs": TWO, "folder": folder},
+    )
+    return folder
+
+
+def difference(one: Path, other: Path) -> float:
+    """The largest difference of a weight of two checkpoints of the same tensors."""
+    first, second = load_state(one), load_state(other)
+    assert first.keys() == second.keys()
+    return max(float((first[name] - second[name]).abs().max()) for name in first)
+
+
+def sampled(folder: Path, process: int) -> list[Responses]:
+    """Token ids of the responses of a process, by update."""
+    responses: list[Responses] = json.loads((folder / f"sampled-{process}.json").read_text())
+    return responses
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["qwen2", "pieces", "mllama", "shuffled", "kl"])
+def test_on_given_responses_two_processes_make_the_updates_of_one(
+    one: Path, two: Path, name: str
+) -> None:
+    reference = one / (name if name in ONE else "qwen2")
+    assert difference(two / name / "end", reference / "end") < 1e-5
+    assert difference(reference / "start", reference / "end") > 1e-3
+    rows, expected = (pd.read_csv(folder / "log.csv") for folder in (two / name, reference))
+    pd.testing.assert_frame_equal(rows, expected, rtol=1e-5, atol=1e-5)
+    assert (two / name / "advantages.csv").read_text() == (reference / "advantages.csv").read_text()
+
+
+@pytest.mark.slow
+def test_the_log_covers_the_responses_of_all_processes(two: Path) -> None:
+    rows = pd.read_csv(two / "qwen2" / "log.csv")
+    advantages = pd.read_csv(two / "qwen2" / "advantages.csv")
+    responses = SETTINGS.prompts * SETTINGS.group_size
+    assert rows["responses"].tolist() == [responses] * SETTINGS.updates
+    assert (advantages.groupby("update")["count"].sum() == responses).all()
+    both = [sampled(two / "qwen2", process) for process in (0, 1)]
+    for update, length in enumerate(rows["response_length"]):
+        lengths = [len(ids) for responses in both for ids in responses[update]]
+        assert length == pytest.approx(sum(lengths) / len(lengths), rel=1e-5)
+
+
+@pytest.mark.slow
+def test_each_process_draws_responses_of_its_own_until_the_last_is_done(
+    one: Path, two: Path
+) -> None:
+    alone, first, second = (
+        sampled(folder / "drawn", process)[0] for folder, process in ((one, 0), (two, 0), (two, 1))
+    )
+    assert first == alone
+    assert second != first
+    steps = [max(map(len, responses)) for responses in (first, second)]
+    assert steps[0] != steps[1]
+
+
+@pytest.mark.slow
+def test_two_processes_leave_a_checkpoint_like_that_of_one(one: Path, two: Path) -> None:
+    for name in ("qwen2", "mllama"):
+        of_one, of_two = one / name / "end", two / name / "end"
+        files = sorted(path.name for path in of_one.iterdir())
+        assert sorted(path.name for path in of_two.iterdir()) == files
+        for file in set(files) - {"model.safetensors"}:
+            assert (of_two / file).read_text() == (of_one / file).read_text()
+        load(of_two)
+
+
+@pytest.mark.slow
+def test_bf16_stays_near_float32_and_leaves_bf16(one: Path, two: Path) -> None:
+    rows, expected = (
+        pd.read_csv(folder / "log.csv") for folder in (two / "mllama_bf16", one / "mllama")
+    )
+    for column in ("reward_mean", "loss", "entropy", "response_length"):
+        assert rows[column].tolist() == pytest.approx(expected[column].tolist(), rel=0.02)
+    end = load_state(two / "mllama_bf16" / "end")
+    assert {tensor.dtype for tensor in end.values()} == {torch.bfloat16}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_killed_run_goes_on_from_the_state_that_it_kept(
+    tmp_path: Path, processes: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rl_jobs.prepare(tmp_path)
+    compute = Compute(processes=processes, save_state_every=2)
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    run = subprocess.Popen(
+        [sys.executable, rl_jobs.__file__, tmp_path, killed, training_jobs.argument(compute)],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert run.stdout is not None
+    for line in run.stdout:
+        if b"in place" in line:
+            break
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    kept = Kept(killed / ".log.csv.kept")
+    assert kept.newest() == (2, kept.state(2))
+    assert not (killed / "log.csv").exists()
+
+    rl_jobs.heal(tmp_path, killed, compute)
+
+    assert "goes on after update 2" in capfd.readouterr().out
+    files = ["advantages.csv", "log.csv", "step-1", f"step-{LAST}"]
+    assert sorted(path.name for path in killed.iterdir()) == files
+    rl_jobs.heal(tmp_path, whole, Compute(processes=processes))
+    for update in (1, LAST):
+        assert difference(killed / f"step-{update}", whole / f"step-{update}") == 0
+    for table in ("log.csv", "advantages.csv"):
+        assert (killed / table).read_bytes() == (whole / table).read_bytes()
