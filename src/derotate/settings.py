@@ -42,6 +42,14 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _require_temperature_of_vllm(temperature: float, key: str) -> None:
+    if temperature > VLLM_TEMPERATURE:
+        raise ValueError(
+            f"temperature: got {temperature:g}, expected at most {VLLM_TEMPERATURE:g}, which is "
+            f"all that vllm takes; lower it, or set {key} to transformers"
+        )
+
+
 class TinyModel(Block):
     """A Llama trained in the DAG from random weights."""
 
@@ -313,6 +321,12 @@ class Grpo(Block):
     kl_coefficient: Annotated[float, Field(ge=0)] = Field(
         0.0, description="weight of the KL to the start checkpoint in the loss"
     )
+    rollouts: Literal["transformers", "vllm"] = Field(
+        "transformers",
+        description="what samples the responses; vllm (config/README.md) shares the GPUs of the "
+        "training and gets the weights before each update, not those of an Mllama. PPO samples "
+        "with transformers",
+    )
     threads: Count = Field(1, description="torch threads of a process")
     compute: Compute = Field(
         default_factory=Compute,
@@ -329,6 +343,12 @@ class Grpo(Block):
                 f"responses, expected a multiple of {at_once}, which is compute.processes x "
                 "compute.micro_batch; change one of the four"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _sampler_takes_the_temperature(self) -> Grpo:
+        if self.rollouts == "vllm":
+            _require_temperature_of_vllm(self.temperature, "rollouts")
         return self
 
 
@@ -447,11 +467,8 @@ class Evaluation(Block):
 
     @model_validator(mode="after")
     def _engine_takes_the_temperature(self) -> Evaluation:
-        if self.engine == "vllm" and self.temperature > VLLM_TEMPERATURE:
-            raise ValueError(
-                f"temperature: got {self.temperature:g}, expected at most {VLLM_TEMPERATURE:g}, "
-                "which is all that vllm takes; lower it, or set engine to transformers"
-            )
+        if self.engine == "vllm":
+            _require_temperature_of_vllm(self.temperature, "engine")
         return self
 
 

@@ -4,18 +4,9 @@ Needs a checkpoint and the problems. Makes one table row a problem and attempt, 
 aggregates and as CSV to compare runs by.
 """
 
-from snakemake.settings.types import DeploymentMethod
-
-from derotate import engines
-
 ENGINE = CONFIG.evaluation.engine
+require_engine("evaluation.engine", ENGINE)
 ENGINE_CODE = f"derotate.engines.{ENGINE}"
-# With --sdm conda the engine is in the environment of its rules, which Snakemake makes first.
-if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
-    try:
-        engines.require("evaluation.engine", ENGINE)
-    except engines.MissingEngineError as error:
-        raise SystemExit(str(error)) from None
 EVALUATION_CODE = code_digest(
     "derotate.stages.evaluate", ENGINE_CODE, f"{TASK_PACKAGE}.prompts", f"{TASK_PACKAGE}.feedback"
 )
@@ -46,7 +37,7 @@ rule evaluate_base:
         settings=EVALUATION_SETTINGS,
         seed=0,
         code=EVALUATION_CODE,
-        lock=LOCK,
+        lock=lock_of(ENGINE),
     message:
         "evaluation of base {wildcards.base_seed}"
     script:
@@ -76,7 +67,7 @@ use rule evaluate_base as evaluate with:
         settings=EVALUATION_SETTINGS,
         seed=lambda wildcards: int(wildcards.seed),
         code=EVALUATION_CODE,
-        lock=LOCK,
+        lock=lock_of(ENGINE),
     message:
         "evaluation of {wildcards.label} (base {wildcards.base_seed}, seed {wildcards.seed})"
 

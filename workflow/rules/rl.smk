@@ -9,6 +9,9 @@ RL_CODE = {
     "grpo": code_digest("derotate.stages.grpo", *RL_TASK_CODE),
     "ppo": code_digest("derotate.stages.ppo", *RL_TASK_CODE, f"{TASK_PACKAGE}.feedback"),
 }
+SAMPLER = CONFIG.rl.grpo.rollouts
+if any(run.algorithm != "ppo" for run in CONFIG.rl.runs):
+    require_engine("rl.grpo.rollouts", SAMPLER)
 RL_COMPUTE = {"grpo": CONFIG.rl.grpo.compute, "ppo": CONFIG.rl.ppo.compute}
 RL_SETTINGS = {
     name: getattr(CONFIG.rl, name).model_dump(exclude={"compute": {"save_state_every"}})
@@ -31,7 +34,7 @@ rule grpo:
     benchmark:
         "<run>/benchmarks/rl/grpo-from-{start}.tsv"
     conda:
-        "../../envs/train.yaml"
+        f"../../envs/{engines.ENVIRONMENTS[SAMPLER]}.yaml"
     threads: CONFIG.rl.grpo.threads * RL_COMPUTE["grpo"].processes
     resources:
         **trains(stage_resources.rl(CONFIG, "grpo", gpu=GPU), RL_COMPUTE["grpo"].processes),
@@ -43,7 +46,7 @@ rule grpo:
         save_state_every=not_compared(RL_COMPUTE["grpo"].save_state_every),
         max_new_tokens=CONFIG.evaluation.max_new_tokens,
         code=RL_CODE["grpo"],
-        lock=LOCK,
+        lock=lock_of(SAMPLER),
     message:
         "GRPO from SFT step {wildcards.start} (base {wildcards.base_seed}, seed {wildcards.seed})"
     script:
@@ -68,7 +71,7 @@ use rule grpo as shuffled with:
         save_state_every=not_compared(RL_COMPUTE["grpo"].save_state_every),
         max_new_tokens=CONFIG.evaluation.max_new_tokens,
         code=RL_CODE["grpo"],
-        lock=LOCK,
+        lock=lock_of(SAMPLER),
     message:
         "GRPO with shuffled rewards from SFT step {wildcards.start} (base {wildcards.base_seed}, seed {wildcards.seed})"
 

@@ -38,7 +38,7 @@ rule surgery:
         settings=EVALUATION_SETTINGS,
         guards=SURGERY_GUARDS,
         code=SURGERY_CODE,
-        lock=LOCK,
+        lock=lock_of(ENGINE),
     message:
         "surgery {wildcards.recipe} from {wildcards.donor} into {wildcards.patient} (base {wildcards.base_seed}, seed {wildcards.seed})"
     script:

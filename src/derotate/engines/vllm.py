@@ -53,8 +53,7 @@ def responding(model: Any, tokenizer: Any) -> Iterator[Responder]:
         MissingEngineError: vLLM is not installed.
     """
     require("evaluation.engine", "vllm")
-    # before the import, which reads them; nothing leaves the machine
-    os.environ.update(VLLM_ENABLE_V1_MULTIPROCESSING="0", VLLM_NO_USAGE_STATS="1")
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # before the import, which may read it
     from vllm import LLM
     from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
 
