@@ -15,7 +15,8 @@ from derotate.checkpoints import load, save
 from derotate.evaluation import Decoding, respond
 from derotate.models import tiny_model, tiny_tokenizer
 from derotate.settings import Ppo, TinyModel
-from derotate.training import ppo, rollout
+from derotate.training import objective, ppo
+from derotate.training.compute import ONE_PROCESS, Compute
 from derotate.training.episodes import Judge
 
 TINY = TinyModel(hidden_size=32, intermediate_size=64, layers=1, heads=2)
@@ -34,7 +35,13 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(
-    start: Path, folder: Path, prompts: tuple[str, ...], judge: Judge, settings: Ppo, seed: int = 3
+    start: Path,
+    folder: Path,
+    prompts: tuple[str, ...],
+    judge: Judge,
+    settings: Ppo,
+    seed: int = 3,
+    compute: Compute = ONE_PROCESS,
 ) -> list[dict[str, str]]:
     """Rows of the log of a run that leaves its last checkpoint in `folder`/end."""
     ppo.train(
@@ -47,6 +54,7 @@ def run(
         max_new_tokens=1,
         seed=seed,
         correct_reward=1.0,
+        compute=compute,
     )
     with (folder / "log.csv").open() as file:
         return list(csv.DictReader(file))
@@ -70,7 +78,7 @@ def hinted(index: int, response: str) -> tuple[float, bool, str]:
 
 def test_gae_of_two_attempts_worked_by_hand() -> None:
     # d1 = 5 - 2 = 3; d0 = -1 + 0.9 * 2 - 1 = -0.2; A0 = -0.2 + 0.9 * 0.95 * 3 = 2.365
-    advantages = ppo.gae(torch.tensor([-1.0, 5.0]), torch.tensor([1.0, 2.0]), 0.9, 0.95)
+    advantages = objective.gae(torch.tensor([-1.0, 5.0]), torch.tensor([1.0, 2.0]), 0.9, 0.95)
     torch.testing.assert_close(advantages, torch.tensor([2.365, 3.0]))
 
 
@@ -86,7 +94,7 @@ def test_gae_is_the_discounted_sum_of_temporal_differences(
         sum((discount * trace) ** (later - t) * errors[later] for later in range(t, len(steps)))
         for t in range(len(steps))
     ]
-    actual = ppo.gae(rewards, values, discount, trace)
+    actual = objective.gae(rewards, values, discount, trace)
     torch.testing.assert_close(actual, torch.stack([torch.as_tensor(e) for e in expected]))
 
 
@@ -101,7 +109,7 @@ def test_with_a_trace_of_one_the_advantage_is_return_minus_value(
         for t in range(len(steps))
     ]
     torch.testing.assert_close(
-        ppo.gae(rewards, values, discount, 1.0) + values,
+        objective.gae(rewards, values, discount, 1.0) + values,
         torch.stack([torch.as_tensor(r) for r in returns]),
     )
 
@@ -118,7 +126,7 @@ def test_with_a_trace_of_one_the_advantage_is_return_minus_value(
 )
 def test_the_clipped_policy_loss(ratio: float, advantage: float, loss: float, moves: bool) -> None:
     log_probs = torch.tensor([ratio]).log().requires_grad_()
-    value = ppo.clipped_policy_loss(log_probs, torch.zeros(1), torch.tensor([advantage]), 0.1)
+    value = objective.clipped_policy_loss(log_probs, torch.zeros(1), torch.tensor([advantage]), 0.1)
     value.sum().backward()
     assert value.item() == pytest.approx(loss)
     assert bool(log_probs.grad.any()) is moves
@@ -134,17 +142,17 @@ def test_the_clipped_policy_loss(ratio: float, advantage: float, loss: float, mo
 )
 def test_the_clipped_value_loss(value: float, target: float, loss: float, moves: bool) -> None:
     values = torch.tensor([value], requires_grad=True)
-    result = ppo.clipped_value_loss(values, torch.zeros(1), torch.tensor([target]), 0.1)
+    result = objective.clipped_value_loss(values, torch.zeros(1), torch.tensor([target]), 0.1)
     result.sum().backward()
     assert result.item() == pytest.approx(loss)
     assert bool(values.grad.any()) is moves
 
 
 def test_normalised_advantages_have_mean_zero_and_deviation_one() -> None:
-    advantages = ppo.normalised(torch.tensor([5.0, -1.0, -1.0, -3.0]))
+    advantages = objective.normalised(torch.tensor([5.0, -1.0, -1.0, -3.0]))
     assert advantages.mean().item() == pytest.approx(0, abs=1e-6)
     assert advantages.std(correction=0).item() == pytest.approx(1)
-    assert not ppo.normalised(torch.full((4,), 2.0)).any()
+    assert not objective.normalised(torch.full((4,), 2.0)).any()
 
 
 def test_a_contextual_bandit_is_solved(start: Path, tmp_path: Path) -> None:
@@ -196,13 +204,11 @@ def test_two_runs_with_one_seed_leave_the_same_bytes(start: Path, tmp_path: Path
     assert (tmp_path / "other/log.csv").read_bytes() != (tmp_path / "one/log.csv").read_bytes()
 
 
-def test_the_size_of_a_pass_is_no_part_of_the_result(
-    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_size_of_a_pass_is_no_part_of_the_result(start: Path, tmp_path: Path) -> None:
     settings = Ppo(temperature=1.0, learning_rate=1e-3, updates=3, prompts=14, epochs=2)
     whole = run(start, tmp_path / "whole", ("a", "b"), bandit, settings)
-    monkeypatch.setattr(rollout, "CHUNK", 4)
-    parts = run(start, tmp_path / "parts", ("a", "b"), bandit, settings)
+    pieces = Compute(micro_batch=4)
+    parts = run(start, tmp_path / "parts", ("a", "b"), bandit, settings, compute=pieces)
     for one, other in zip(whole, parts, strict=True):
         for column in ("reward_mean", "loss", "value_loss", "entropy", "kl_to_start"):
             assert float(one[column]) == pytest.approx(float(other[column]), rel=1e-3, abs=1e-5)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,9 @@ from typing import TYPE_CHECKING
 from derotate import tasks
 from derotate.stages.data import read_problems
 from derotate.training import ppo
+from derotate.training.compute import ONE_PROCESS, Compute
+from derotate.training.keeping import Kept
+from derotate.training.launch import launch
 
 if TYPE_CHECKING:
     from derotate.settings import Ppo
@@ -26,8 +30,71 @@ def train(
     seed: int,
     directories: Mapping[int, Path],
     log: Path,
+    compute: Compute = ONE_PROCESS,
+    origin: str = "",
 ) -> None:
-    """PPO from a checkpoint on the problems of a file; arguments as for GRPO."""
+    """PPO from a checkpoint on the problems of a file.
+
+    Args:
+        task: name of the task.
+        style: of the prompts.
+        start: checkpoint to start from.
+        problems: the `rl` fold's problems; updates draw from them.
+        settings: of PPO.
+        max_new_tokens: length limit of a response.
+        seed: of the draws.
+        directories: update -> checkpoint to leave.
+        log: table by update; `advantages.csv` comes beside it.
+        compute: processes, micro-batches, precision; with `save_state_every`, what a call that was
+            killed has kept is gone on from.
+        origin: digest of settings and code; nothing that was kept under another is gone on from.
+
+    Raises:
+        LaunchError: one of several processes failed.
+    """
+    kept = None
+    if compute.save_state_every:
+        read = [start / "model.safetensors", problems]
+        kept = Kept.opened(log.with_name(f".{log.name}.kept"), _key(origin, read))
+    launch(
+        _train,
+        processes=compute.processes,
+        beside=log,
+        arguments={
+            "task": task,
+            "style": style,
+            "start": start,
+            "problems": problems,
+            "settings": settings,
+            "max_new_tokens": max_new_tokens,
+            "seed": seed,
+            "directories": {update: kept.checkpoint(update) for update in directories}
+            if kept
+            else dict(directories),
+            "log": log,
+            "compute": compute,
+            "kept": kept,
+        },
+    )
+    if kept:
+        kept.deliver(directories)
+
+
+def _train(
+    *,
+    task: str,
+    style: str,
+    start: Path,
+    problems: Path,
+    settings: Ppo,
+    max_new_tokens: int,
+    seed: int,
+    directories: Mapping[int, Path],
+    log: Path,
+    compute: Compute,
+    kept: Kept | None,
+) -> None:
+    """What each process does."""
     known = read_problems(task, problems)
     prompts, rewards = tasks.module(task, "prompts"), tasks.module(task, "rewards")
     answers, verifier = tasks.module(task, "answers"), tasks.module(task, "feedback")
@@ -47,4 +114,11 @@ def train(
         max_new_tokens=max_new_tokens,
         seed=seed,
         correct_reward=rewards.REWARDS["correct"],
+        compute=compute,
+        kept=kept,
     )
+
+
+def _key(origin: str, read: list[Path]) -> str:
+    """The settings, and when each file that is read was last written, as for SFT."""
+    return json.dumps([origin, *((path.name, path.stat().st_mtime_ns) for path in read)])

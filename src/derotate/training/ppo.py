@@ -21,117 +21,27 @@ What the released code does and this does not:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
 
 from derotate.checkpoints import load, save
 from derotate.conversation import Prompt, pad_id
-from derotate.training import rllog, rollout
+from derotate.training import processes, rllog, rollout
+from derotate.training.compute import ONE_PROCESS, Compute
 from derotate.training.episodes import Attempt, Judge, play
+from derotate.training.improving import improve, valued
+from derotate.training.keeping import Kept
+from derotate.training.launch import is_first
+from derotate.training.learner import Learner
+from derotate.training.policy import Policy, held_whole, scored
+from derotate.training.text_only import freeze_unread
 from derotate.training.whole import Whole
 
 if TYPE_CHECKING:
     from derotate.settings import Ppo
-
-ADAM_EPSILON = 1e-7
-"""Of the papers' optimizer."""
-
-
-def gae(rewards: Tensor, values: Tensor, discount: float, trace: float) -> Tensor:
-    """Generalised advantage estimates of one episode, which ends after its last attempt.
-
-    A_t = sum_l (discount trace)^l d_{t+l} with d_t = r_t + discount V_{t+1} - V_t, and V = 0 after
-    the end (Schulman et al., arXiv 1506.02438, eq. 16).
-
-    Args:
-        rewards: (attempts,).
-        values: of the context before each attempt, (attempts,).
-        discount: gamma.
-        trace: lambda.
-
-    Returns:
-        (attempts,)
-    """
-    advantages = torch.zeros_like(rewards)
-    following = next_value = rewards.new_zeros(())
-    for t in reversed(range(len(rewards))):
-        error = rewards[t] + discount * next_value - values[t]
-        advantages[t] = error + discount * trace * following
-        following, next_value = advantages[t], values[t]
-    return advantages
-
-
-def normalised(advantages: Tensor) -> Tensor:
-    """Mean 0 and deviation 1 over the rollout, (responses,); all zero if they are all equal.
-
-    Once every response earns the same, what is left of the advantages is the error of the values,
-    and scaling makes it as large as a signal: a solved problem can be unlearnt again (seen on the
-    two-armed bandit of the tests, some updates after it was solved). So watch `correct_share`.
-    """
-    return (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8)
-
-
-def clipped_policy_loss(
-    log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, clip: float
-) -> Tensor:
-    """Clipped surrogate of each action (Schulman et al., arXiv 1707.06347, eq. 7), as a loss.
-
-    Args:
-        log_probs: of the actions under the policy being trained, (responses,).
-        old_log_probs: under the policy that sampled them, (responses,).
-        advantages: (responses,).
-        clip: the ratio is held within 1 - clip and 1 + clip.
-
-    Returns:
-        (responses,)
-    """
-    ratio = (log_probs - old_log_probs).exp()
-    held = ratio.clamp(1 - clip, 1 + clip)
-    return -torch.minimum(ratio * advantages, held * advantages)
-
-
-def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float) -> Tensor:
-    """Half the larger squared error of a value and of it held within `clip` of its old one.
-
-    As in the papers' code, which has it from OpenAI's baselines (ppo2).
-
-    Args:
-        values: of the value head being trained, (responses,).
-        old_values: at the time of sampling, (responses,).
-        returns: advantage + old value, (responses,).
-        clip: in units of the reward.
-
-    Returns:
-        (responses,)
-    """
-    held = old_values + (values - old_values).clamp(-clip, clip)
-    return 0.5 * torch.maximum((values - returns) ** 2, (held - returns) ** 2)
-
-
-def value_head(hidden: int) -> nn.Sequential:
-    """The papers' head on a state of the trunk: hidden -> hidden/4 -> hidden/8 -> 1."""
-    return nn.Sequential(
-        nn.Linear(hidden, hidden // 4),
-        nn.ReLU(),
-        nn.Linear(hidden // 4, hidden // 8),
-        nn.ReLU(),
-        nn.Linear(hidden // 8, 1),
-    )
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """The attempts of an update, as sampled; all tensors but the batch are (responses,)."""
-
-    batch: rollout.Batch
-    log_probs: Tensor
-    values: Tensor
-    advantages: Tensor
-    returns: Tensor
 
 
 def train(
@@ -145,10 +55,14 @@ def train(
     max_new_tokens: int,
     seed: int,
     correct_reward: float = rllog.FULL_REWARD,
+    compute: Compute = ONE_PROCESS,
+    kept: Kept | None = None,
 ) -> None:
     """Train the start checkpoint on the rewards of its own attempts.
 
-    Equal arguments give equal bytes, for one number of torch threads, which the caller sets.
+    Equal arguments give equal bytes, for one number of torch threads, which the caller sets. In
+    several processes each plays its part of an update's episodes, with samples of its own; what
+    follows is computed on the attempts of all.
 
     Args:
         start: checkpoint directory.
@@ -162,49 +76,52 @@ def train(
         max_new_tokens: length limit of a response.
         seed: of problems, samples, minibatches and the value head.
         correct_reward: a response that earns this or more counts as correct in the log.
+        compute: in how many processes, which call this alike, and how each computes; a micro-batch
+            are the responses that one pass through the model takes.
+        kept: where states on the way go; the run goes on from the newest.
 
     Raises:
-        ValueError: a checkpoint is asked for at an update that the run does not have.
+        ValueError: a checkpoint is asked for at an update that the run does not have, or there are
+            fewer problems in an update than processes.
     """
     rollout.require_updates(checkpoints, settings.updates)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    start_model, tokenizer = load(start, device=device)
-    model = load(start, dtype=torch.float32, device=device)[0]
-    whole = Whole(type(model), dtype=start_model.dtype)
-    torch.manual_seed(rollout.derived_seed("value head", seed, 0))
-    head = value_head(model.config.get_text_config().hidden_size).to(device)
-    optimizer = torch.optim.AdamW(
-        [*model.parameters(), *head.parameters()],
-        lr=settings.learning_rate,
-        eps=ADAM_EPSILON,
-        weight_decay=0.0,
-    )
-    updates = []
-    for update in range(1, settings.updates + 1):
+    _require_problems(settings.prompts, compute.processes)
+    device = processes.join(compute.processes)
+    start_model, tokenizer = load(start)
+    model = load(start, dtype=torch.float32)[0]
+    whole = Whole(type(model), sharded=compute.sharded, dtype=start_model.dtype)
+    freeze_unread(model)
+    reference = Policy(start_model.requires_grad_(False), compute, device)
+    learner = Learner.of(model, settings, seed, compute, device)
+    at_once = compute.micro_batch or rollout.CHUNK
+    updates = learner.resumed(kept) if kept else []
+    for update in range(len(updates) + 1, settings.updates + 1):
         drawn = rollout.problems_of_update(len(prompts), settings.prompts, seed, update)
-        torch.manual_seed(rollout.derived_seed("samples", seed, update))
-        played = play(
-            model,
-            tokenizer,
-            prompts,
-            drawn,
-            judge,
-            attempts=settings.attempts,
-            temperature=settings.temperature,
-            max_new_tokens=max_new_tokens,
-        )
+        torch.manual_seed(_seed_of_samples(seed, update))
+        with held_whole(learner.policy):
+            own = play(
+                learner.policy,
+                tokenizer,
+                prompts,
+                drawn[processes.share(len(drawn))],
+                judge,
+                attempts=settings.attempts,
+                temperature=settings.temperature,
+                max_new_tokens=max_new_tokens,
+            )
+        played = _everyones(own, len(drawn))
         batch = rollout.collate(
             [attempt.context for attempt in played],
             [attempt.response for attempt in played],
             pad_id(tokenizer),
             device,
         )
-        policy = rollout.score_fixed(model, batch, settings.temperature)
-        reference = rollout.score_fixed(start_model, batch, settings.temperature)
-        measured = rollout.measure(policy.log_probs, policy.entropies, reference.log_probs, batch)
-        taken = _rollout(played, batch, policy, head, settings)
+        policy = scored(learner.policy, batch, settings.temperature, at_once)
+        before = scored(reference, batch, settings.temperature, at_once)
+        measured = rollout.measure(policy.log_probs, policy.entropies, before.log_probs, batch)
+        taken = valued(played, batch, policy, learner.head, settings)
         generator = torch.Generator().manual_seed(rollout.derived_seed("minibatches", seed, update))
-        loss, value_loss = _improve(model, head, optimizer, taken, settings, generator)
+        loss, value_loss = improve(learner, taken, settings, generator=generator, at_once=at_once)
         rewards = [attempt.reward for attempt in played]
         updates.append(
             rllog.Update(
@@ -219,69 +136,38 @@ def train(
             )
         )
         if update in checkpoints:
-            save(whole.of(model), tokenizer, checkpoints[update])
-    rllog.write(updates, log)
+            _save(whole, learner.policy.model, tokenizer, checkpoints[update])
+        if kept and update < settings.updates and update % compute.save_state_every == 0:
+            learner.keep(kept, updates)
+    if is_first():
+        rllog.write(updates, log)
 
 
-@torch.no_grad()
-def _rollout(
-    played: Sequence[Attempt],
-    batch: rollout.Batch,
-    policy: rollout.Scores,
-    head: nn.Module,
-    settings: Ppo,
-) -> Rollout:
-    """Values, advantages and returns of the attempts, which are sorted by episode."""
-    values = head(policy.context_states).squeeze(-1)
-    rewards = torch.tensor([attempt.reward for attempt in played], device=values.device)
-    _, lengths = torch.unique_consecutive(
-        torch.tensor([attempt.episode for attempt in played]), return_counts=True
+def _require_problems(problems: int, count: int) -> None:
+    """Refuse an update that leaves a process without an episode: it would gather no weights."""
+    if problems < count:
+        raise ValueError(
+            f"prompts: got {problems} in {count} processes, expected a problem for each process; "
+            "raise prompts or lower processes"
+        )
+
+
+def _seed_of_samples(seed: int, update: int) -> int:
+    """The processes sample apart; the first as one process does."""
+    process = processes.rank()
+    return rollout.derived_seed(f"samples {process}" if process else "samples", seed, update)
+
+
+def _everyones(own: Sequence[Attempt], episodes: int) -> list[Attempt]:
+    """The attempts of all processes, their episodes numbered through."""
+    first = processes.share(episodes).start
+    return processes.everyones(
+        [replace(attempt, episode=first + attempt.episode) for attempt in own]
     )
-    advantages = torch.cat(
-        [
-            gae(r, v, settings.discount, settings.trace)
-            for r, v in zip(
-                rewards.split(lengths.tolist()), values.split(lengths.tolist()), strict=True
-            )
-        ]
-    )
-    return Rollout(
-        batch, policy.log_probs.sum(1), values, normalised(advantages), advantages + values
-    )
 
 
-def _improve(
-    model: Any,
-    head: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    taken: Rollout,
-    settings: Ppo,
-    generator: torch.Generator,
-) -> tuple[float, float]:
-    """The optimizer steps of an update; means over them of the policy and the value loss."""
-    parameters = [*model.parameters(), *head.parameters()]
-    losses = torch.zeros(2)
-    steps = 0
-    for _ in range(settings.epochs):
-        order = torch.randperm(len(taken.batch), generator=generator)
-        for minibatch in order.chunk(settings.minibatches):
-            optimizer.zero_grad()
-            for rows in minibatch.split(rollout.CHUNK):
-                scores = rollout.score(model, taken.batch.rows(rows), settings.temperature)
-                values = head(scores.context_states).squeeze(-1)
-                policy_loss = clipped_policy_loss(
-                    scores.log_probs.sum(1),
-                    taken.log_probs[rows],
-                    taken.advantages[rows],
-                    settings.clip,
-                ).sum() / len(minibatch)
-                value_loss = clipped_value_loss(
-                    values, taken.values[rows], taken.returns[rows], settings.clip
-                ).sum() / len(minibatch)
-                (policy_loss + settings.value_coefficient * value_loss).backward()
-                losses += torch.stack([policy_loss, value_loss]).detach().cpu()
-            nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
-            optimizer.step()
-            steps += 1
-    policy_mean, value_mean = (losses / steps).tolist()
-    return policy_mean, value_mean
+def _save(whole: Whole, model: Any, tokenizer: Any, directory: Path) -> None:
+    """Leave a checkpoint; all processes call this, the first writes."""
+    gathered = whole.of(model)
+    if is_first():
+        save(gathered, tokenizer, directory)

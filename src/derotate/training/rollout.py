@@ -105,7 +105,9 @@ def score(model: Any, batch: Batch, temperature: float) -> Scores:
     log_probs = log_distribution.gather(-1, tokens).squeeze(-1)
     entropies = -(log_distribution.exp() * log_distribution).sum(-1)
     mask = batch.response_mask
-    return Scores(log_probs * mask, entropies * mask, states[:, 0].float())
+    # a copy, since a view would keep the states of all tokens
+    context_states = states[:, 0].to(torch.float32, copy=True)
+    return Scores(log_probs * mask, entropies * mask, context_states)
 
 
 @torch.no_grad()
