@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ from derotate.training.measuring import MeasuringTrainer
 
 PROMPTS: Final = ("a", "b b", "a b", "b a a", "c d c d")
 LENGTH: Final = 6
-SETTINGS: Final = Grpo(learning_rate=1e-3, updates=3, prompts=3, group_size=4, temperature=1.0)
+SETTINGS: Final = Grpo(learning_rate=1e-3, updates=3, prompts=4, group_size=4, temperature=1.0)
 TASK: Final = "general_points"
 LAST: Final = 4
 
@@ -37,14 +38,14 @@ Responses = list[list[int]]
 
 @dataclass(frozen=True)
 class Job:
-    """A run from a tiny model, on responses that are dealt or that it samples itself."""
+    """A run from a tiny model, on responses that it draws, or on those of another run's folder."""
 
     compute: Compute = ONE_PROCESS
     model: str = "qwen2"
     dtype: torch.dtype = torch.float32
     settings: Grpo = SETTINGS
     shuffled: bool = False
-    dealt: bool = True
+    replayed: Path | None = None
 
 
 def reward(index: int, response: str) -> float:
@@ -64,7 +65,7 @@ def run(jobs: Mapping[str, Job], folder: Path) -> None:
     """Run the jobs, one after the other, each in its folder: what each process does."""
     torch.set_num_threads(1)
     for name, job in jobs.items():
-        with _responses(dealt=job.dealt) as sampled:
+        with _responses(job.replayed) as drawn:
             grpo.train(
                 start=folder / name / "start",
                 checkpoints={job.settings.updates: folder / name / "end"},
@@ -79,27 +80,21 @@ def run(jobs: Mapping[str, Job], folder: Path) -> None:
                 compute=job.compute,
             )
         process = os.environ.get("RANK", "0")
-        (folder / name / f"sampled-{process}.json").write_text(json.dumps(sampled))
+        (folder / name / f"sampled-{process}.json").write_text(json.dumps(drawn))
 
 
 @contextmanager
-def _responses(*, dealt: bool) -> Iterator[list[Responses]]:
-    """Those of each update of this process; dealt, they depend on their place in the run alone."""
+def _responses(replayed: Path | None) -> Iterator[list[Responses]]:
+    """Those that a run draws, update by update, or those that it is given of another run's."""
     seen: list[Responses] = []
     sample = MeasuringTrainer._generate_single_turn
 
-    def deal(trainer: MeasuringTrainer, prompts: list[Any]) -> Responses:
-        generator = torch.Generator().manual_seed(trainer.state.global_step)
-        responses = SETTINGS.prompts * SETTINGS.group_size
-        lengths = torch.randint(1, LENGTH, (responses,), generator=generator).tolist()
-        words = len(trainer.processing_class)
-        drawn = [torch.randint(3, words, (n,), generator=generator).tolist() for n in lengths]
-        first = trainer.accelerator.process_index * len(prompts)
-        end = trainer.processing_class.eos_token_id
-        return [[*ids, end] for ids in drawn[first : first + len(prompts)]]
-
     def respond(trainer: MeasuringTrainer, prompts: list[Any], *rest: Any) -> tuple[Responses, Any]:
-        ids = deal(trainer, prompts) if dealt else sample(trainer, prompts, *rest)[0]
+        if replayed is None:
+            ids = sample(trainer, prompts, *rest)[0]
+        else:
+            drawn = (sampled(replayed, process)[len(seen)] for process in (0, 1))
+            ids = list(chain.from_iterable(drawn))
         seen.append(ids)
         return ids, None
 
@@ -108,6 +103,12 @@ def _responses(*, dealt: bool) -> Iterator[list[Responses]]:
         yield seen
     finally:
         MeasuringTrainer._generate_single_turn = sample  # type: ignore[method-assign]
+
+
+def sampled(folder: Path, process: int) -> list[Responses]:
+    """Token ids of the responses of a process of two, or of one, by update."""
+    responses: list[Responses] = json.loads((folder / f"sampled-{process}.json").read_text())
+    return responses
 
 
 def prepare(folder: Path) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,45 +15,23 @@ import pytest
 import rl_jobs
 import torch
 import training_jobs
-from rl_jobs import LAST, SETTINGS, Job, Responses
+from rl_jobs import LAST, SETTINGS, Job, sampled
 
 from derotate.checkpoints import load, load_state
-from derotate.training.compute import Compute
+from derotate.training.compute import ONE_PROCESS, Compute
 from derotate.training.keeping import Kept
 from derotate.training.launch import launch
 
-ONE = {
-    "qwen2": Job(),
-    "mllama": Job(model="mllama"),
-    "shuffled": Job(shuffled=True),
-    "kl": Job(settings=SETTINGS.model_copy(update={"kl_coefficient": 1.0})),
-    # what the first of two processes draws of the job of that name below
-    "drawn": Job(
-        dealt=False,
-        settings=SETTINGS.model_copy(update={"updates": 1, "prompts": 3, "group_size": 2}),
-    ),
-}
 SHARDED = Compute(processes=2)
 IN_BF16 = Compute(processes=2, precision="bf16", gradient_checkpointing=True)
 TWO = {
-    **{name: replace(job, compute=SHARDED) for name, job in ONE.items()},
+    "qwen2": Job(SHARDED),
     "pieces": Job(Compute(processes=2, micro_batch=2)),
-    "drawn": Job(
-        SHARDED,
-        dealt=False,
-        settings=SETTINGS.model_copy(update={"updates": 1, "prompts": 6, "group_size": 2}),
-    ),
+    "mllama": Job(SHARDED, model="mllama"),
+    "shuffled": Job(SHARDED, shuffled=True),
+    "kl": Job(SHARDED, settings=SETTINGS.model_copy(update={"kl_coefficient": 1.0})),
     "mllama_bf16": Job(IN_BF16, model="mllama", dtype=torch.bfloat16),
 }
-
-
-@pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The jobs of one process."""
-    folder = tmp_path_factory.mktemp("one")
-    rl_jobs.write_starts(ONE, folder)
-    rl_jobs.run(ONE, folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +48,18 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def one(two: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same jobs in one process and in float32, on the responses that the two have drawn."""
+    folder = tmp_path_factory.mktemp("one")
+    jobs = {
+        name: replace(job, compute=ONE_PROCESS, replayed=two / name) for name, job in TWO.items()
+    }
+    rl_jobs.write_starts(jobs, folder)
+    rl_jobs.run(jobs, folder)
+    return folder
+
+
 def difference(one: Path, other: Path) -> float:
     """The largest difference of a weight of two checkpoints of the same tensors."""
     first, second = load_state(one), load_state(other)
@@ -78,23 +67,17 @@ def difference(one: Path, other: Path) -> float:
     return max(float((first[name] - second[name]).abs().max()) for name in first)
 
 
-def sampled(folder: Path, process: int) -> list[Responses]:
-    """Token ids of the responses of a process, by update."""
-    responses: list[Responses] = json.loads((folder / f"sampled-{process}.json").read_text())
-    return responses
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["qwen2", "pieces", "mllama", "shuffled", "kl"])
-def test_on_given_responses_two_processes_make_the_updates_of_one(
+def test_on_the_same_responses_two_processes_make_the_updates_of_one(
     one: Path, two: Path, name: str
 ) -> None:
-    reference = one / (name if name in ONE else "qwen2")
-    assert difference(two / name / "end", reference / "end") < 1e-5
-    assert difference(reference / "start", reference / "end") > 1e-3
-    rows, expected = (pd.read_csv(folder / "log.csv") for folder in (two / name, reference))
+    assert difference(two / name / "end", one / name / "end") < 1e-5
+    assert difference(one / name / "start", one / name / "end") > 1e-3
+    rows, expected = (pd.read_csv(folder / name / "log.csv") for folder in (two, one))
     pd.testing.assert_frame_equal(rows, expected, rtol=1e-5, atol=1e-5)
-    assert (two / name / "advantages.csv").read_text() == (reference / "advantages.csv").read_text()
+    histograms = [(folder / name / "advantages.csv").read_text() for folder in (two, one)]
+    assert histograms[0] == histograms[1]
 
 
 @pytest.mark.slow
@@ -111,16 +94,18 @@ def test_the_log_covers_the_responses_of_all_processes(two: Path) -> None:
 
 
 @pytest.mark.slow
-def test_each_process_draws_responses_of_its_own_until_the_last_is_done(
-    one: Path, two: Path
+def test_each_process_draws_responses_of_its_own_and_waits_for_no_other(
+    two: Path, tmp_path: Path
 ) -> None:
-    alone, first, second = (
-        sampled(folder / "drawn", process)[0] for folder, process in ((one, 0), (two, 0), (two, 1))
-    )
-    assert first == alone
-    assert second != first
-    steps = [max(map(len, responses)) for responses in (first, second)]
-    assert steps[0] != steps[1]
+    first, second = (sampled(two / "qwen2", process)[0] for process in (0, 1))
+    assert first != second
+    assert max(map(len, first)) != max(map(len, second))
+    # the first draws as one process does that has just its part of the responses
+    half = SETTINGS.model_copy(update={"updates": 1, "prompts": SETTINGS.prompts // 2})
+    alone = {"alone": Job(settings=half)}
+    rl_jobs.write_starts(alone, tmp_path)
+    rl_jobs.run(alone, tmp_path)
+    assert sampled(tmp_path / "alone", 0) == [first]
 
 
 @pytest.mark.slow
@@ -136,11 +121,10 @@ def test_two_processes_leave_a_checkpoint_like_that_of_one(one: Path, two: Path)
 
 @pytest.mark.slow
 def test_bf16_stays_near_float32_and_leaves_bf16(one: Path, two: Path) -> None:
-    rows, expected = (
-        pd.read_csv(folder / "log.csv") for folder in (two / "mllama_bf16", one / "mllama")
-    )
+    rows, expected = (pd.read_csv(folder / "mllama_bf16" / "log.csv") for folder in (two, one))
     for column in ("reward_mean", "loss", "entropy", "response_length"):
         assert rows[column].tolist() == pytest.approx(expected[column].tolist(), rel=0.02)
+    assert rows["entropy"].tolist() != pytest.approx(expected["entropy"].tolist(), abs=1e-5)
     end = load_state(two / "mllama_bf16" / "end")
     assert {tensor.dtype for tensor in end.values()} == {torch.bfloat16}
 

@@ -63,9 +63,15 @@ def write_model(name: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["qwen2", "mllama"])
-def test_a_pretrained_model_goes_through_the_whole_study(fresh: Path, name: str) -> None:
-    config = CONFIG | {"study": name}
+@pytest.mark.parametrize(("name", "processes"), [("qwen2", 1), ("mllama", 2)])
+def test_a_pretrained_model_goes_through_the_whole_study(
+    fresh: Path, name: str, processes: int
+) -> None:
+    compute = {"processes": processes, "precision": "bf16", "gradient_checkpointing": True}
+    rl = CONFIG["rl"] | {
+        algorithm: CONFIG["rl"][algorithm] | {"compute": compute} for algorithm in ("grpo", "ppo")
+    }
+    config = CONFIG | {"study": name, "rl": rl}
     (fresh / f"{name}.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     refused = snakemake(fresh, "--dry-run", config=f"{name}.yaml")
     assert refused.returncode != 0

@@ -46,8 +46,12 @@ def asks(need):
     }
 
 
+# Which states of a training are kept changes no result: an edit of it reruns nothing.
+WITHOUT_STATES = {"compute": {"save_state_every"}}
+
+
 def not_compared(value):
-    """A param that changes no result: an edit of it reruns nothing.
+    """A param whose edit reruns nothing.
 
     Snakemake compares no params that it derives, as by a function that asks for resources.
     """

@@ -17,7 +17,9 @@ PHASE_ORIGIN = {
     "derotate": version("derotate"),
     "seeds": list(CONFIG.seeds),
     "base_seeds": list(CONFIG.base_seeds),
-    "config": value_digest(CONFIG.model_dump(mode="json", include=PHASE_BLOCKS)),
+    "config": value_digest(
+        CONFIG.model_dump(mode="json", include=PHASE_BLOCKS, exclude={"sft": WITHOUT_STATES})
+    ),
     "lock": LOCK,
     "code": {
         "base": BASE_CODE,

@@ -37,12 +37,17 @@ CAPTIONS = {
     "advantages": ("Reinforcement learning", "advantages by start"),
     "rl_curves": ("Reinforcement learning", "reward, entropy and KL by update"),
 }
+NO_RESULT = {
+    **dict.fromkeys(("budget", "phase", "also"), True),
+    "sft": WITHOUT_STATES,
+    "rl": {"grpo": WITHOUT_STATES, "ppo": WITHOUT_STATES},
+}
 # What the tables were made from, written beside them.
 ORIGIN = {
     "derotate": version("derotate"),
     "seeds": list(CONFIG.seeds),
     "base_seeds": list(CONFIG.base_seeds),
-    "config": value_digest(CONFIG.model_dump(mode="json", exclude={"budget", "phase", "also"})),
+    "config": value_digest(CONFIG.model_dump(mode="json", exclude=NO_RESULT)),
     "lock": LOCK,
     "code": {
         "base": BASE_CODE,

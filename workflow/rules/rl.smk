@@ -14,8 +14,7 @@ if any(run.algorithm != "ppo" for run in CONFIG.rl.runs):
     require_engine("rl.grpo.rollouts", SAMPLER)
 RL_COMPUTE = {"grpo": CONFIG.rl.grpo.compute, "ppo": CONFIG.rl.ppo.compute}
 RL_SETTINGS = {
-    name: getattr(CONFIG.rl, name).model_dump(exclude={"compute": {"save_state_every"}})
-    for name in RL_COMPUTE
+    name: getattr(CONFIG.rl, name).model_dump(exclude=WITHOUT_STATES) for name in RL_COMPUTE
 }
 
 

@@ -8,7 +8,7 @@ from derotate.spectral.matrices import EDITABLE
 
 SFT_CODE = code_digest("derotate.stages.sft")
 PROCESSES = CONFIG.sft.compute.processes
-SFT_SETTINGS = CONFIG.sft.model_dump(exclude={"segments": True, "compute": {"save_state_every"}})
+SFT_SETTINGS = CONFIG.sft.model_dump(exclude={"segments": True, **WITHOUT_STATES})
 KEEP_SFT = not_compared(CONFIG.sft.compute.save_state_every)
 SEGMENTS = list(zip((0, *(segment[-1] for segment in CONFIG.sft.segments)), CONFIG.sft.segments))
 

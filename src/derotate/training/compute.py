@@ -15,7 +15,8 @@ round the loss of each step to three digits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import MethodType
@@ -24,8 +25,13 @@ from typing import Any, Final, Literal
 import torch
 from accelerate.state import PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, fsdp2_prepare_model
-from torch.distributed.fsdp import MixedPrecisionPolicy, register_fsdp_forward_method
+from torch.distributed.fsdp import (
+    FSDPModule,
+    MixedPrecisionPolicy,
+    register_fsdp_forward_method,
+)
 from transformers import Trainer
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 
 @dataclass(frozen=True)
@@ -139,3 +145,32 @@ def fixed(accelerator: Any, model: Any, function: Callable[..., Any]) -> Callabl
     sharded.called = MethodType(function, sharded)
     register_fsdp_forward_method(sharded, "called")
     return sharded.called
+
+
+@contextmanager
+def held_whole(model: Any) -> Iterator[None]:
+    """Within the block, the weights of a sharded model stay gathered once a pass has used them.
+
+    A step of decoding has one token for each response, and would spend its time on gathering. All
+    processes must take a pass first; after that each takes as many as it likes.
+
+    Args:
+        model: that a trainer has sharded, or a whole one, with which nothing is done. accelerate
+            lets its embedding and its layers go after a pass, and keeps what is left.
+    """
+    units = [
+        module
+        for module in model.modules()
+        if isinstance(module, FSDPModule) and isinstance(module, GradientCheckpointingLayer)
+    ]
+    embedding = model.get_input_embeddings()
+    if units and embedding.weight is not model.get_output_embeddings().weight:
+        units.append(embedding)
+    for unit in units:
+        unit.set_reshard_after_forward(False, recurse=False)
+    try:
+        yield
+    finally:
+        for unit in units:
+            unit.set_reshard_after_forward(True, recurse=False)
+            unit.reshard()

@@ -3,9 +3,8 @@
 
 trl 1.16 deals an update to several processes as it should: one after the other takes its part of
 the responses, rewards are gathered before they are compared within groups, and the loss is divided
-by the tokens of all. What it leaves open under FSDP2 is done here: they generate until the last
-of them is done, since each gathers the weights of a layer with the others; the start checkpoint is
-sharded too; what is logged is that of all responses.
+by the tokens of all. What it leaves open under FSDP2 is done here: weights are whole while they
+generate; the start checkpoint is sharded too; what is logged is that of all responses.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from trl import GRPOTrainer
 from derotate.conversation import Prompt, prompt_ids
 from derotate.kv_cache import generating_with_room
 from derotate.training import rllog, rollout
-from derotate.training.compute import ShardingTrainer, fixed
+from derotate.training.compute import ShardingTrainer, fixed, held_whole
 
 KL_RESPONSES = 64
 """Responses of an update, from the first on, over which the KL to the start is measured."""
@@ -129,9 +128,8 @@ class MeasuringTrainer(ShardingTrainer, GRPOTrainer):
         return prompt_ids(self.processing_class, asked), None, {}
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
-        # transformers does so by itself with its own sharding, not with accelerate's
-        together = self.accelerator.num_processes > 1
-        with generating_with_room(self.model, synced_gpus=together):
+        # each process takes the steps that its own responses take
+        with held_whole(self.model), generating_with_room(self.model, synced_gpus=False):
             return super()._generate_single_turn(*args, **kwargs)
 
     def _get_per_token_logps_and_entropies(
