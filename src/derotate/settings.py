@@ -309,6 +309,17 @@ class Phase(Block):
         return self
 
 
+Rollouts = Literal["transformers", "vllm"]
+
+
+def _rollouts() -> Any:
+    return Field(
+        "transformers",
+        description="what samples the responses; vllm (config/README.md) shares the GPUs of the "
+        "training and gets the weights before each update, not those of an Mllama",
+    )
+
+
 class Grpo(Block):
     """Group-relative policy optimisation by trl."""
 
@@ -321,12 +332,7 @@ class Grpo(Block):
     kl_coefficient: Annotated[float, Field(ge=0)] = Field(
         0.0, description="weight of the KL to the start checkpoint in the loss"
     )
-    rollouts: Literal["transformers", "vllm"] = Field(
-        "transformers",
-        description="what samples the responses; vllm (config/README.md) shares the GPUs of the "
-        "training and gets the weights before each update, not those of an Mllama. PPO samples "
-        "with transformers",
-    )
+    rollouts: Rollouts = _rollouts()
     threads: Count = Field(1, description="torch threads of a process")
     compute: Compute = Field(
         default_factory=Compute,
@@ -372,6 +378,7 @@ class Ppo(Block):
     max_grad_norm: Annotated[float, Field(gt=0)] = Field(
         1.0, description="gradient clipping; the papers use 0.01 with a learning rate of 1e-6"
     )
+    rollouts: Rollouts = _rollouts()
     threads: Count = Field(1, description="torch threads of a process")
     compute: Compute = Field(
         default_factory=Compute,
@@ -385,6 +392,12 @@ class Ppo(Block):
                 f"prompts: got {self.prompts}, expected a problem for each of the "
                 f"{self.compute.processes} compute.processes; raise prompts or lower processes"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _sampler_takes_the_temperature(self) -> Ppo:
+        if self.rollouts == "vllm":
+            _require_temperature_of_vllm(self.temperature, "rollouts")
         return self
 
 

@@ -22,6 +22,7 @@ from derotate.engines import MissingEngineError, require
 from derotate.engines.vllm import exported
 from derotate.models import tiny_tokenizer
 from derotate.text_part import text_part
+from derotate.training.sampler import SamplerError, require_known
 
 TEXT = torch.tensor([[1, 5, 9, 13, 48, 2], [1, 7, 7, 30, 4, 11]])
 WORDS = tuple(f"w{number}" for number in range(46))
@@ -43,11 +44,24 @@ def test_an_engine_that_is_not_installed_is_refused_by_its_key_in_one_line() -> 
     assert "\n" not in str(e.value)
 
 
-def test_a_temperature_that_vllm_does_not_take_is_refused() -> None:
-    hot = {"engine": "vllm", "temperature": 2.5}
-    with pytest.raises(ConfigError, match=r"evaluation.*temperature: got 2\.5, .*set engine"):
-        load({"evaluation": hot})
-    assert load({"evaluation": hot | {"temperature": 2.0}}).evaluation.engine == "vllm"
+@pytest.mark.parametrize(
+    ("block", "key"), [("evaluation", "engine"), ("grpo", "rollouts"), ("ppo", "rollouts")]
+)
+def test_a_temperature_that_vllm_does_not_take_is_refused(block: str, key: str) -> None:
+    def config(temperature: float) -> dict[str, Any]:
+        settings = {block: {key: "vllm", "temperature": temperature}}
+        return settings if block == "evaluation" else {"rl": settings}
+
+    with pytest.raises(ConfigError, match=rf"{block}.*temperature: got 2\.5, .*set {key} to"):
+        load(config(2.5))
+    load(config(2.0))
+
+
+def test_rl_on_samples_of_vllm_refuses_an_mllama_by_its_key() -> None:
+    require_known(qwen2(), "rl.ppo.rollouts")
+    with pytest.raises(SamplerError, match=r"^rl\.ppo\.rollouts: got vllm .*mllama.*change") as e:
+        require_known(mllama(), "rl.ppo.rollouts")
+    assert "\n" not in str(e.value)
 
 
 def test_an_mllama_reads_text_as_the_llama_without_its_cross_attention() -> None:

@@ -105,10 +105,12 @@ def third_party_imports(path: Path) -> set[str]:
     return names - set(sys.stdlib_module_names) - neighbours - {"derotate"}
 
 
+RULE = re.compile(r"^(?= *(?:use rule|rule|checkpoint)\b)", re.MULTILINE)
 ENVIRONMENT = re.compile(r'^    +f?"../../envs/(.+)\.yaml"$', re.MULTILINE)
-# what the rule file takes the name from
-OF_ENGINE = "{engines.ENVIRONMENTS[ENGINE]}"
 SCRIPT = re.compile(r'^    +"../scripts/(\w+)\.py"$', re.MULTILINE)
+MADE_FROM = re.compile(r"use rule (\w+) as")
+OF_ENGINE = "{engines.ENVIRONMENTS["
+"""Begins an environment that depends on the config."""
 # what pandas imports on demand
 ON_DEMAND = {".to_markdown(": "tabulate", "_parquet(": "pyarrow"}
 TASK = [
@@ -121,13 +123,19 @@ def scripts_by_environment() -> dict[str, set[str]]:
     """Scripts that the rules run in each conda environment."""
     found: dict[str, set[str]] = {}
     for file in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
-        text = file.read_text(encoding="utf-8")
-        # within a rule the environment stands before the script; rules made from others add neither
-        for environment, script in zip(
-            ENVIRONMENT.findall(text), SCRIPT.findall(text), strict=True
-        ):
-            for name in ENVIRONMENTS.values() if environment == OF_ENGINE else (environment,):
-                found.setdefault(name, set()).add(script)
+        rules = RULE.split(file.read_text(encoding="utf-8"))
+        for rule in rules:
+            named, script = ENVIRONMENT.search(rule), SCRIPT.search(rule)
+            if not named:
+                continue  # made from another, whose environment it has
+            if not script:
+                made_from = MADE_FROM.match(rule.strip())
+                assert made_from, rule
+                (base,) = (other for other in rules if other.startswith(f"rule {made_from[1]}:"))
+                script = SCRIPT.search(base)
+            assert script, rule
+            for name in ENVIRONMENTS.values() if named[1].startswith(OF_ENGINE) else [named[1]]:
+                found.setdefault(name, set()).add(script[1])
     return found
 
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""A small GRPO run on the samples of vLLM that tests run in one process or several."""
+"""Small RL runs on the samples of vLLM that tests run in one process or several."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
@@ -14,8 +16,8 @@ from model_zoo import llama, power_law
 
 from derotate.checkpoints import save
 from derotate.models import tiny_tokenizer
-from derotate.settings import Grpo
-from derotate.training import grpo
+from derotate.settings import Grpo, Ppo
+from derotate.training import grpo, ppo
 from derotate.training.compute import Compute
 from derotate.training.launch import is_first
 from derotate.training.measuring import MeasuringTrainer
@@ -26,6 +28,9 @@ WIDTH: Final = 128
 """vLLM's attention on CPUs takes heads of 32 and wider."""
 SETTINGS: Final = Grpo(
     rollouts="vllm", learning_rate=3e-3, updates=40, prompts=4, group_size=8, temperature=1.0
+)
+PPO: Final = Ppo(
+    rollouts="vllm", learning_rate=1e-3, updates=30, prompts=32, attempts=2, temperature=1.0
 )
 DIFFERENCE: Final = "sampling/sampling_logp_difference/max"
 """What trl logs of an update: the largest difference of a token's log-probability under the weights
@@ -39,12 +44,13 @@ def write_start(folder: Path) -> None:
     save(model, tiny_tokenizer(WORDS), folder / "start")
 
 
-def run(folder: Path, compute: Compute) -> None:
-    """What each process does; the differences of all updates are left in `differences.json`."""
-    from vllm import _custom_ops
+def reward(index: int, response: str) -> float:
+    """For the first word alone."""
+    return 5.0 if response.startswith("x") else -1.0
 
-    os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"
-    torch.set_num_threads(1)
+
+def run_grpo(folder: Path, compute: Compute) -> None:
+    """What each process does; the differences of all updates are left in `differences.json`."""
     differences: list[float] = []
     log = MeasuringTrainer.log
 
@@ -52,22 +58,47 @@ def run(folder: Path, compute: Compute) -> None:
         differences.extend(self._metrics["train"].get(DIFFERENCE, []))
         log(self, logs, start_time)
 
-    with (
-        # On CPUs vLLM packs weights for oneDNN once and drops them, so that none can be loaded
-        # anew; without it they are multiplied by as they are loaded, as on GPUs.
-        patch.object(_custom_ops, "_supports_onednn", False),
-        patch.object(MeasuringTrainer, "log", noting),
-    ):
-        grpo.train(
-            start=folder / "start",
-            checkpoints={SETTINGS.updates: folder / "end"},
-            log=folder / "log.csv",
-            prompts=PROMPTS,
-            reward=lambda index, response: 5.0 if response.startswith("x") else -1.0,
-            settings=SETTINGS,
-            max_new_tokens=4,
-            seed=7,
-            compute=compute,
-        )
+    with weights_kept(), patch.object(MeasuringTrainer, "log", noting):
+        grpo.train(reward=reward, settings=SETTINGS, **_common(folder, SETTINGS.updates, compute))
     if is_first():
         (folder / "differences.json").write_text(json.dumps(differences), encoding="utf-8")
+
+
+def run_ppo(folder: Path, compute: Compute) -> None:
+    """What each process does; a second attempt follows a wrong one."""
+
+    def judge(index: int, response: str) -> tuple[float, bool, str]:
+        earned = reward(index, response)
+        return earned, earned > 0, "b"
+
+    with weights_kept():
+        ppo.train(judge=judge, settings=PPO, **_common(folder, PPO.updates, compute))
+
+
+RUNS: Final[dict[str, Callable[..., None]]] = {"grpo": run_grpo, "ppo": run_ppo}
+
+
+def _common(folder: Path, updates: int, compute: Compute) -> dict[str, Any]:
+    return {
+        "start": folder / "start",
+        "checkpoints": {updates: folder / "end"},
+        "log": folder / "log.csv",
+        "prompts": PROMPTS,
+        "max_new_tokens": 4,
+        "seed": 7,
+        "compute": compute,
+    }
+
+
+@contextmanager
+def weights_kept() -> Iterator[None]:
+    """Within the block, vLLM multiplies by the weights as they are loaded, as it does on GPUs.
+
+    On CPUs it packs them for oneDNN once and drops them, so that none can be loaded anew.
+    """
+    from vllm import _custom_ops
+
+    os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"
+    torch.set_num_threads(1)
+    with patch.object(_custom_ops, "_supports_onednn", False):
+        yield

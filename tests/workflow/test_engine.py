@@ -12,6 +12,7 @@ from checkout import SMOKE, snakemake
 KEYS = {
     "evaluation.engine": "evaluation={engine: vllm}",
     "rl.grpo.rollouts": "rl={grpo: {rollouts: vllm}}",
+    "rl.ppo.rollouts": "rl={ppo: {rollouts: vllm}}",
 }
 
 

@@ -30,13 +30,13 @@ from transformers import PrinterCallback
 from trl import GRPOConfig
 
 from derotate.checkpoints import own_dtype
-from derotate.conversation import Prompt, prompt_ids, stop_ids
+from derotate.conversation import Prompt, stop_ids
 from derotate.training import rllog, rollout
 from derotate.training.compute import ONE_PROCESS, Compute, arguments
 from derotate.training.keeping import KeepStates, Kept
 from derotate.training.launch import is_first, scratch_of_all
 from derotate.training.measuring import Earning, MeasuringTrainer
-from derotate.training.sampler import by_vllm
+from derotate.training.sampler import for_grpo
 from derotate.training.supervised import SaveAtSteps
 from derotate.training.text_only import freeze_unread
 from derotate.training.whole import Whole, load_in_first
@@ -96,10 +96,7 @@ def train(
     stops = stop_ids(model, tokenizer)
     if stops != [model.generation_config.eos_token_id]:
         model.generation_config.eos_token_id = stops
-    sampler: dict[str, Any] = {}
-    if settings.rollouts == "vllm":
-        longest = max(map(len, prompt_ids(tokenizer, prompts))) + max_new_tokens
-        sampler = by_vllm(model, stops, longest)
+    sampler = for_grpo(model, stops) if settings.rollouts == "vllm" else {}
     with scratch_of_all(log) as aside:
         trainer = MeasuringTrainer(
             prompts=prompts,
