@@ -155,8 +155,9 @@ def rl(config: Config, algorithm: str, *, gpu: bool) -> Need:
     forward = FORWARD_FLOP * size.parameters * tokens / compute.processes
     generating = GPU_DECODING_RATE if gpu else CPU_RATE * settings.threads
     scoring = GPU_RATE if gpu else CPU_RATE * settings.threads
+    engines = compute.processes if settings.rollouts == "vllm" else 0
     return Need(
-        memory=trained.memory + size.bytes_each * size.parameters,
+        memory=trained.memory + size.bytes_each * size.parameters + engines * VLLM_MB * MB,
         seconds=trained.seconds + forward / generating + 2 * forward / scoring,
         disk=trained.disk,
     )

@@ -21,6 +21,8 @@ from derotate.config import ConfigError, load
 from derotate.engines import MissingEngineError, require
 from derotate.engines.vllm import exported
 from derotate.models import tiny_tokenizer
+from derotate.settings import Grpo, Ppo
+from derotate.stages import grpo, ppo
 from derotate.text_part import text_part
 from derotate.training.sampler import SamplerError, require_known
 
@@ -62,6 +64,23 @@ def test_rl_on_samples_of_vllm_refuses_an_mllama_by_its_key() -> None:
     with pytest.raises(SamplerError, match=r"^rl\.ppo\.rollouts: got vllm .*mllama.*change") as e:
         require_known(mllama(), "rl.ppo.rollouts")
     assert "\n" not in str(e.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize(("stage", "settings"), [(grpo, Grpo), (ppo, Ppo)])
+def test_rl_on_samples_of_vllm_is_refused_without_a_gpu_and_leaves_nothing(
+    stage: Any, settings: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        SamplerError, match=r"^rl\.(grpo|ppo)\.rollouts: got vllm .*GPU.*change"
+    ) as e:
+        stage.train(
+            "general_points", style="compact", start=tmp_path / "start", problems=tmp_path / "p",
+            settings=settings(rollouts="vllm"), max_new_tokens=4, seed=1, directories={},
+            log=tmp_path / "log.csv",
+        )  # fmt: skip
+    assert "\n" not in str(e.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_mllama_reads_text_as_the_llama_without_its_cross_attention() -> None:

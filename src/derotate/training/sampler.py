@@ -64,3 +64,16 @@ def require_known(model: Any, key: str) -> None:
             f"{key}: got vllm for a model of type {kind}, expected transformers, since vLLM has no "
             "such model; change the key"
         )
+
+
+def require_gpu(key: str) -> None:
+    """Refuse a job without a GPU before it loads anything.
+
+    Raises:
+        SamplerError: there is none, and on a CPU vLLM repacks weights and takes no new ones.
+    """
+    if not torch.cuda.is_available():
+        raise SamplerError(
+            f"{key}: got vllm in a job without a GPU, expected transformers, since vLLM takes no "
+            "new weights on a CPU; change the key, or give the job a GPU (slurm/README.md)"
+        )
