@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.tensor import DTensor
-from training_jobs import looks_trained
+from training_jobs import MODELS, looks_trained
 
 from derotate import checkpoints
 from derotate.conversation import pad_id
@@ -116,6 +116,8 @@ def improved(jobs: Mapping[str, Job], folder: Path) -> None:
                 learner = _kept_and_resumed(learner, folder / f"{name}.kept", job, settings)
         norm: Any = nn.utils.get_total_norm([p.grad for p in learner.moving if p.grad is not None])
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        held = [*learner.moving, *learner.policy.parameters(), *learner.head.parameters()]
+        held += [value for state in learner.optimizer.state.values() for value in state.values()]
         model = whole.of(learner.policy.model)
         head = get_model_state_dict(learner.head, options=StateDictOptions(full_state_dict=True))
         if is_first():
@@ -124,11 +126,17 @@ def improved(jobs: Mapping[str, Job], folder: Path) -> None:
             told = {
                 "losses": losses,
                 "gradient_norm": norm.item(),
+                "held": sum(_own(tensor).numel() for tensor in held),
                 "advantages": taken.advantages.tolist(),
                 "log_probs": taken.log_probs.tolist(),
                 "values": taken.values.tolist(),
             }
             (folder / name / "told.json").write_text(json.dumps(told))
+
+
+def _own(tensor: Any) -> Any:
+    """What of a tensor this process holds."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _kept_and_resumed(learner: Learner, folder: Path, job: Job, settings: Ppo) -> Learner:
@@ -142,39 +150,41 @@ def _kept_and_resumed(learner: Learner, folder: Path, job: Job, settings: Ppo) -
     return other
 
 
-def judge(index: int, response: str) -> tuple[float, bool, str]:
-    """The first problem is solved by any response, the other one by none."""
-    return (5.0 if index == 0 else float(len(response) % 3)), index == 0, "hint a"
-
-
-def prepare(folder: Path, model: str = "qwen2", dtype: torch.dtype = torch.float32) -> None:
+def prepare(folder: Path, model: str, dtype: torch.dtype) -> None:
     """Write the checkpoint that `run` starts from."""
-    tokenizer = tiny_tokenizer(WORDS)
-    checkpoints.save(looks_trained(model).to(dtype), tokenizer, folder / "start")
+    _write_start(folder, tiny_tokenizer(WORDS), model, dtype)
 
 
 def run(folder: Path, out: Path, settings: Ppo, compute: Compute) -> None:
-    """A whole run, with a checkpoint on the way: in each process."""
+    """A whole run, with a checkpoint on the way: in each process, which writes what it heard.
+
+    Both problems ask the same; the first is solved by any response, the other one by none.
+    """
     torch.set_num_threads(1)
+    heard: list[tuple[str, float]] = []
+
+    def judge(index: int, response: str) -> tuple[float, bool, str]:
+        reward = 5.0 if index == 0 else float(len(response) % 3)
+        heard.append((response, reward))
+        return reward, index == 0, "hint a"
+
     ppo.train(
         start=folder / "start",
         checkpoints={update: out / f"step-{update}" for update in {2, settings.updates}},
         log=out / "log.csv",
-        prompts=("a b", "c"),
+        prompts=("a b", "a b"),
         judge=judge,
         settings=settings,
         max_new_tokens=4,
         seed=3,
         compute=compute,
     )
+    (out / f"heard-{processes.rank()}.json").write_text(json.dumps(heard))
 
 
 def prepare_stage(folder: Path) -> None:
     """Write what `stage` reads."""
-    tokenizer = tiny_tokenizer(WORDS_OF_TASK)
-    model = model_zoo.qwen2(vocabulary=len(tokenizer))
-    model_zoo.power_law(model, seed=1)
-    checkpoints.save(model, tokenizer, folder / "start")
+    _write_start(folder, tiny_tokenizer(WORDS_OF_TASK), "qwen2", torch.float32)
     write_rl_problems(TASK, seed=1, count=20, out=folder / "problems.csv")
 
 
@@ -193,6 +203,13 @@ def stage(folder: Path, out: Path, compute: Compute, origin: str = "") -> None:
         compute=compute,
         origin=origin,
     )
+
+
+def _write_start(folder: Path, tokenizer: Any, name: str, dtype: torch.dtype) -> None:
+    """A model that looks trained and says nothing but the words of the tokenizer."""
+    model = MODELS[name](vocabulary=len(tokenizer))
+    model_zoo.power_law(model, seed=1)
+    checkpoints.save(model.to(dtype), tokenizer, folder / "start")
 
 
 def _stop_after(update: int) -> None:

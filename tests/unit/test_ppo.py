@@ -10,14 +10,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from derotate.checkpoints import load, save
+from derotate.conversation import pad_id
 from derotate.evaluation import Decoding, respond
 from derotate.models import tiny_model, tiny_tokenizer
 from derotate.settings import Ppo, TinyModel
-from derotate.training import objective, ppo
+from derotate.training import objective, ppo, rollout
 from derotate.training.compute import ONE_PROCESS, Compute
 from derotate.training.episodes import Judge
+from derotate.training.policy import Policy, recomputing
 
 TINY = TinyModel(hidden_size=32, intermediate_size=64, layers=1, heads=2)
 GREEDY = Decoding(max_new_tokens=1, batch_size=8)
@@ -212,6 +215,49 @@ def test_the_size_of_a_pass_is_no_part_of_the_result(start: Path, tmp_path: Path
     for one, other in zip(whole, parts, strict=True):
         for column in ("reward_mean", "loss", "value_loss", "entropy", "kl_to_start"):
             assert float(one[column]) == pytest.approx(float(other[column]), rel=1e-3, abs=1e-5)
+
+
+def test_bf16_products_stay_near_float32(start: Path, tmp_path: Path) -> None:
+    settings = Ppo(temperature=1.0, learning_rate=1e-3, updates=2, prompts=14, epochs=2)
+    whole = run(start, tmp_path / "whole", ("a", "b"), bandit, settings)
+    half = Compute(precision="bf16", gradient_checkpointing=True)
+    rounded = run(start, tmp_path / "rounded", ("a", "b"), bandit, settings, compute=half)
+    for column in ("loss", "value_loss", "entropy"):
+        exact, near = float(whole[0][column]), float(rounded[0][column])
+        assert near == pytest.approx(exact, rel=0.02, abs=2e-3)
+    assert rounded[0]["value_loss"] != whole[0]["value_loss"]
+    # a step of the optimizer is lost in a bf16 weight
+    weights = load(tmp_path / "rounded" / "end")[0].state_dict().values()
+    assert any((weight != weight.bfloat16().float()).any() for weight in weights)
+
+
+def test_layers_that_recompute_keep_fewer_activations(start: Path) -> None:
+    model, tokenizer = load(start)
+    compute = Compute(gradient_checkpointing=True)
+    policy = Policy(model, compute, torch.device("cpu"))
+    contexts, responses = [[1, 5, 6]] * 8, [[8, 9, 2]] * 8
+    batch = rollout.collate(contexts, responses, pad_id(tokenizer), policy.device)
+
+    def kept() -> tuple[int, Tensor]:
+        """Elements that the backward pass finds, and what it makes of them."""
+        found: list[int] = []
+
+        def pack(tensor: Tensor) -> Tensor:
+            found.append(tensor.numel())
+            return tensor
+
+        policy.zero_grad()
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            total = policy(batch, 1.0).log_probs.sum()
+        total.backward()
+        return sum(found), model.get_input_embeddings().weight.grad.clone()
+
+    whole, gradient = kept()
+    with recomputing(policy):
+        fewer, same = kept()
+    assert fewer < whole / 2
+    torch.testing.assert_close(same, gradient)
+    assert not any(module.training for module in policy.model.modules())
 
 
 def test_a_run_prints_nothing_and_leaves_only_its_results(

@@ -140,6 +140,14 @@ def test_a_state_that_was_kept_is_gone_on_from_bit_for_bit(one: Path, two: Path)
 
 
 @pytest.mark.slow
+def test_a_process_holds_its_part_of_weights_and_optimizer(one: Path, two: Path) -> None:
+    for name in ("whole", "tied", "mllama"):
+        held, part = (told(folder / name)["held"] for folder in (one, two))
+        # the parts of what cannot be halved, as the last bias, are the first process's
+        assert part == pytest.approx(held / 2, rel=0.02)
+
+
+@pytest.mark.slow
 def test_bf16_stays_near_float32(one: Path, two: Path) -> None:
     for name, reference in (("bf16", "whole"), ("mllama_bf16", "mllama")):
         for losses, expected in zip(
@@ -170,8 +178,14 @@ def test_a_run_in_two_processes_logs_the_responses_of_both(tmp_path: Path) -> No
     assert [row["correct_share"] for row in rows(out)] == ["0.25"] * 3
     counted = [int(row["count"]) for row in rows(out, "advantages.csv")]
     assert sum(counted) == 12
+    heard = [json.loads((out / f"heard-{process}.json").read_text()) for process in (0, 1)]
+    rewards = [reward for part in heard for _, reward in part]
+    logged = [float(row["reward_mean"]) for row in rows(out)]
+    assert sum(logged) / 3 == pytest.approx(sum(rewards) / 12, rel=1e-5)
+    # asked the same by the same weights, they draw apart
+    assert heard[0][0][0] != heard[1][0][0]
     assert {path.name for path in out.iterdir()} == {
-        "log.csv", "advantages.csv", "step-2", "step-3",
+        "log.csv", "advantages.csv", "step-2", "step-3", "heard-0.json", "heard-1.json",
     }  # fmt: skip
     trained, _ = load(out / "step-3")
     assert {parameter.dtype for parameter in trained.parameters()} == {torch.bfloat16}

@@ -114,7 +114,8 @@ class Learner:
         with _not_told_of_one_process():
             dcp.load(self._tensors(), storage_reader=reader, no_dist=processes.count() == 1)
         rows = json.loads((state / _UPDATES).read_text(encoding="utf-8"))
-        print(f"goes on after update {update}, whose state was kept")
+        if is_first():
+            print(f"goes on after update {update}, whose state was kept")
         return [rllog.Update(**{**row, "advantages": tuple(row["advantages"])}) for row in rows]
 
     def _tensors(self) -> dict[str, Tensor]:

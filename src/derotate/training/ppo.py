@@ -90,10 +90,11 @@ def train(
     _require_problems(settings.prompts, compute.processes)
     device = processes.join(compute.processes)
     start_model, tokenizer = load(start)
-    model = load(start, dtype=torch.float32)[0]
-    whole = Whole(type(model), sharded=compute.sharded, dtype=start_model.dtype)
-    freeze_unread(model)
+    whole = Whole(type(start_model), sharded=compute.sharded, dtype=start_model.dtype)
     reference = Policy(start_model.requires_grad_(False), compute, device)
+    # after the first is given away, so that one of them at a time is whole
+    model = load(start, dtype=torch.float32)[0]
+    freeze_unread(model)
     learner = Learner.of(model, settings, seed, compute, device)
     drawing = _drawing(learner.policy, tokenizer, settings, max_new_tokens)
     at_once = compute.micro_batch or rollout.CHUNK
