@@ -13,9 +13,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
+import model_zoo
 import torch
 import training_jobs
-from training_jobs import WORDS, looks_trained
+from training_jobs import MODELS, WORDS
 
 from derotate import checkpoints
 from derotate.models import tiny_model, tiny_tokenizer
@@ -28,8 +29,8 @@ from derotate.training.compute import ONE_PROCESS, Compute
 from derotate.training.measuring import MeasuringTrainer
 
 PROMPTS: Final = ("a", "b b", "a b", "b a a", "c d c d")
-LENGTH: Final = 6
-SETTINGS: Final = Grpo(learning_rate=1e-3, updates=3, prompts=4, group_size=4, temperature=1.0)
+LENGTH: Final = 12
+SETTINGS: Final = Grpo(learning_rate=3e-4, updates=3, prompts=4, group_size=4, temperature=1.0)
 TASK: Final = "general_points"
 LAST: Final = 4
 
@@ -54,11 +55,13 @@ def reward(index: int, response: str) -> float:
 
 
 def write_starts(jobs: Mapping[str, Job], folder: Path) -> None:
-    """The start of each job, in its folder; a third of the tokens end a response."""
+    """The start of each job, in its folder; three of its eight tokens end a response."""
+    tokenizer = tiny_tokenizer(WORDS)
     for name, job in jobs.items():
-        model = looks_trained(job.model).to(job.dtype)
-        model.generation_config.eos_token_id = list(range(2, 50, 3))
-        checkpoints.save(model, tiny_tokenizer(WORDS), folder / name / "start")
+        model = MODELS[job.model](vocabulary=len(tokenizer))
+        model_zoo.power_law(model, seed=1)
+        model.generation_config.eos_token_id = [2, 3, len(tokenizer) - 1]
+        checkpoints.save(model.to(job.dtype), tokenizer, folder / name / "start")
 
 
 def run(jobs: Mapping[str, Job], folder: Path) -> None:

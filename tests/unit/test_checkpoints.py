@@ -76,6 +76,24 @@ def test_an_outline_is_the_model_without_its_weights(good: Path, dtype: torch.dt
     assert empty.generation_config.to_dict() == whole.generation_config.to_dict()
 
 
+def test_an_outline_takes_no_memory(good: Path, tmp_path: Path) -> None:
+    large = json.loads((good / "config.json").read_text())
+    large |= {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 8}
+    shutil.copy(good / "tokenizer.json", tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(large))
+    before = anonymous_bytes()
+    model, _ = outline(tmp_path)
+    held = sum(parameter.nbytes for parameter in model.parameters())
+    assert held > 400e6
+    assert anonymous_bytes() - before < held / 10
+
+
+def anonymous_bytes() -> int:
+    """Memory of this process that no file stands behind."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return 1024 * int(status.partition("RssAnon:")[2].split()[0])
+
+
 @pytest.mark.parametrize("name", [MATRIX, "model.norm.weight", "lm_head.weight"])
 def test_a_missing_tensor_is_not_left_at_random_weights(checkpoint: Path, name: str) -> None:
     rewrite(checkpoint, lambda tensors: tensors.pop(name))

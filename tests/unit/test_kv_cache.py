@@ -53,6 +53,25 @@ def test_the_same_tokens_as_with_the_default_cache(model: Any, asked: dict[str, 
     assert "generate" not in vars(model)
 
 
+def test_a_model_with_a_way_of_its_own_to_generate_keeps_it(
+    model: Any, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as a sharded one has, which gathers its weights in it
+    default = drawn(model, asked)
+    calls: list[None] = []
+
+    def own(*args: Any, **kwargs: Any) -> torch.Tensor:
+        calls.append(None)
+        return LlamaForCausalLM.generate(model, *args, **kwargs)
+
+    monkeypatch.setattr(model, "generate", own)
+    for _ in range(2):
+        with generating_with_room(model):
+            assert torch.equal(drawn(model, asked), default)
+    assert model.generate is own
+    assert len(calls) == 2
+
+
 def test_keys_and_values_are_kept_over_blocks() -> None:
     layer, held = GrowingLayer(), []
     with torch.inference_mode():

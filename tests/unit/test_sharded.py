@@ -125,6 +125,20 @@ def test_bf16_stays_near_float32_and_leaves_bf16(one: Path, two: Path, tmp_path:
 
 
 @pytest.mark.slow
+def test_the_first_process_hands_its_weights_out(tmp_path: Path) -> None:
+    jobs = {name: Job(model=name) for name in training_jobs.MODELS}
+    training_jobs.write_bases(jobs, tmp_path)
+    launch(
+        training_jobs.shard_by_hand,
+        processes=2,
+        beside=tmp_path / "jobs.log",
+        arguments={"folder": tmp_path},
+    )
+    for name in jobs:
+        assert difference(tmp_path / name / "gathered", tmp_path / name / "base") == 0
+
+
+@pytest.mark.slow
 def test_a_process_that_fails_ends_the_others_and_is_told_in_one_line(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(LaunchError, match=r"^process 2 of 2 failed.*: .*not a checkpoint$"):

@@ -16,14 +16,17 @@ from typing import Any, Final
 
 import model_zoo
 import torch
+from torch.distributed.fsdp import fully_shard
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from derotate import checkpoints
 from derotate.models import tiny_tokenizer
 from derotate.stages.sft import train_sft
 from derotate.tasks.samples import Sample
 from derotate.training.compute import ONE_PROCESS, Compute
+from derotate.training.launch import is_first
 from derotate.training.supervised import Adapter, Optimisation, train
-from derotate.training.whole import load_in_first
+from derotate.training.whole import Whole, hand_out, load_in_first
 
 WORDS: Final = ("a", "b", "c", "d")
 LAST: Final = 6
@@ -98,6 +101,22 @@ def run(jobs: Mapping[str, Job], folder: Path) -> None:
 
 def _segments(job: Job) -> Iterator[tuple[int, int]]:
     yield from itertools.pairwise([0, *([job.cut] if job.cut else []), LAST])
+
+
+def shard_by_hand(folder: Path) -> None:
+    """Load in the first process, shard, hand out; leave what is gathered from all of them."""
+    torch.distributed.init_process_group("gloo")
+    for name in MODELS:
+        model, tokenizer = load_in_first(folder / name / "base", dtype=torch.float32)
+        weights, architecture = model.state_dict(), type(model)
+        for module in list(model.modules()):
+            if isinstance(module, GradientCheckpointingLayer):
+                fully_shard(module)
+        fully_shard(model)
+        hand_out(model, weights)
+        gathered = Whole(architecture, sharded=True).of(model)
+        if is_first():
+            checkpoints.save(gathered, tokenizer, folder / name / "gathered")
 
 
 def fail(folder: Path) -> None:

@@ -3,7 +3,8 @@
 
 None of it changes what a step is. The samples of a step, their loss (the mean over all tokens that
 have one) and its gradient are those of one process with the whole batch; only the order of the sums
-differs, and with bf16 their rounding.
+differs, and with bf16 their rounding. In RL samples are responses and a step is an update; there
+each process draws its part of the responses, which are others with another number of processes.
 
 With several processes, weights, gradients and optimizer are sharded over them by FSDP2
 (`torch.distributed.fsdp.fully_shard`, through accelerate). accelerate 1.15 shards on accelerators

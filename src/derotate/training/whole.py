@@ -8,13 +8,19 @@ checkpoints.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch import Tensor
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    set_model_state_dict,
+)
 
 from derotate.checkpoints import load, outline
 from derotate.training.launch import is_first
@@ -37,6 +43,22 @@ def load_in_first(directory: Path, *, dtype: torch.dtype | None = None) -> tuple
         return outline(directory, dtype=dtype)
     model, tokenizer = load(directory)
     return model.to(dtype) if dtype else model, tokenizer
+
+
+def hand_out(model: Any, weights: Mapping[str, Tensor]) -> None:
+    """Give each process its part of the weights, one tensor at a time; all processes call this.
+
+    Trainers do so by themselves (`compute.arguments`).
+
+    Args:
+        model: one of `load_in_first`, since sharded; its parts are written over.
+        weights: the state of that model before it was sharded; that of the first process counts.
+    """
+    set_model_state_dict(
+        model,
+        dict(weights) if is_first() else {},
+        options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=True),
+    )
 
 
 def merged(model: Any) -> Any:
