@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 import torch
@@ -61,10 +61,24 @@ class Decoding:
     temperature: float = 0.0
 
 
+class Responder(Protocol):
+    """A model that answers; which engine computes the answers is its own affair."""
+
+    def __call__(self, prompts: Sequence[Prompt], decoding: Decoding, seed: int = 0) -> list[str]:
+        """One response to each prompt, up to the end of the turn, special tokens left out.
+
+        Args:
+            prompts: in any order; the result follows it.
+            decoding: limits and temperature.
+            seed: of the samples; greedy answers do not depend on it.
+        """
+        ...
+
+
 def respond(
     model: Any, tokenizer: Any, prompts: Sequence[Prompt], decoding: Decoding, seed: int = 0
 ) -> list[str]:
-    """One response to each prompt, up to the end of the turn, special tokens left out.
+    """Responses as a `Responder` gives them, by transformers.
 
     Args:
         model: causal language model in evaluation mode.
@@ -132,9 +146,9 @@ def reference_losses(
 
 
 def evaluate(
-    model: Any,
-    tokenizer: Any,
+    responder: Responder,
     items: Sequence[Item],
+    losses: Sequence[float],
     *,
     greedy: Decoding,
     samples: int = 0,
@@ -146,9 +160,9 @@ def evaluate(
     """Rows of one checkpoint: greedy answers with losses, then more draws of the chosen suites.
 
     Args:
-        model: causal language model in evaluation mode.
-        tokenizer: its tokenizer.
+        responder: the checkpoint.
         items: the problems, graded by their own `grade`.
+        losses: of their reference answers (`reference_losses`), nats a token.
         greedy: limits of a response.
         samples: independent samples for each problem of the `sampled` suites.
         sampled: pairs of split and fold that get samples and attempts.
@@ -156,8 +170,7 @@ def evaluate(
         attempts: greedy attempts, each after the verifier's feedback on the one before.
         seed: of those samples.
     """
-    losses = reference_losses(model, tokenizer, items)
-    answers = respond(model, tokenizer, [item.prompt for item in items], greedy)
+    answers = responder([item.prompt for item in items], greedy)
     rows = [
         _row(item, "greedy", 0, answer, loss)
         for item, answer, loss in zip(items, answers, losses, strict=True)
@@ -170,20 +183,17 @@ def evaluate(
     drawn, first = [item for item, _ in asked], [answer for _, answer in asked]
     decoding = Decoding(greedy.max_new_tokens, greedy.batch_size, temperature)
     for attempt in range(samples if drawn else 0):
-        answers = respond(
-            model, tokenizer, [item.prompt for item in drawn], decoding, draw_seed(seed, attempt)
-        )
+        answers = responder([item.prompt for item in drawn], decoding, draw_seed(seed, attempt))
         rows += [
             _row(item, "sample", attempt, answer, float("nan"))
             for item, answer in zip(drawn, answers, strict=True)
         ]
-    rows += _attempts_with_feedback(model, tokenizer, drawn, first, greedy, attempts)
+    rows += _attempts_with_feedback(responder, drawn, first, greedy, attempts)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _attempts_with_feedback(
-    model: Any,
-    tokenizer: Any,
+    responder: Responder,
     items: Sequence[Item],
     first: Sequence[str],
     decoding: Decoding,
@@ -198,7 +208,7 @@ def _attempts_with_feedback(
     for attempt in range(attempts):
         answers = first
         if attempt:
-            answers = respond(model, tokenizer, list(contexts.values()), decoding)
+            answers = responder(list(contexts.values()), decoding)
         for index, answer in zip(list(contexts), answers, strict=True):
             row = _row(items[index], "feedback", attempt, answer, float("nan"))
             rows.append(row)

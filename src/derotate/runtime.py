@@ -45,6 +45,7 @@ def start(log: str, threads: int = 1, *, online: bool = False) -> None:
         MKL_DYNAMIC="FALSE",
         TOKENIZERS_PARALLELISM="false",
         HF_HUB_DISABLE_TELEMETRY="1",
+        VLLM_NO_USAGE_STATS="1",
     )
     if not online:
         os.environ["HF_HUB_OFFLINE"] = "1"

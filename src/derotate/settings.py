@@ -32,12 +32,22 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Fold = Literal["train", "rl", "selection", "test"]
 LEAST_PROMPTS = 3
+VLLM_TEMPERATURE: Final = 2.0
+"""vLLM 0.30 refuses to sample at a higher one."""
 
 
 class Block(BaseModel):
     """A block of the config: frozen, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _require_temperature_of_vllm(temperature: float, key: str) -> None:
+    if temperature > VLLM_TEMPERATURE:
+        raise ValueError(
+            f"temperature: got {temperature:g}, expected at most {VLLM_TEMPERATURE:g}, which is "
+            f"all that vllm takes; lower it, or set {key} to transformers"
+        )
 
 
 class TinyModel(Block):
@@ -299,6 +309,17 @@ class Phase(Block):
         return self
 
 
+Rollouts = Literal["transformers", "vllm"]
+
+
+def _rollouts() -> Any:
+    return Field(
+        "transformers",
+        description="what samples the responses; vllm (config/README.md) shares the GPUs of the "
+        "training and gets the weights before each update, not those of an Mllama",
+    )
+
+
 class Grpo(Block):
     """Group-relative policy optimisation by trl."""
 
@@ -311,6 +332,7 @@ class Grpo(Block):
     kl_coefficient: Annotated[float, Field(ge=0)] = Field(
         0.0, description="weight of the KL to the start checkpoint in the loss"
     )
+    rollouts: Rollouts = _rollouts()
     threads: Count = Field(1, description="torch threads of a process")
     compute: Compute = Field(
         default_factory=Compute,
@@ -327,6 +349,12 @@ class Grpo(Block):
                 f"responses, expected a multiple of {at_once}, which is compute.processes x "
                 "compute.micro_batch; change one of the four"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _sampler_takes_the_temperature(self) -> Grpo:
+        if self.rollouts == "vllm":
+            _require_temperature_of_vllm(self.temperature, "rollouts")
         return self
 
 
@@ -350,6 +378,7 @@ class Ppo(Block):
     max_grad_norm: Annotated[float, Field(gt=0)] = Field(
         1.0, description="gradient clipping; the papers use 0.01 with a learning rate of 1e-6"
     )
+    rollouts: Rollouts = _rollouts()
     threads: Count = Field(1, description="torch threads of a process")
     compute: Compute = Field(
         default_factory=Compute,
@@ -363,6 +392,12 @@ class Ppo(Block):
                 f"prompts: got {self.prompts}, expected a problem for each of the "
                 f"{self.compute.processes} compute.processes; raise prompts or lower processes"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _sampler_takes_the_temperature(self) -> Ppo:
+        if self.rollouts == "vllm":
+            _require_temperature_of_vllm(self.temperature, "rollouts")
         return self
 
 
@@ -436,7 +471,18 @@ class Evaluation(Block):
         40, description="length limit of a response; left out: the task's"
     )
     batch_size: Count = Field(256, description="problems generated side by side")
+    engine: Literal["transformers", "vllm"] = Field(
+        "transformers",
+        description="what writes the responses; vllm is for GPUs and needs its own environment "
+        "(config/README.md); losses and guards are computed with transformers either way",
+    )
     threads: Count = Field(1, description="torch threads")
+
+    @model_validator(mode="after")
+    def _engine_takes_the_temperature(self) -> Evaluation:
+        if self.engine == "vllm":
+            _require_temperature_of_vllm(self.temperature, "engine")
+        return self
 
 
 def _top(fraction: float) -> Band:

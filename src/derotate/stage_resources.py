@@ -8,6 +8,7 @@ model are read.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +43,8 @@ PANDAS_MB: Final = 150
 """A process that has imported pandas: 139 MB."""
 FIGURES_MB: Final = 400
 """A process that draws every figure: 264 MB."""
+VLLM_MB: Final = 1_500
+"""An engine of vLLM in the process: evaluations of the smoke study took 1,920 instead of 582 MB."""
 EVALUATION_MB: Final = 6
 """The rows of one evaluation in a table of all: 1,198 MB for some 175 in the demo with six runs."""
 
@@ -152,8 +155,9 @@ def rl(config: Config, algorithm: str, *, gpu: bool) -> Need:
     forward = FORWARD_FLOP * size.parameters * tokens / compute.processes
     generating = GPU_DECODING_RATE if gpu else CPU_RATE * settings.threads
     scoring = GPU_RATE if gpu else CPU_RATE * settings.threads
+    engines = compute.processes if settings.rollouts == "vllm" else 0
     return Need(
-        memory=trained.memory + size.bytes_each * size.parameters,
+        memory=trained.memory + size.bytes_each * size.parameters + engines * VLLM_MB * MB,
         seconds=trained.seconds + forward / generating + 2 * forward / scoring,
         disk=trained.disk,
     )
@@ -171,11 +175,13 @@ def evaluation(config: Config, *, gpu: bool = False) -> Need:
     repeated = sum(problems[suite] for suite in settings.sampled)
     answers = sum(problems.values()) + repeated * (settings.samples + settings.attempts)
     written = min(settings.max_new_tokens, length(config))
-    return decoding(
+    scored = decoding(
         model_size(config), tokens_at_once=settings.batch_size * length(config),
         read=answers * (length(config) - written), written=answers * written,
         threads=settings.threads, models=1, gpu=gpu,
     )  # fmt: skip
+    beside = VLLM_MB * MB if settings.engine == "vllm" else 0
+    return replace(scored, memory=scored.memory + beside)
 
 
 def surgery(config: Config, *, gpu: bool = False) -> Need:

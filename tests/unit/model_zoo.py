@@ -53,23 +53,24 @@ def near(model: Any, seed: int, distance: float = 0.05) -> None:
                 parameter += noise * (distance * parameter.norm() / noise.norm())
 
 
-def llama() -> Any:
+def llama(width: int = 32) -> Any:
     """Llama, head of its own."""
     torch.manual_seed(0)
-    return LlamaForCausalLM(LlamaConfig(**TEXT, tie_word_embeddings=False))
+    return LlamaForCausalLM(LlamaConfig(**TEXT | {"hidden_size": width}, tie_word_embeddings=False))
 
 
-def qwen2(tied: bool = False, vocabulary: int = 50) -> Any:
+def qwen2(tied: bool = False, vocabulary: int = 50, width: int = 32) -> Any:
     """Qwen2 with grouped keys."""
     torch.manual_seed(0)
-    text = {**TEXT, "vocab_size": vocabulary}
+    text = {**TEXT, "vocab_size": vocabulary, "hidden_size": width}
     return Qwen2ForCausalLM(Qwen2Config(**text, tie_word_embeddings=tied))
 
 
-def mllama(vocabulary: int = 50) -> Any:
+def mllama(vocabulary: int = 50, width: int = 32) -> Any:
     """Llama 3.2 Vision: cross-attention in the second of three layers, a small vision tower."""
     torch.manual_seed(0)
-    text = {**TEXT, "vocab_size": vocabulary, "num_hidden_layers": 3, "cross_attention_layers": [1],
+    text = {**TEXT, "vocab_size": vocabulary, "hidden_size": width,
+            "num_hidden_layers": 3, "cross_attention_layers": [1],
             "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}  # fmt: skip
     vision = {
         "hidden_size": 16,
@@ -81,7 +82,7 @@ def mllama(vocabulary: int = 50) -> Any:
         "patch_size": 4,
         "max_num_tiles": 1,
         "intermediate_layers_indices": [0],
-        "vision_output_dim": 32,
+        "vision_output_dim": width,
         "supported_aspect_ratios": [[1, 1]],
     }
     return MllamaForConditionalGeneration(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
@@ -34,7 +34,7 @@ from derotate.settings import Grpo, TinyModel
 from derotate.tasks import TASKS, module
 from derotate.tasks.samples import Sample
 from derotate.training import grpo
-from derotate.training.episodes import play
+from derotate.training.episodes import draw_responses, play
 from derotate.training.supervised import IGNORED, Optimisation, _dataset, train
 
 QWEN_LIKE = (
@@ -250,8 +250,8 @@ def test_an_attempt_reads_the_verifier_as_a_further_user_turn() -> None:
     tokenizer = chat_tokenizer(QWEN_LIKE)
     model = model_that_says(tokenizer, ("a", "b", "<|im_end|>"))
     played = play(
-        model, tokenizer, [ASKED, "why c"], [1, 0], lambda index, text: (0.0, False, "no again"),
-        attempts=2, temperature=0.01, max_new_tokens=7,
+        partial(draw_responses, model, tokenizer, 0.01, 7), tokenizer, [ASKED, "why c"], [1, 0],
+        lambda index, text: (0.0, False, "no again"), attempts=2,
     )  # fmt: skip
     first, second = (prompt_ids(tokenizer, [prompt])[0] for prompt in ("why c", ASKED))
     again = prompt_ids(

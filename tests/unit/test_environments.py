@@ -16,6 +16,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from derotate.engines import ENVIRONMENTS
 from derotate.provenance import ROOT as PACKAGE
 from derotate.provenance import imported_modules
 
@@ -25,7 +26,14 @@ LOCK = (ENVS / "requirements.lock").read_text(encoding="utf-8").splitlines()
 PINS = dict(line.split("==") for line in LOCK if not line.startswith("#"))
 TOOL = runpy.run_path(str(ENVS / "lock.py"))
 DIRECT = TOOL["direct_requirements"]((ENVS / "requirements.in").read_text(encoding="utf-8"))
+DISTRIBUTIONS = importlib.metadata.packages_distributions()
 CONDA = sorted(ENVS.glob("*.yaml"))
+# vLLM is no part of the lock, and takes an older numpy
+APART = {"vllm": {"vllm", "numpy"}}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = {
+    Requirement(line).name for extra in PROJECT["optional-dependencies"].values() for line in extra
+}
 CODE = [
     path
     for folder in ("src", "workflow/scripts", "tests", "envs")
@@ -44,8 +52,7 @@ def test_the_lock_pins_releases_that_any_index_and_any_build_of_torch_can_serve(
 
 
 def test_the_lock_supports_the_python_versions_that_the_package_names() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    supported = SpecifierSet(project["requires-python"])
+    supported = SpecifierSet(PROJECT["requires-python"])
     assert [minor for minor in range(9, 16) if f"3.{minor}" in supported] == [11, 12, 13]
     refusing = [
         name
@@ -64,9 +71,25 @@ def test_a_conda_environment_has_the_pins_of_the_lock_and_one_python(file: Path)
     python, pip, packages = environment["dependencies"]
     assert (python, pip) == ("python=3.11", "pip")
     pinned = dict(package.split("==") for package in packages["pip"])
-    assert pinned == {name: PINS[name] for name in pinned}
+    locked = {name: pin for name, pin in pinned.items() if name not in APART.get(file.stem, ())}
+    assert locked == {name: PINS[name] for name in locked}
     assert list(pinned) == sorted(pinned)
     assert file.with_suffix(".post-deploy.sh").is_file()
+
+
+def pip_packages(environment: str) -> set[str]:
+    packages = yaml.safe_load((ENVS / f"{environment}.yaml").read_text())["dependencies"][2]["pip"]
+    return set(packages)
+
+
+def test_the_environment_of_vllm_is_that_of_training_with_the_extra_and_its_numpy() -> None:
+    (extra,) = PROJECT["optional-dependencies"]["vllm"]
+    added, dropped = (
+        pip_packages("vllm") - pip_packages("train"),
+        pip_packages("train") - pip_packages("vllm"),
+    )
+    assert added - {extra} == {next(package for package in added if package.startswith("numpy=="))}
+    assert dropped == {f"numpy=={PINS['numpy']}"}
 
 
 def third_party_imports(path: Path) -> set[str]:
@@ -82,8 +105,12 @@ def third_party_imports(path: Path) -> set[str]:
     return names - set(sys.stdlib_module_names) - neighbours - {"derotate"}
 
 
-ENVIRONMENT = re.compile(r'^    +"../../envs/(\w+)\.yaml"$', re.MULTILINE)
+RULE = re.compile(r"^(?= *(?:use rule|rule|checkpoint)\b)", re.MULTILINE)
+ENVIRONMENT = re.compile(r'^    +f?"../../envs/(.+)\.yaml"$', re.MULTILINE)
 SCRIPT = re.compile(r'^    +"../scripts/(\w+)\.py"$', re.MULTILINE)
+MADE_FROM = re.compile(r"use rule (\w+) as")
+OF_ENGINE = "{engines.ENVIRONMENTS["
+"""Begins an environment that depends on the config."""
 # what pandas imports on demand
 ON_DEMAND = {".to_markdown(": "tabulate", "_parquet(": "pyarrow"}
 TASK = [
@@ -96,12 +123,19 @@ def scripts_by_environment() -> dict[str, set[str]]:
     """Scripts that the rules run in each conda environment."""
     found: dict[str, set[str]] = {}
     for file in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
-        text = file.read_text(encoding="utf-8")
-        # within a rule the environment stands before the script; rules made from others add neither
-        for environment, script in zip(
-            ENVIRONMENT.findall(text), SCRIPT.findall(text), strict=True
-        ):
-            found.setdefault(environment, set()).add(script)
+        rules = RULE.split(file.read_text(encoding="utf-8"))
+        for rule in rules:
+            named, script = ENVIRONMENT.search(rule), SCRIPT.search(rule)
+            if not named:
+                continue  # made from another, whose environment it has
+            if not script:
+                made_from = MADE_FROM.match(rule.strip())
+                assert made_from, rule
+                (base,) = (other for other in rules if other.startswith(f"rule {made_from[1]}:"))
+                script = SCRIPT.search(base)
+            assert script, rule
+            for name in ENVIRONMENTS.values() if named[1].startswith(OF_ENGINE) else [named[1]]:
+                found.setdefault(name, set()).add(script[1])
     return found
 
 
@@ -132,16 +166,24 @@ def module_file(name: str) -> Path | None:
                  if file.is_file()), None)  # fmt: skip
 
 
-def packages_needed(script: str) -> set[str]:
-    """Import names of the third-party packages that a rule's script can execute."""
+def packages_needed(script: str, environment: str) -> set[str]:
+    """Import names of the third-party packages that a rule's script can execute there."""
     start = executed(ROOT / "workflow" / "scripts" / f"{script}.py")
     own = {name for name in imported(start) if name.startswith("derotate") and module_file(name)}
-    files = [module_file(name) for name in imported_modules(PACKAGE, [*own, *TASK])]
+    engines = [f"derotate.engines.{name}" for name, its in ENVIRONMENTS.items()
+               if its == environment]  # fmt: skip
+    files = [module_file(name) for name in imported_modules(PACKAGE, [*own, *TASK, *engines])]
     trees = [start, *(executed(file) for file in files if file)]
     names = {name.split(".")[0] for tree in trees for name in imported(tree)}
     code = "".join(ast.unparse(tree) for tree in trees)
     names |= {package for call, package in ON_DEMAND.items() if call in code}
     return names - set(sys.stdlib_module_names) - {"derotate", "snakemake"}
+
+
+def distributions_of(name: str) -> set[str]:
+    """What brings a package that is imported by this name; an extra need not be installed."""
+    found = DISTRIBUTIONS.get(name, ())
+    return {canonicalize_name(each) for each in found} | ({name} & EXTRAS)
 
 
 @pytest.mark.parametrize("file", CONDA, ids=lambda file: file.stem)
@@ -152,24 +194,22 @@ def test_a_conda_environment_declares_what_its_rules_import(file: Path) -> None:
         package.split("==")
         for package in yaml.safe_load(file.read_text())["dependencies"][2]["pip"]
     )
-    distributions = importlib.metadata.packages_distributions()
     missing = {
         f"{script}: {name}"
         for script in scripts_by_environment()[file.stem]
-        for name in packages_needed(script)
-        if not {canonicalize_name(found) for found in distributions.get(name, ())} & set(declared)
+        for name in packages_needed(script, file.stem)
+        if not distributions_of(name) & set(declared)
     }
     assert sorted(missing) == [], f"add to {file.name}"
 
 
 def test_every_import_is_a_direct_requirement() -> None:
-    distributions = importlib.metadata.packages_distributions()
-    direct = {canonicalize_name(requirement.name) for requirement in DIRECT}
+    direct = {canonicalize_name(requirement.name) for requirement in DIRECT} | EXTRAS
     missing = {
         f"{path.relative_to(ROOT)}: {name}"
         for path in CODE
         for name in third_party_imports(path)
-        if not direct & {canonicalize_name(found) for found in distributions.get(name, ())}
+        if not direct & distributions_of(name)
     }
     assert sorted(missing) == [], "add to envs/requirements.in, then `make lock`"
 

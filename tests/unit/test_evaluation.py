@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A batch gives what one problem at a time gives; attempts end with the first success."""
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -65,10 +65,12 @@ def test_the_loss_is_the_mean_negative_log_likelihood_of_the_answer_and_the_end(
 
 def test_samples_follow_their_seed_and_differ_between_attempts() -> None:
     model, tokenizer = model_and_tokenizer()
+    responder = partial(respond, model, tokenizer)
     items = [item(prompt) for prompt in PROMPTS]
+    losses = reference_losses(model, tokenizer, items)
     runs = [
         evaluate(
-            model, tokenizer, items, greedy=DECODING, samples=3, temperature=5.0,
+            responder, items, losses, greedy=DECODING, samples=3, temperature=5.0,
             sampled=frozenset({("ood", "test")}), seed=seed,
         )
         for seed in (1, 1, 2)
@@ -84,7 +86,9 @@ def test_attempts_read_the_feedback_and_stop_at_the_first_success() -> None:
     second = respond(model, tokenizer, [f"b {respond(model, tokenizer, ['b'], DECODING)[0]} h h"],
                      DECODING)[0]  # fmt: skip
     rows = evaluate(
-        model, tokenizer, [item("a", correct=first), item("b", correct=second), item("c")],
+        partial(respond, model, tokenizer),
+        [item("a", correct=first), item("b", correct=second), item("c")],
+        losses=[1.0, 1.0, 1.0],
         greedy=DECODING, attempts=3, sampled=frozenset({("ood", "test")}),
     ).query("decoding == 'feedback'")  # fmt: skip
     solved = {problem: own["correct"].tolist() for problem, own in rows.groupby("problem")}

@@ -10,8 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
-from derotate import phase, stage_resources, study
+from derotate import engines, phase, stage_resources, study
+from derotate.provenance import lock_digest
 from derotate.resources import disk_mb, mem_mb, minutes
 
 RUNS = study.runs(CONFIG)
@@ -77,6 +79,26 @@ SCORING_GPU = GPU and not TINY
 def scores(need):
     """The resources of a rule that generates or scores, on a GPU if the model is pretrained."""
     return asks(need) | ({} if TINY else TRAINING)
+
+
+def require_engine(key, engine):
+    """Refuse an engine that is not installed before anything runs.
+
+    With --sdm conda it is in the environment of its rules, which Snakemake makes first.
+    """
+    if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+        return
+    try:
+        engines.require(key, engine)
+    except engines.MissingEngineError as error:
+        raise SystemExit(str(error)) from None
+
+
+def lock_of(engine):
+    """Digest of the packages of an engine's rules; vLLM is not in the lock."""
+    if engine == "vllm":
+        return lock_digest(Path(workflow.basedir, "envs", "vllm.yaml"))
+    return lock_digest()
 
 
 def checkpoint_weights(wildcards):

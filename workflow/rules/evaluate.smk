@@ -4,8 +4,11 @@ Needs a checkpoint and the problems. Makes one table row a problem and attempt, 
 aggregates and as CSV to compare runs by.
 """
 
+ENGINE = CONFIG.evaluation.engine
+require_engine("evaluation.engine", ENGINE)
+ENGINE_CODE = f"derotate.engines.{ENGINE}"
 EVALUATION_CODE = code_digest(
-    "derotate.stages.evaluate", f"{TASK_PACKAGE}.prompts", f"{TASK_PACKAGE}.feedback"
+    "derotate.stages.evaluate", ENGINE_CODE, f"{TASK_PACKAGE}.prompts", f"{TASK_PACKAGE}.feedback"
 )
 EVALUATION_SETTINGS = CONFIG.evaluation.model_dump(exclude={"suites"})
 
@@ -24,7 +27,7 @@ rule evaluate_base:
         "<base>/benchmarks/evaluation/base.tsv"
     priority: 10
     conda:
-        "../../envs/train.yaml"
+        f"../../envs/{engines.ENVIRONMENTS[ENGINE]}.yaml"
     threads: CONFIG.evaluation.threads
     resources:
         **scores(stage_resources.evaluation(CONFIG, gpu=SCORING_GPU)),
@@ -34,7 +37,7 @@ rule evaluate_base:
         settings=EVALUATION_SETTINGS,
         seed=0,
         code=EVALUATION_CODE,
-        lock=LOCK,
+        lock=lock_of(ENGINE),
     message:
         "evaluation of base {wildcards.base_seed}"
     script:
@@ -64,7 +67,7 @@ use rule evaluate_base as evaluate with:
         settings=EVALUATION_SETTINGS,
         seed=lambda wildcards: int(wildcards.seed),
         code=EVALUATION_CODE,
-        lock=LOCK,
+        lock=lock_of(ENGINE),
     message:
         "evaluation of {wildcards.label} (base {wildcards.base_seed}, seed {wildcards.seed})"
 

@@ -9,6 +9,9 @@ RL_CODE = {
     "grpo": code_digest("derotate.stages.grpo", *RL_TASK_CODE),
     "ppo": code_digest("derotate.stages.ppo", *RL_TASK_CODE, f"{TASK_PACKAGE}.feedback"),
 }
+SAMPLERS = {"grpo": CONFIG.rl.grpo.rollouts, "ppo": CONFIG.rl.ppo.rollouts}
+for name in {"ppo" if run.algorithm == "ppo" else "grpo" for run in CONFIG.rl.runs}:
+    require_engine(f"rl.{name}.rollouts", SAMPLERS[name])
 RL_COMPUTE = {"grpo": CONFIG.rl.grpo.compute, "ppo": CONFIG.rl.ppo.compute}
 RL_SETTINGS = {
     name: getattr(CONFIG.rl, name).model_dump(exclude=WITHOUT_STATES) for name in RL_COMPUTE
@@ -30,7 +33,7 @@ rule grpo:
     benchmark:
         "<run>/benchmarks/rl/grpo-from-{start}.tsv"
     conda:
-        "../../envs/train.yaml"
+        f"../../envs/{engines.ENVIRONMENTS[SAMPLERS['grpo']]}.yaml"
     threads: CONFIG.rl.grpo.threads * RL_COMPUTE["grpo"].processes
     resources:
         **trains(stage_resources.rl(CONFIG, "grpo", gpu=GPU), RL_COMPUTE["grpo"].processes),
@@ -42,7 +45,7 @@ rule grpo:
         save_state_every=not_compared(RL_COMPUTE["grpo"].save_state_every),
         max_new_tokens=CONFIG.evaluation.max_new_tokens,
         code=RL_CODE["grpo"],
-        lock=LOCK,
+        lock=lock_of(SAMPLERS["grpo"]),
     message:
         "GRPO from SFT step {wildcards.start} (base {wildcards.base_seed}, seed {wildcards.seed})"
     script:
@@ -67,7 +70,7 @@ use rule grpo as shuffled with:
         save_state_every=not_compared(RL_COMPUTE["grpo"].save_state_every),
         max_new_tokens=CONFIG.evaluation.max_new_tokens,
         code=RL_CODE["grpo"],
-        lock=LOCK,
+        lock=lock_of(SAMPLERS["grpo"]),
     message:
         "GRPO with shuffled rewards from SFT step {wildcards.start} (base {wildcards.base_seed}, seed {wildcards.seed})"
 
@@ -82,6 +85,8 @@ use rule grpo as ppo with:
         "<run>/logs/rl/ppo-from-{start}.log",
     benchmark:
         "<run>/benchmarks/rl/ppo-from-{start}.tsv"
+    conda:
+        f"../../envs/{engines.ENVIRONMENTS[SAMPLERS['ppo']]}.yaml"
     threads: CONFIG.rl.ppo.threads * RL_COMPUTE["ppo"].processes
     resources:
         **trains(stage_resources.rl(CONFIG, "ppo", gpu=GPU), RL_COMPUTE["ppo"].processes),
@@ -93,6 +98,6 @@ use rule grpo as ppo with:
         save_state_every=not_compared(RL_COMPUTE["ppo"].save_state_every),
         max_new_tokens=CONFIG.evaluation.max_new_tokens,
         code=RL_CODE["ppo"],
-        lock=LOCK,
+        lock=lock_of(SAMPLERS["ppo"]),
     message:
         "PPO from SFT step {wildcards.start} (base {wildcards.base_seed}, seed {wildcards.seed})"

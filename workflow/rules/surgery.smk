@@ -6,7 +6,7 @@ landmarks.
 """
 
 SURGERY_CODE = code_digest(
-    "derotate.stages.surgery", f"{TASK_PACKAGE}.prompts", f"{TASK_PACKAGE}.feedback"
+    "derotate.stages.surgery", ENGINE_CODE, f"{TASK_PACKAGE}.prompts", f"{TASK_PACKAGE}.feedback"
 )
 SURGERY_GUARDS = CONFIG.guards.model_dump(include={"recorded_loss", "action"})
 
@@ -27,7 +27,7 @@ rule surgery:
     benchmark:
         "<run>/benchmarks/evaluation/from-{donor}-into-{patient}/{recipe}.tsv"
     conda:
-        "../../envs/train.yaml"
+        f"../../envs/{engines.ENVIRONMENTS[ENGINE]}.yaml"
     threads: CONFIG.surgery.threads
     resources:
         **scores(stage_resources.surgery(CONFIG, gpu=SCORING_GPU)),
@@ -38,7 +38,7 @@ rule surgery:
         settings=EVALUATION_SETTINGS,
         guards=SURGERY_GUARDS,
         code=SURGERY_CODE,
-        lock=LOCK,
+        lock=lock_of(ENGINE),
     message:
         "surgery {wildcards.recipe} from {wildcards.donor} into {wildcards.patient} (base {wildcards.base_seed}, seed {wildcards.seed})"
     script:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from derotate import checkpoints, record, study
 from derotate.config import Config
-from derotate.evaluation import Decoding, evaluate
+from derotate.evaluation import Decoding, evaluate, reference_losses, respond
 from derotate.explore.pair import SUITES, TABLES, PairError
 from derotate.reporting.cells import POOLED
 from derotate.reporting.files import markdown, write
@@ -103,7 +104,8 @@ def _cast(paths: study.Paths, sides: Mapping[str, str], config: Config, out: Pat
         model, tokenizer = checkpoints.load(out / role, dtype=torch.float32)
         cast = {name: tensor.float() for name, tensor in
                 checkpoints.load_state(out / role).items()}  # fmt: skip
-        rows = evaluate(model, tokenizer, known, greedy=limits)
+        losses = reference_losses(model, tokenizer, known)
+        rows = evaluate(partial(respond, model, tokenizer), known, losses, greedy=limits)
         answers.append(rows[_KEPT].assign(checkpoint=role))
         own = pd.read_parquet(paths.evaluation(label))
         own = own[(own["decoding"] == "greedy") & (own["attempt"] == 0)]

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from derotate import checkpoints
-from derotate.evaluation import Decoding, Item, evaluate
+from derotate.evaluation import Decoding, Item, evaluate, reference_losses, respond
 from derotate.evidence.statistics import Estimate, clustered_mean, paired_difference
 from derotate.explore.pair import SUITES, Pair
 from derotate.spectral.recipes import Recipe
@@ -120,4 +120,5 @@ def prepare(pair: Pair, recipe: Recipe, folder: Path) -> Operation:
 def _ask(model: Any, tokenizer: Any, known: list[Item], pair: Pair) -> pd.DataFrame:
     settings = pair.config.evaluation
     limits = Decoding(settings.max_new_tokens, settings.batch_size)
-    return evaluate(model, tokenizer, known, greedy=limits)
+    losses = reference_losses(model, tokenizer, known)
+    return evaluate(partial(respond, model, tokenizer), known, losses, greedy=limits)

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from derotate import checkpoints, tasks
 from derotate.device import fastest
-from derotate.evaluation import Decoding, Item, evaluate, write
+from derotate.evaluation import Decoding, Item, evaluate, reference_losses, write
 from derotate.stages.data import read_problems
 
 if TYPE_CHECKING:
@@ -51,18 +52,25 @@ def evaluate_model(
     parquet: Path,
     csv: Path,
 ) -> None:
-    """Score a model that is in memory and write its rows."""
-    rows = evaluate(
-        model,
-        tokenizer,
-        known,
-        greedy=Decoding(settings.max_new_tokens, settings.batch_size),
-        samples=settings.samples,
-        sampled=frozenset(settings.sampled),
-        temperature=settings.temperature,
-        attempts=settings.attempts,
-        seed=seed,
-    )
+    """Score a model that is in memory and write its rows.
+
+    Losses come first: an engine may take the model's place on the GPU.
+    """
+    losses = reference_losses(model, tokenizer, known)
+    # by name, so that rules carry the digest of the engine they use and of no other
+    engine = import_module(f"derotate.engines.{settings.engine}")
+    with engine.responding(model, tokenizer) as responder:
+        rows = evaluate(
+            responder,
+            known,
+            losses,
+            greedy=Decoding(settings.max_new_tokens, settings.batch_size),
+            samples=settings.samples,
+            sampled=frozenset(settings.sampled),
+            temperature=settings.temperature,
+            attempts=settings.attempts,
+            seed=seed,
+        )
     write(rows, parquet, csv)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from derotate import tasks
 from derotate.stages.data import read_problems
-from derotate.training import ppo
+from derotate.training import ppo, sampler
 from derotate.training.compute import ONE_PROCESS, Compute
 from derotate.training.keeping import Kept
 from derotate.training.launch import launch
@@ -50,7 +50,10 @@ def train(
 
     Raises:
         LaunchError: one of several processes failed.
+        SamplerError: vLLM is to sample, and there is no GPU.
     """
+    if settings.rollouts == "vllm":
+        sampler.require_gpu("rl.ppo.rollouts")
     kept = Kept.beside(log, compute, origin=origin, read=(start / "model.safetensors", problems))
     launch(
         _train,

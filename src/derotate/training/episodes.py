@@ -24,6 +24,10 @@ from derotate.kv_cache import growing_cache
 
 Judge = Callable[[int, str], tuple[float, bool, str]]
 """(index of the problem, response) -> reward, whether the episode is over, feedback."""
+Drawn = tuple[tuple[int, ...], tuple[int, ...]]
+"""Token ids of a context and of a response to it, the token that ended it included."""
+Sampler = Callable[[list[Prompt]], list[Drawn]]
+"""Draws a response to each context, whose ids are those of `conversation.prompt_ids`."""
 
 
 @dataclass(frozen=True)
@@ -37,30 +41,25 @@ class Attempt:
 
 
 def play(
-    model: Any,
+    draw: Sampler,
     tokenizer: Any,
     prompts: Sequence[Prompt],
     problems: Sequence[int],
     judge: Judge,
     *,
     attempts: int,
-    temperature: float,
-    max_new_tokens: int,
 ) -> list[Attempt]:
     """Play an episode of each problem, all side by side; sorted by episode, then attempt.
 
-    The context of the next attempt is that of this one, the response and the feedback. Samples come
-    from torch's global generator, which the caller seeds.
+    The context of the next attempt is that of this one, the response and the feedback.
 
     Args:
-        model: the policy.
+        draw: the policy.
         tokenizer: its tokenizer.
         prompts: first context of every problem of the fold.
         problems: index of the problem of each episode.
         judge: of a response.
         attempts: most attempts of an episode.
-        temperature: of the samples.
-        max_new_tokens: length limit of a response.
     """
     contexts: dict[int, Prompt] = {
         episode: prompts[problem] for episode, problem in enumerate(problems)
@@ -69,8 +68,8 @@ def play(
     for _ in range(attempts):
         if not contexts:
             break
-        sampled = _sample(model, tokenizer, list(contexts.values()), temperature, max_new_tokens)
-        for episode, (context, response) in zip(list(contexts), sampled, strict=True):
+        drawn = draw(list(contexts.values()))
+        for episode, (context, response) in zip(list(contexts), drawn, strict=True):
             text = tokenizer.decode(response, skip_special_tokens=True)
             reward, done, feedback = judge(problems[episode], text)
             played.append(Attempt(episode, context, response, reward))
@@ -82,10 +81,18 @@ def play(
 
 
 @torch.no_grad()
-def _sample(
-    model: Any, tokenizer: Any, contexts: list[Prompt], temperature: float, max_new_tokens: int
-) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Token ids of each context and of a response to it, the token that ended it included."""
+def draw_responses(
+    model: Any, tokenizer: Any, temperature: float, max_new_tokens: int, contexts: list[Prompt]
+) -> list[Drawn]:
+    """Draw responses by transformers, from torch's global generator, which the caller seeds.
+
+    Args:
+        model: the policy.
+        tokenizer: its tokenizer.
+        temperature: of the samples.
+        max_new_tokens: length limit of a response.
+        contexts: to respond to.
+    """
     stops = stop_ids(model, tokenizer)
     ids, mask = left_padded(tokenizer, prompt_ids(tokenizer, contexts))
     generated = model.generate(

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset
@@ -36,6 +36,7 @@ from derotate.training.compute import ONE_PROCESS, Compute, arguments
 from derotate.training.keeping import KeepStates, Kept
 from derotate.training.launch import is_first, scratch_of_all
 from derotate.training.measuring import Earning, MeasuringTrainer
+from derotate.training.sampler import for_grpo
 from derotate.training.supervised import SaveAtSteps
 from derotate.training.text_only import freeze_unread
 from derotate.training.whole import Whole, load_in_first
@@ -95,6 +96,7 @@ def train(
     stops = stop_ids(model, tokenizer)
     if stops != [model.generation_config.eos_token_id]:
         model.generation_config.eos_token_id = stops
+    sampler = for_grpo(model, stops) if settings.rollouts == "vllm" else {}
     with scratch_of_all(log) as aside:
         trainer = MeasuringTrainer(
             prompts=prompts,
@@ -103,7 +105,7 @@ def train(
             run_seed=seed,
             model=model,
             processing_class=tokenizer,
-            args=_arguments(settings, compute, max_new_tokens, seed, aside),
+            args=_arguments(settings, compute, max_new_tokens, seed, aside, sampler),
             train_dataset=_dataset(len(prompts), settings, seed, done),
             callbacks=[
                 SaveAtSteps(checkpoints, tokenizer, whole.of),
@@ -129,7 +131,12 @@ def _dataset(problems: int, settings: Grpo, seed: int, done: int) -> Dataset:
 
 
 def _arguments(
-    settings: Grpo, compute: Compute, max_new_tokens: int, seed: int, aside: Path
+    settings: Grpo,
+    compute: Compute,
+    max_new_tokens: int,
+    seed: int,
+    aside: Path,
+    sampler: dict[str, Any],
 ) -> GRPOConfig:
     responses = settings.prompts * settings.group_size
     return GRPOConfig(
@@ -137,6 +144,7 @@ def _arguments(
         max_steps=settings.updates,
         ignore_data_skip=True,
         **arguments(_in_passes(compute, responses), responses),
+        **sampler,
         num_generations=settings.group_size,
         num_iterations=1,
         shuffle_dataset=False,

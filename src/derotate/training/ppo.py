@@ -20,8 +20,10 @@ What the released code does and this does not:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +33,7 @@ from derotate.checkpoints import own_dtype, save
 from derotate.conversation import Prompt, pad_id
 from derotate.training import processes, rllog, rollout
 from derotate.training.compute import ONE_PROCESS, Compute
-from derotate.training.episodes import Attempt, Judge, play
+from derotate.training.episodes import Attempt, Judge, Sampler, draw_responses, play
 from derotate.training.improving import improve, valued
 from derotate.training.keeping import Kept
 from derotate.training.launch import is_first
@@ -94,21 +96,20 @@ def train(
     model = load_in_first(start, dtype=torch.float32)[0]
     freeze_unread(model)
     learner = Learner.of(model, settings, seed, compute, device)
+    drawing = _drawing(learner.policy, tokenizer, settings, max_new_tokens)
     at_once = compute.micro_batch or rollout.CHUNK
     updates = learner.resumed(kept) if kept else []
     for update in range(len(updates) + 1, settings.updates + 1):
         drawn = rollout.problems_of_update(len(prompts), settings.prompts, seed, update)
         torch.manual_seed(_seed_of_samples(seed, update))
-        with held_whole(learner.policy):
+        with drawing() as draw:
             own = play(
-                learner.policy,
+                draw,
                 tokenizer,
                 prompts,
                 drawn[processes.share(len(drawn))],
                 judge,
                 attempts=settings.attempts,
-                temperature=settings.temperature,
-                max_new_tokens=max_new_tokens,
             )
         played = _everyones(own, len(drawn))
         batch = rollout.collate(
@@ -142,6 +143,27 @@ def train(
             learner.keep(kept, updates)
     if is_first():
         rllog.write(updates, log)
+
+
+def _drawing(
+    policy: Policy, tokenizer: Any, settings: Ppo, max_new_tokens: int
+) -> Callable[[], AbstractContextManager[Sampler]]:
+    """What draws the responses of an update, for as long as the block runs that it is called for.
+
+    All processes enter the block; within it none waits for another.
+    """
+    if settings.rollouts == "vllm":
+        # here, since trl takes seconds to import
+        from derotate.training.colocated import Colocated
+
+        return Colocated(policy.model, tokenizer, settings.temperature, max_new_tokens).drawing
+
+    @contextmanager
+    def by_transformers() -> Iterator[Sampler]:
+        with held_whole(policy):
+            yield partial(draw_responses, policy, tokenizer, settings.temperature, max_new_tokens)
+
+    return by_transformers
 
 
 def _require_problems(problems: int, count: int) -> None:

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+"""vLLM where it is asked for: refused before any work if it is missing, or an environment's."""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import venv_conda
+from checkout import SMOKE, snakemake
+
+KEYS = {
+    "evaluation.engine": "evaluation={engine: vllm}",
+    "rl.grpo.rollouts": "rl={grpo: {rollouts: vllm}}",
+    "rl.ppo.rollouts": "rl={ppo: {rollouts: vllm}}",
+}
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
+@pytest.mark.parametrize("key", KEYS)
+def test_without_vllm_the_key_is_refused_in_one_line_and_nothing_is_made(
+    fresh: Path, key: str
+) -> None:
+    done = snakemake(fresh, "--config", KEYS[key], config=SMOKE)
+    assert done.returncode != 0
+    assert [line for line in done.stdout.splitlines() if "vllm" in line] == [
+        f"{key}: got vllm, expected transformers, since the package vllm is not installed; run "
+        "with --sdm conda, install it here (pip install '.[vllm]'), or change the key"
+    ]
+    assert "Traceback" not in done.stdout
+    assert not (fresh / "results" / "smoke").exists()
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_with_conda_the_rules_that_use_it_get_its_environment(
+    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    folder = venv_conda.install(tmp_path / "conda")
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    plain = snakemake(fresh, "--dry-run", "--sdm", "conda", config=SMOKE)
+    asked = snakemake(fresh, "--dry-run", "--sdm", "conda", "--config", KEYS[key], config=SMOKE)
+    assert plain.returncode == asked.returncode == 0, asked.stdout
+    assert "envs/vllm.yaml" not in plain.stdout
+    assert "envs/vllm.yaml" in asked.stdout
+    assert "envs/train.yaml" in asked.stdout
