@@ -179,7 +179,7 @@ def decoding(
     )
 
 
-def decomposition(size: Size, *, checkpoints: int, threads: int) -> Need:
+def decomposition(size: Size, *, checkpoints: int, threads: int, kept: int = FLOAT32) -> Need:
     """Singular value decompositions of the matrices of some checkpoints, or work on their factors.
 
     A thin SVD of m x n, m >= n, takes about 6mn^2 + 20n^3 operations (Golub and Van Loan 2013,
@@ -190,9 +190,10 @@ def decomposition(size: Size, *, checkpoints: int, threads: int) -> Need:
         size: the model.
         checkpoints: how many are gone through.
         threads: CPU threads.
+        kept: bytes of a number of the factors on disk.
     """
     return Need(
         memory=DECOMPOSITION_MB * MB + MATRIX_COPIES * FLOAT64 * size.largest_matrix,
         seconds=26 * size.width * size.parameters * checkpoints / (CPU_RATE * threads),
-        disk=10 * MB + 2 * FLOAT32 * size.parameters,
+        disk=10 * MB + 2 * kept * size.parameters,
     )

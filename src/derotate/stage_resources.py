@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 from derotate import tasks
 from derotate.resources import (
     CPU_RATE,
+    FLOAT32,
+    FLOAT64,
     FORWARD_FLOP,
     GPU_DECODING_RATE,
     GPU_RATE,
@@ -198,8 +200,9 @@ def surgery(config: Config, *, gpu: bool = False) -> Need:
 def factors(config: Config, *, checkpoints: int) -> Need:
     """Of decompositions, or of a comparison of checkpoints that have theirs."""
     return decomposition(
-        model_size(config), checkpoints=checkpoints, threads=config.surgery.threads
-    )
+        model_size(config), checkpoints=checkpoints, threads=config.surgery.threads,
+        kept=FLOAT64 if config.surgery.precision == "float64" else FLOAT32,
+    )  # fmt: skip
 
 
 def states(config: Config, *, gpu: bool = False) -> Need:

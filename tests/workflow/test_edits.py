@@ -49,6 +49,7 @@ SFT_STATES = Edit(COUNTED, "[[4], [8]]\n", "[[4], [8]]\n  compute: {save_state_e
 RL_STATES = Edit(
     COUNTED, "grpo: {updates: 1,", "grpo: {compute: {save_state_every: 1}, updates: 1,"
 )
+GPUS = Edit(COUNTED, "rl:\n", "gpu: true\nrl:\n")
 RECIPE = Edit(
     COUNTED,
     "  recipes:\n",
@@ -140,6 +141,7 @@ AFTER_GRPO = {
         pytest.param(LEARNING_RATE, AFTER_GRPO, id="a config key of RL: RL and what follows"),
         pytest.param(SFT_STATES, {}, id="which states SFT keeps: no result"),
         pytest.param(RL_STATES, {}, id="which states RL keeps: likewise"),
+        pytest.param(GPUS, {}, id="where jobs run: likewise"),
         pytest.param(
             RECIPE,
             {"surgery": 1, "tables": 1, "claims": 1, "figures": 1},

@@ -38,7 +38,7 @@ CAPTIONS = {
     "rl_curves": ("Reinforcement learning", "reward, entropy and KL by update"),
 }
 NO_RESULT = {
-    **dict.fromkeys(("budget", "phase", "also"), True),
+    **dict.fromkeys(("budget", "gpu", "phase", "also"), True),
     "sft": WITHOUT_STATES,
     "rl": {"grpo": WITHOUT_STATES, "ppo": WITHOUT_STATES},
 }
