@@ -141,7 +141,9 @@ test: setup  ## run the tests that are not slow (some 10 minutes)
 
 .PHONY: test-all
 test-all: setup  ## run all tests, those too that train and run the workflow
-	@$(PYTEST) $(TESTS)
+	@$(PYTEST) -m "not slurm" $(TESTS)
+	@# one after the other: there is one SLURM
+	@$(if $(filter tests,$(TESTS)),$(BIN)/python -m pytest -q -rs -m slurm tests/slurm)
 
 # --- for developers
 
@@ -175,7 +177,7 @@ format: setup  ## format the code and mend what ruff can mend
 	@$(BIN)/snakefmt $(SNAKEFILES)
 
 .PHONY: bench
-bench: smollm  ## print how fast the slow parts are beside baselines (11 minutes, idle cores)
+bench: smollm  ## print how fast the slow parts are beside baselines (12 minutes, idle cores)
 	@$(BIN)/python benchmarks/run.py
 
 .PHONY: config
