@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """`make bench`: seven measurements, one table of ratios, also in results/bench.csv.
 
-About twelve minutes on two idle cores, five of them for SmolLM2, which `make bench` installs. A missed
-target is shown and fails nothing: times depend on the machine and on what else it does, so the load
-is shown too.
+About twelve minutes on two idle cores, five of them for SmolLM2, which `make bench` installs. A
+missed target is shown and fails nothing: times depend on the machine and on what else it does, so
+the load is shown too.
 """
 
 from __future__ import annotations
