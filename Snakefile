@@ -7,11 +7,13 @@ diagnostics -> tables, figures. Start with `make demo`, or `snakemake --cores 2`
 
 from snakemake.utils import min_version
 
-from derotate import config as typed
-from derotate import record, stage_resources, tasks
-from derotate.settings import TinyModel
-from derotate.sizes import SizeError
-from derotate.study import LABEL, Paths
+from derotate.config import schema as typed
+from derotate.study import record
+from derotate.resources import stages as stage_resources
+from derotate import tasks
+from derotate.config.model import TinyModel
+from derotate.resources.model_size import SizeError
+from derotate.study.paths import LABEL, Paths
 
 min_version("9.27")
 
@@ -120,6 +122,6 @@ onsuccess:
 
 # Of the studies of one command the first alone.
 if workflow.output_settings.dryrun and not workflow.modifier.namespace:
-    from derotate import asked
+    from derotate.planning import requested_totals as asked
 
     asked.tell(workflow, {"": CONFIG} | {f"{name}_": made for name, made in ALSO.items()})

@@ -18,15 +18,15 @@ import torch
 from comparison import REPEATS, THREADS, Comparison, alternate, show
 from sft import id_samples, our_training
 
-from derotate import checkpoints
-from derotate.config import Config
-from derotate.evaluation import Decoding, respond
-from derotate.models import tiny_model, tiny_tokenizer
+from derotate.config.schema import Config
+from derotate.evaluation.evaluate import Decoding, respond
+from derotate.models import checkpoint as checkpoints
+from derotate.models.tiny import tiny_model, tiny_tokenizer
 from derotate.tasks.general_points.answers import grade
 from derotate.tasks.general_points.pretraining import WORDS
 from derotate.tasks.general_points.problems import Problem, generate
 from derotate.tasks.general_points.prompts import compact_prompt
-from derotate.training.supervised import Optimisation
+from derotate.training.sft import Optimisation
 
 SHIPPED = Path("results/reference/pair/donor")
 TRAINING = Optimisation(

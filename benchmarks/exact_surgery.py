@@ -16,11 +16,11 @@ import torch
 from published_surgery import edited_weight
 from torch import Tensor
 
-from derotate.spectral.changes import part_of
+from derotate.config.recipes import Recipe
+from derotate.models.shards import open_shards
 from derotate.spectral.grid import streamed_grid
-from derotate.spectral.recipes import Recipe
 from derotate.spectral.svd import factorise
-from derotate.weights.shards import open_shards
+from derotate.surgery.edits import part_of
 
 
 def worst_from_exact(

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import busy
 from memory import PeakMemory, anonymous
 
-from derotate.spectral.recipes import Band, Recipe
+from derotate.config.recipes import Band, Recipe
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -127,8 +127,8 @@ def _old_name(name: str) -> str:
 
 def write_sparse(directory: Path, config: Any, shapes: Mapping[str, tuple[int, ...]]) -> Path:
     """A checkpoint of zeros in bfloat16, in shards behind an index, that takes no disk."""
-    from derotate.weights.shards import INDEX
-    from derotate.weights.writer import Entry, lay_out
+    from derotate.models.shard_writer import Entry, lay_out
+    from derotate.models.shards import INDEX
 
     directory.mkdir(parents=True)
     config.save_pretrained(directory)
@@ -159,8 +159,8 @@ def write_pair(model: str, layers: int | None, folder: Path) -> tuple[Path, Path
 
 def _operate(donor: Path, patient: Path, recipe: Recipe, out: Path, result: Connection) -> None:
     """The process that is watched: nothing but the edit, as `derotate operate` makes it."""
-    from derotate.settings import Guards
-    from derotate.weights.export import operate
+    from derotate.config.surgery import Guards
+    from derotate.surgery.export import operate
 
     result.send(len(operate(donor, patient, recipe, out, Guards()).rows))
 

@@ -25,14 +25,14 @@ from published_surgery import file_name
 from safetensors import safe_open
 from torch import Tensor
 
-from derotate.runtime import keep_freed_memory
-from derotate.spectral.changes import Decompose, part_of
+from derotate.config.recipes import Recipe
+from derotate.models.shards import Shards, open_shards
+from derotate.runs.job_setup import keep_freed_memory
+from derotate.spectral.decompose import factorise_streamed, tall
 from derotate.spectral.factor_cache import FactorCache
 from derotate.spectral.grid import streamed_grid
-from derotate.spectral.recipes import Recipe
-from derotate.spectral.stream import factorise_streamed, tall
 from derotate.spectral.svd import Factors
-from derotate.weights.shards import Shards, open_shards
+from derotate.surgery.edits import Decompose, part_of
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from time import perf_counter
 
 from comparison import REPEATS, Comparison, show
 
-from derotate.config import Config, load
+from derotate.config.schema import Config, load
 from derotate.planning.choose import pose, unit_cells
 from derotate.planning.costs import Prices
 from derotate.planning.problem import Problem, whole_grid
-from derotate.planning.programme import Solution, solve
+from derotate.planning.solve import Solution, solve
 
 LIMIT = 10.0
 """Seconds."""

@@ -20,9 +20,9 @@ from memory import Used, peak_rss
 from safetensors.torch import save_file
 from torch import Tensor
 
-from derotate.runtime import keep_freed_memory
-from derotate.spectral.recipes import Recipe
-from derotate.weights.shards import open_shards
+from derotate.config.recipes import Recipe
+from derotate.models.shards import open_shards
+from derotate.runs.job_setup import keep_freed_memory
 
 
 def edited_weight(recipe: Recipe, donor: Tensor, patient: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The grid of 30 recipes that surgery is measured on."""
 
-from derotate.spectral.recipes import Band, Part, Recipe
+from derotate.config.recipes import Band, Part, Recipe
 
 PARTS: tuple[Part, ...] = ("values", "directions", "both")
 GRID = tuple(

@@ -25,7 +25,7 @@ import streaming
 import surgery
 from comparison import REPEATS, THREADS, show, table
 
-from derotate.runtime import keep_freed_memory
+from derotate.runs.job_setup import keep_freed_memory
 
 OUT = Path("results/bench.csv")
 

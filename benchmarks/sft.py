@@ -21,13 +21,13 @@ import pandas as pd
 import torch
 from comparison import REPEATS, THREADS, Comparison, alternate, show
 
-from derotate.config import Config
-from derotate.models import tiny_model, tiny_tokenizer
+from derotate.config.schema import Config
+from derotate.models.tiny import tiny_model, tiny_tokenizer
 from derotate.tasks.general_points.pretraining import WORDS
 from derotate.tasks.general_points.prompts import compact_prompt, compact_response
 from derotate.tasks.general_points.streams import id_stream
 from derotate.tasks.samples import Sample
-from derotate.training.supervised import Optimisation, train
+from derotate.training.sft import Optimisation, train
 
 STEPS = 50
 WARM_UP = 5
@@ -71,7 +71,7 @@ def optimisation(config: Config) -> Optimisation:
 def our_training(
     model: Any, tokenizer: Any, samples: Sequence[Sample], settings: Optimisation
 ) -> list[float]:
-    """Train by `derotate.training.supervised`; the losses of its log."""
+    """Train by `derotate.training.sft`; the losses of its log."""
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         log = Path(folder) / "log.csv"
         train(

@@ -33,8 +33,8 @@ import busy
 from memory import PeakMemory, Used, shared
 from recipe_grid import GRID
 
-from derotate.spectral.matrices import DEFAULT_KINDS, matrix_kind
-from derotate.spectral.recipes import Recipe
+from derotate.config.matrix_kinds import DEFAULT_KINDS, matrix_kind
+from derotate.config.recipes import Recipe
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -276,7 +276,7 @@ def show_cached(pair: Pair) -> None:
 
 def pair_of(model: str, folder: Path, layers: int | None) -> Pair:
     """The checkpoints of a model, written to `folder` if they are not there yet."""
-    from derotate.weights.shards import open_shards
+    from derotate.models.shards import open_shards
 
     if model == "qwen":
         import qwen_layer as writer

@@ -17,9 +17,9 @@ from published_surgery import edited_weight as published_surgery
 from recipe_grid import GRID
 from torch import Tensor
 
+from derotate.config.recipes import Recipe
+from derotate.spectral.decompose import part_of
 from derotate.spectral.grid import streamed_grid
-from derotate.spectral.recipes import Recipe
-from derotate.spectral.stream import part_of
 from derotate.spectral.svd import factorise
 
 Pair = tuple[Tensor, Tensor]

@@ -10,11 +10,11 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from derotate.checking import check
-from derotate.grading import grade
-from derotate.operating import operate
-from derotate.reference import TABLES
-from derotate.refusals import one_line
+from derotate.commands.check import check
+from derotate.commands.errors import one_line
+from derotate.commands.grade import grade
+from derotate.commands.operate import operate
+from derotate.study.reference import TABLES
 
 PAIR: Final = Path("results/reference/pair")
 PAGE: Final = Path("results/explore.html")
@@ -42,8 +42,8 @@ def main() -> None:
 @config_app.command("default")
 def config_default() -> None:
     """Print all keys with descriptions and defaults (config/demo.yaml)."""
-    from derotate.config import DEFAULT_TASK, Config, kinds_of_samples
-    from derotate.configdoc import default_yaml
+    from derotate.config.documentation import default_yaml
+    from derotate.config.schema import DEFAULT_TASK, Config, kinds_of_samples
 
     typer.echo(default_yaml(Config, kinds_of_samples(DEFAULT_TASK)), nl=False)
 
@@ -51,8 +51,8 @@ def config_default() -> None:
 @config_app.command("schema")
 def config_schema() -> None:
     """Print the JSON schema of the config (workflow/schemas/config.schema.json)."""
-    from derotate.config import Config
-    from derotate.configdoc import json_schema
+    from derotate.config.documentation import json_schema
+    from derotate.config.schema import Config
 
     typer.echo(json_schema(Config), nl=False)
 
@@ -60,7 +60,7 @@ def config_schema() -> None:
 @config_app.command("check")
 def config_check(file: Annotated[Path, typer.Argument(help="A config file.")]) -> None:
     """Check a config file; keys that it leaves out have their defaults."""
-    from derotate.config import ConfigError, read
+    from derotate.config.schema import ConfigError, read
 
     with one_line(ConfigError, OSError):
         study = read(file).study
@@ -74,9 +74,9 @@ def run(
     ] = None,
 ) -> None:
     """Run Snakemake here, as the only writer; what a killed run left behind is cleared first."""
-    from derotate.running import BusyError, MissingConfigError, run
-    from derotate.slurm.cluster import SlurmError
-    from derotate.slurm.orphans import require_none
+    from derotate.runs.single_writer import BusyError, MissingConfigError, run
+    from derotate.runs.slurm.cluster import SlurmError
+    from derotate.runs.slurm.orphaned_jobs import require_none
 
     with one_line(BusyError, MissingConfigError, SlurmError, code=1):
         require_none(Path.cwd())
@@ -93,9 +93,9 @@ def slurm(
     ] = "wait",
 ) -> None:
     """Run Snakemake on SLURM (--profile slurm), as the only writer; it goes on after a kill."""
-    from derotate.running import BusyError, MissingConfigError
-    from derotate.slurm.cluster import SlurmError
-    from derotate.slurm.start import run
+    from derotate.runs.single_writer import BusyError, MissingConfigError
+    from derotate.runs.slurm.cluster import SlurmError
+    from derotate.runs.slurm.start import run
 
     with one_line(BusyError, MissingConfigError, SlurmError, code=1):
         run(arguments or [], orphans)
@@ -108,8 +108,8 @@ def summary(
     """Print what a study found, what it took beside its budget, and where to look."""
     from rich.console import Console
 
-    from derotate.config import ConfigError
-    from derotate.summary import StudyError, show
+    from derotate.config.schema import ConfigError
+    from derotate.runs.summary import StudyError, show
 
     with one_line(ConfigError, StudyError):
         show(folder, Console())
@@ -138,9 +138,9 @@ def plan(
     """Choose the cells of a study that serve the most claims within a budget of device hours."""
     from rich.console import Console
 
-    from derotate.config import ConfigError, read
-    from derotate.planning import command
-    from derotate.planning.programme import PlanError
+    from derotate.config.schema import ConfigError, read
+    from derotate.planning import report as command
+    from derotate.planning.solve import PlanError
 
     with one_line(ConfigError, PlanError, OSError):
         if check is not None:
@@ -172,7 +172,7 @@ def compare(
     """
     from rich.console import Console
 
-    from derotate.compare import show
+    from derotate.commands.compare import show
 
     with one_line(ValueError):
         agrees = show(new, reference, Console(), exact=exact, rows=rows, out=out)
@@ -196,10 +196,10 @@ def explore(
     """Look before you train: a page about a trained pair, with one surgery done on the spot."""
     from rich.console import Console
 
-    from derotate.checkpoints import CheckpointError
-    from derotate.config import ConfigError
+    from derotate.config.schema import ConfigError
     from derotate.explore.pair import PairError
     from derotate.explore.show import explore
+    from derotate.models.checkpoint import CheckpointError
     from derotate.spectral.guards import GuardError
 
     with one_line(PairError, ConfigError, CheckpointError, GuardError):
@@ -214,10 +214,10 @@ def explore_export(
     seed: Annotated[int | None, typer.Option(help="Of the run (default: the first).")] = None,
 ) -> None:
     """Make the pair that `explore` shows from one run of a finished study."""
-    from derotate.checkpoints import CheckpointError
-    from derotate.config import ConfigError
+    from derotate.config.schema import ConfigError
     from derotate.explore.export import chosen_run, export
     from derotate.explore.pair import PairError
+    from derotate.models.checkpoint import CheckpointError
 
     with one_line(PairError, ConfigError, CheckpointError):
         lost = export(study, out, chosen_run(study, base_seed, seed))
@@ -233,8 +233,8 @@ def archive(
     ] = None,
 ) -> None:
     """Pack what people read of a study, and what it is drawn from; weights stay behind."""
-    from derotate.archive import ArchiveError, pack
-    from derotate.config import ConfigError
+    from derotate.config.schema import ConfigError
+    from derotate.runs.archive import ArchiveError, pack
 
     with one_line(ConfigError, ArchiveError, OSError):
         packed = pack(folder, out)
@@ -253,8 +253,8 @@ def restore(
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that differ.")] = False,
 ) -> None:
     """Unpack an archive into the folder of its study, after every byte was checked."""
-    from derotate.archive import ArchiveError
-    from derotate.restore import restore
+    from derotate.runs.archive import ArchiveError
+    from derotate.runs.unpack import restore
 
     with one_line(ArchiveError, OSError):
         restored = restore(file, into, force=force)
@@ -269,10 +269,10 @@ def redraw(
     cores: Annotated[int, typer.Option(help="Jobs side by side.")] = 2,
 ) -> None:
     """Make tables, figures and verdicts again from a study's rows; nothing is trained."""
-    from derotate.config import ConfigError
-    from derotate.dryrun import DryRunError
-    from derotate.redraw import RedrawError, redraw
-    from derotate.running import BusyError
+    from derotate.config.schema import ConfigError
+    from derotate.runs.dry_run import DryRunError
+    from derotate.runs.redraw import RedrawError, redraw
+    from derotate.runs.single_writer import BusyError
 
     with one_line(ConfigError, RedrawError, DryRunError), one_line(BusyError, code=1):
         redraw(folder, cores)
@@ -287,7 +287,7 @@ def why(
     """Say how the last run ended: what failed, where its log is, what it costs to repeat."""
     from rich.console import Console
 
-    from derotate.why import WhyError, explain
+    from derotate.runs.failure_report import WhyError, explain
 
     with one_line(WhyError):
         explain(folder, Console())

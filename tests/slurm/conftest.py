@@ -2,16 +2,11 @@
 """A SLURM for all tests here, and for each test a checkout in which nothing has run."""
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import cluster
 import pytest
-
-# before the tests are imported: they use the checkout of the workflow's tests
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
-
 from checkout import copy_checkout
 
 

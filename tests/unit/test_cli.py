@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from derotate.cli import app
-from derotate.config import DEFAULT_TASK, Config, kinds_of_samples
-from derotate.configdoc import default_yaml, json_schema
+from derotate.config.documentation import default_yaml, json_schema
+from derotate.config.schema import DEFAULT_TASK, Config, kinds_of_samples
 
 
 def derotate(*arguments: str, stdin: str | None = None) -> Result:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from derotate.dryrun import planned
+from derotate.runs.dry_run import planned
 
 OPENED: set[str] = set()
 RESULTS = Path("results").absolute()

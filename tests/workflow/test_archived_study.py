@@ -49,7 +49,7 @@ def test_what_is_restored_is_complete_and_is_drawn_again_without_training(
     # where it was drawn is not where it was made
     assert (restored / STUDY / "environment.json").read_bytes() == environment_file
     # another style: other figures of the same numbers
-    edit(restored, "src/derotate/reporting/style.py", "DPI: Final = 200", "DPI: Final = 50")
+    edit(restored, "src/derotate/figures/style.py", "DPI: Final = 200", "DPI: Final = 50")
     assert redrawn(restored) == DRAWN
     new, old = figures(restored), figures(finished)
     assert new.keys() == old.keys()

@@ -71,6 +71,16 @@ def test_no_rule_repeats_itself(fresh: Path) -> None:
 
 
 def test_other_resources_rerun_nothing(study: Path) -> None:
-    edit(study, "src/derotate/resources.py", "HEADROOM: Final = 1.25", "HEADROOM: Final = 2.5")
-    edit(study, "src/derotate/resources.py", "CPU_RATE: Final = 1e10", "CPU_RATE: Final = 1e9")
+    edit(
+        study,
+        "src/derotate/resources/formulas.py",
+        "HEADROOM: Final = 1.25",
+        "HEADROOM: Final = 2.5",
+    )
+    edit(
+        study,
+        "src/derotate/resources/formulas.py",
+        "CPU_RATE: Final = 1e10",
+        "CPU_RATE: Final = 1e9",
+    )
     assert dry_run(study, "--set-resources", "training:gpu=1", "--default-resources", "x=1") == {}

@@ -31,13 +31,15 @@ class Edit:
         edit(folder, self.file, self.old, self.new)
 
 
-DOCSTRING = Edit("src/derotate/evaluation.py", '"""Batched evaluation:', '"""Evaluation, batched:')
-COMMENT = Edit("src/derotate/checkpoints.py", "\nimport os\n", "\n# a comment\nimport os\n")
+DOCSTRING = Edit(
+    "src/derotate/evaluation/evaluate.py", '"""Batched evaluation:', '"""Evaluation, batched:'
+)
+COMMENT = Edit("src/derotate/models/checkpoint.py", "\nimport os\n", "\n# a comment\nimport os\n")
 SCRIPT_COMMENT = Edit("workflow/scripts/rl.py", "\nfrom pathlib", "\n# a comment\nfrom pathlib")
-STYLE = Edit("src/derotate/reporting/style.py", "DPI: Final = 200", "DPI: Final = 100")
+STYLE = Edit("src/derotate/figures/style.py", "DPI: Final = 200", "DPI: Final = 100")
 PUBLISHED = Edit("results/published/stages.csv", ",68.38,%,234,yes,", ",68.80,%,234,yes,")
 ANGLES = Edit("src/derotate/spectral/angles.py", "sines.clamp(max=1.0)", "sines.clamp(max=0.5)")
-EVALUATION = Edit("src/derotate/evaluation.py", 'f"{seed} {part}"', 'f"{part} {seed}"')
+EVALUATION = Edit("src/derotate/evaluation/evaluate.py", 'f"{seed} {part}"', 'f"{part} {seed}"')
 REWARD = Edit(f"{TASK}/rewards.py", "VERSION: Final = 1", "VERSION: Final = 2")
 PROMPT = Edit(
     f"{TASK}/prompts.py",

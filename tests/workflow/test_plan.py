@@ -11,11 +11,11 @@ import pandas as pd
 import yaml
 from checkout import TIMESTAMP, dry_run, environment
 
-from derotate.config import Config, load
+from derotate.config.schema import Config, load
 from derotate.planning.choose import HOUR, pose, unit_cells
 from derotate.planning.costs import Prices
 from derotate.planning.problem import whole_grid
-from derotate.study import Paths, Run, runs
+from derotate.study.paths import Paths, Run, runs
 
 STUDY = "config/planned.yaml"
 PLAN = "results/planned/plan"

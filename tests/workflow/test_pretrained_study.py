@@ -13,11 +13,11 @@ import yaml
 from checkout import ORIGINAL, dry_run, leftovers, run, snakemake
 from safetensors import safe_open
 
-from derotate.models import tiny_tokenizer
+from derotate.models.tiny import tiny_tokenizer
 from derotate.tasks.general_points.problems import generate
 from derotate.tasks.general_points.prompts import prompt, response
 
-ZOO = runpy.run_path(str(ORIGINAL / "tests" / "unit" / "model_zoo.py"))
+ZOO = runpy.run_path(str(ORIGINAL / "tests" / "helpers" / "model_zoo.py"))
 CONFIG: dict[str, Any] = {
     "style": "natural",
     "model": {"pretrained": "./shards"},

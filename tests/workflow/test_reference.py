@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 from checkout import ORIGINAL, cloned, copy_checkout, dry_run, environment, run
 
-from derotate.reference import PICTURES, TABLES, figures
 from derotate.stages.figures import DRAWINGS
+from derotate.study.reference import PICTURES, TABLES, figures
 
 ASKED = ("--no-hooks", "reference")
 DERIVED = ("claims", "claim_parts")
@@ -135,12 +135,12 @@ def test_pages_made_twice_have_the_same_bytes(pages: Path) -> None:
 def test_nothing_that_makes_a_page_imports_torch(pages: Path) -> None:
     code = (
         "import sys; from pathlib import Path;"
-        "from derotate.reference import PAPERS, REEXAMINATION, TABLES;"
-        "from derotate.findings.sources import Files;"
+        "from derotate.study.reference import PAPERS, REEXAMINATION, TABLES;"
+        "from derotate.report.sources import Files;"
         "from derotate.stages.claims import write_claims;"
         "from derotate.stages.findings import write_findings, write_reproducing;"
         "from derotate.stages.figures import DRAWINGS;"
-        "from derotate.stages.pictures import Roots, draw_pictures;"
+        "from derotate.stages.reference_figures import Roots, draw_pictures;"
         "roots = Roots(Path(TABLES), Path(PAPERS), Path(REEXAMINATION));"
         "write_claims(roots.tables, roots.tables);"
         "draw_pictures(roots, [Path(f'{name}.png') for name in (*DRAWINGS, 'reexamination')]);"

@@ -7,7 +7,7 @@ import pytest
 from checkout import SMOKE, dry_run, edit, run, tables
 from test_edits import AFTER_GRPO
 
-from derotate.config import read
+from derotate.config.schema import read
 from derotate.tasks import TASKS
 
 

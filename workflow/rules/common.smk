@@ -1,7 +1,7 @@
 """Functions that the other rule files and the Snakefile call.
 
 Makes nothing: rules ask here which files they need, where that depends on wildcards or on the
-landmarks. What can be said without Snakemake is in `derotate.study`.
+landmarks. What can be said without Snakemake is in `derotate.study.paths`.
 """
 
 import json
@@ -12,9 +12,12 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-from derotate import engines, phase, stage_resources, study
-from derotate.provenance import lock_digest
-from derotate.resources import disk_mb, mem_mb, minutes
+from derotate.evaluation import engines
+from derotate.study import phase_paths as phase
+from derotate.resources import stages as stage_resources
+from derotate.study import paths as study
+from derotate.study.provenance import lock_digest
+from derotate.resources.formulas import disk_mb, mem_mb, minutes
 
 RUNS = study.runs(CONFIG)
 RECIPES = {recipe.name: recipe for recipe in CONFIG.surgery.recipes}

@@ -4,7 +4,7 @@ Needs nothing. Makes the problems that every checkpoint answers (the same for al
 of each SFT segment in their order of training, the problems of RL, and the data card.
 """
 
-from derotate.provenance import code_digest, lock_digest
+from derotate.study.provenance import code_digest, lock_digest
 
 LOCK = lock_digest()
 

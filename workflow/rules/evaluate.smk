@@ -6,7 +6,7 @@ aggregates and as CSV to compare runs by.
 
 ENGINE = CONFIG.evaluation.engine
 require_engine("evaluation.engine", ENGINE)
-ENGINE_CODE = f"derotate.engines.{ENGINE}"
+ENGINE_CODE = f"derotate.evaluation.engines.{ENGINE}"
 EVALUATION_CODE = code_digest(
     "derotate.stages.evaluate", ENGINE_CODE, f"{TASK_PACKAGE}.prompts", f"{TASK_PACKAGE}.feedback"
 )

@@ -5,8 +5,8 @@ the papers. Makes the page on what holds and the page on how to make it again: t
 both are quick to redo where nothing was trained.
 """
 
-from derotate import reference
-from derotate.provenance import value_digest
+from derotate.study import reference
+from derotate.study.provenance import value_digest
 
 REFERENCE = Path(reference.TABLES)
 CALIBRATION = Path("results/reference/calibration/calibration.csv")

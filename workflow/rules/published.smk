@@ -4,7 +4,7 @@ Needs committed numbers alone: no run of this study changes them. Makes the re-e
 released spectra and, when it is asked for (`make calibration`), the calibration of the tests.
 """
 
-from derotate.provenance import value_digest
+from derotate.study.provenance import value_digest
 
 # Studies of 6 and of 10 runs, each with the OOD test problems of the tiny study.
 SIMULATED = {

@@ -6,7 +6,7 @@ is trained, and torch is not needed. In a fresh clone dates say nothing: the fir
 redraws everything, later ones what has changed.
 """
 
-from derotate import reference
+from derotate.study import reference
 
 
 rule reference_claims:
@@ -75,7 +75,9 @@ rule reference_pictures:
     params:
         roots=[reference.TABLES, reference.PAPERS, reference.REEXAMINATION],
         others=OTHERS,
-        code=code_digest("derotate.stages.pictures", f"derotate.tasks.{reference.TASK}.defaults"),
+        code=code_digest(
+            "derotate.stages.reference_figures", f"derotate.tasks.{reference.TASK}.defaults"
+        ),
     message:
         "every figure, from the reference's tables"
     script:

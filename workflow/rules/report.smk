@@ -6,7 +6,7 @@ PNG and PDF. Aggregates alone ask for the landmarks; figures are drawn from tabl
 
 from importlib.metadata import version
 
-from derotate.provenance import value_digest
+from derotate.study.provenance import value_digest
 
 FIGURES_CODE = code_digest("derotate.stages.figures", f"{TASK_PACKAGE}.defaults")
 TABLES_CODE = code_digest(

@@ -4,7 +4,7 @@ Needs the base and the samples. Makes the checkpoints of each segment; a segment
 that the one before left, so segments can be added later. Only the newest state is kept.
 """
 
-from derotate.spectral.matrices import EDITABLE
+from derotate.config.matrix_kinds import EDITABLE
 
 SFT_CODE = code_digest("derotate.stages.sft")
 PROCESSES = CONFIG.sft.compute.processes

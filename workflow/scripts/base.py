@@ -3,11 +3,12 @@
 
 from pathlib import Path
 
-from derotate import runtime
+from derotate.runs import job_setup
 
-runtime.start(snakemake.log[0], snakemake.params.settings["threads"])
+job_setup.start(snakemake.log[0], snakemake.params.settings["threads"])
 
-from derotate.settings import Base, TinyModel
+from derotate.config.model import TinyModel
+from derotate.config.training import Base
 from derotate.stages.base import train_base
 
 train_base(

@@ -3,11 +3,11 @@
 
 from pathlib import Path
 
-from derotate import runtime
+from derotate.runs import job_setup
 
-runtime.start(snakemake.log[0], snakemake.params.settings["threads"])
+job_setup.start(snakemake.log[0], snakemake.params.settings["threads"])
 
-from derotate.settings import Evaluation
+from derotate.config.evaluation import Evaluation
 from derotate.stages.evaluate import evaluate_checkpoint
 
 evaluate_checkpoint(

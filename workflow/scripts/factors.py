@@ -3,13 +3,13 @@
 
 from pathlib import Path
 
-from derotate import runtime
+from derotate.runs import job_setup
 
-runtime.start(snakemake.log[0], snakemake.params.threads)
+job_setup.start(snakemake.log[0], snakemake.params.threads)
 
 import torch
 
-from derotate.settings import Guards
+from derotate.config.surgery import Guards
 from derotate.stages.factors import factorise_checkpoint
 
 reference = snakemake.input.get("reference")

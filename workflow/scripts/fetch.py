@@ -3,11 +3,11 @@
 
 from pathlib import Path
 
-from derotate import runtime
+from derotate.runs import job_setup
 
-runtime.start(snakemake.log[0], online=True)
+job_setup.start(snakemake.log[0], online=True)
 
-from derotate.settings import PretrainedModel
+from derotate.config.model import PretrainedModel
 from derotate.stages.fetch import fetch
 
 fetch(

@@ -4,11 +4,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from derotate import runtime
+from derotate.runs import job_setup
 
-runtime.start(snakemake.log[0])
+job_setup.start(snakemake.log[0])
 
-from derotate.findings.sources import Files
+from derotate.report.sources import Files
 from derotate.stages.findings import write_findings, write_reproducing
 
 files = Files(

@@ -3,11 +3,11 @@
 
 from pathlib import Path
 
-from derotate import runtime
+from derotate.runs import job_setup
 
-runtime.start(snakemake.log[0])
+job_setup.start(snakemake.log[0])
 
-from derotate.stages.pictures import Roots, draw_pictures
+from derotate.stages.reference_figures import Roots, draw_pictures
 
 others = {task: Path(folder) for task, folder in snakemake.params.others.items()}
 draw_pictures(

@@ -4,15 +4,15 @@
 from importlib import import_module
 from pathlib import Path
 
-from derotate import runtime
+from derotate.runs import job_setup
 
 # several processes import this script anew, without the object `snakemake`
 if __name__ == "__main__":
-    runtime.start(snakemake.log[0], snakemake.params.settings["threads"])
+    job_setup.start(snakemake.log[0], snakemake.params.settings["threads"])
 
-    from derotate.provenance import value_digest
-    from derotate.settings import Grpo, Ppo
-    from derotate.training.compute import Compute
+    from derotate.config.rl import Grpo, Ppo
+    from derotate.study.provenance import value_digest
+    from derotate.training.fsdp import Compute
 
     # which states are kept changes no result
     params = dict(snakemake.params.items())

@@ -3,17 +3,17 @@
 
 from pathlib import Path
 
-from derotate import runtime
+from derotate.runs import job_setup
 
 # several processes import this script anew, without the object `snakemake`
 if __name__ == "__main__":
     optimisation = dict(snakemake.params.optimisation)
-    runtime.start(snakemake.log[0], optimisation.pop("threads"))
+    job_setup.start(snakemake.log[0], optimisation.pop("threads"))
 
-    from derotate.provenance import value_digest
     from derotate.stages.sft import train_sft
-    from derotate.training.compute import Compute
-    from derotate.training.supervised import Adapter, Optimisation
+    from derotate.study.provenance import value_digest
+    from derotate.training.fsdp import Compute
+    from derotate.training.sft import Adapter, Optimisation
 
     # which states are kept changes no result
     params = dict(snakemake.params.items())

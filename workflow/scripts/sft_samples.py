@@ -3,9 +3,9 @@
 
 from pathlib import Path
 
-from derotate import runtime
+from derotate.runs import job_setup
 
-runtime.start(snakemake.log[0])
+job_setup.start(snakemake.log[0])
 
 from derotate.stages.data import write_sft_samples
 

@@ -3,9 +3,9 @@
 
 from pathlib import Path
 
-from derotate import runtime
+from derotate.runs import job_setup
 
-runtime.start(snakemake.log[0], snakemake.params.threads)
+job_setup.start(snakemake.log[0], snakemake.params.threads)
 
 from derotate.diagnostics import LANDMARKS
 from derotate.stages.states import compare_states

@@ -3,12 +3,13 @@
 
 from pathlib import Path
 
-from derotate import runtime
+from derotate.runs import job_setup
 
-runtime.start(snakemake.log[0], snakemake.params.settings["threads"])
+job_setup.start(snakemake.log[0], snakemake.params.settings["threads"])
 
-from derotate.settings import Evaluation, Guards
-from derotate.spectral.recipes import Recipe
+from derotate.config.evaluation import Evaluation
+from derotate.config.recipes import Recipe
+from derotate.config.surgery import Guards
 from derotate.stages.surgery import Operation, evaluate_variant
 
 recipe, matched = snakemake.params.recipe["recipe"], snakemake.params.recipe["matched"]

@@ -3,11 +3,11 @@
 
 from pathlib import Path
 
-from derotate import runtime
+from derotate.runs import job_setup
 
-runtime.start(snakemake.log[0])
+job_setup.start(snakemake.log[0])
 
-from derotate.spectral.recipes import Recipe
+from derotate.config.recipes import Recipe
 from derotate.stages.tables import read_landmarks, write_tables
 
 

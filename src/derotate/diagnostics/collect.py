@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from derotate.conversation import Prompt, answer_ids, left_padded, prompt_ids
 from derotate.diagnostics.states import Floats, States
+from derotate.models.chat import Prompt, answer_ids, left_padded, prompt_ids
 
 
 def collect_states(

@@ -16,9 +16,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from derotate.analysis.clustered_intervals import Estimate, clustered_mean, wilson
 from derotate.diagnostics import states as metrics
 from derotate.diagnostics.states import Floats, States
-from derotate.evidence.statistics import Estimate, clustered_mean, wilson
 
 COLUMNS = ("pair", "metric", "value", "low", "high", "n", "p")
 MAX_GROUPS = 60

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 from torch import Tensor
 
+from derotate.config.matrix_kinds import matrix_kind
 from derotate.diagnostics import weights
 from derotate.spectral.angles import principal_angles, vector_angles
 from derotate.spectral.distance import relative_norm
-from derotate.spectral.matrices import matrix_kind
 from derotate.spectral.random_matrices import unrelated_chordal
 from derotate.spectral.svd import Factors
 

@@ -12,17 +12,19 @@ import pandas as pd
 import torch
 from transformers.utils import logging as transformers_logging
 
-from derotate import checkpoints, record, study
-from derotate.config import Config
-from derotate.evaluation import Decoding, evaluate, reference_losses, respond
+from derotate.analysis.select_rows import POOLED
+from derotate.analysis.spectra import by_index
+from derotate.config.matrix_kinds import DEFAULT_KINDS, matrix_kind
+from derotate.config.schema import Config
+from derotate.evaluation.evaluate import Decoding, evaluate, reference_losses, respond
 from derotate.explore.pair import SUITES, TABLES, PairError
-from derotate.reporting.cells import POOLED
-from derotate.reporting.files import markdown, write
-from derotate.reporting.spectra import by_index
-from derotate.spectral.matrices import DEFAULT_KINDS, matrix_kind
+from derotate.files.tables import markdown, write
+from derotate.models import checkpoint as checkpoints
 from derotate.stages.evaluate import items
 from derotate.stages.landmarks import max_ood
 from derotate.stages.tables import pair_of
+from derotate.study import paths as study
+from derotate.study import record
 
 LEARNED_PROBLEMS = 200
 """ID problems that a pair keeps: with all of OOD test a model answers in seconds."""

@@ -14,17 +14,17 @@ from typing import Any
 import pandas as pd
 import torch
 
-from derotate import checkpoints
-from derotate.evaluation import Decoding, Item, evaluate, reference_losses, respond
-from derotate.evidence.statistics import Estimate, clustered_mean, paired_difference
+from derotate.analysis.clustered_intervals import Estimate, clustered_mean, paired_difference
+from derotate.config.recipes import Recipe
+from derotate.evaluation.evaluate import Decoding, Item, evaluate, reference_losses, respond
 from derotate.explore.pair import SUITES, Pair
-from derotate.spectral.recipes import Recipe
+from derotate.models import checkpoint as checkpoints
+from derotate.models.pair import open_pair
+from derotate.spectral.checkpoint_guards import Measured
+from derotate.spectral.factor_sources import cached
 from derotate.stages.evaluate import items
 from derotate.stages.surgery import Operation, matched_amount, operate
-from derotate.weights.decompositions import cached
-from derotate.weights.guards import Measured
-from derotate.weights.operation import donor_distance, edits, names_to_edit
-from derotate.weights.pairs import open_pair
+from derotate.surgery.apply import donor_distance, edits, names_to_edit
 
 
 @dataclass(frozen=True)

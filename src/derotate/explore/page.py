@@ -16,9 +16,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from derotate import tasks
-from derotate.reporting import figures, figures_spectra, figures_surgery
-from derotate.reporting.files import aside
-from derotate.reporting.style import DPI, look
+from derotate.figures import accuracy as figures
+from derotate.figures import spectra as figures_spectra
+from derotate.figures import surgery as figures_surgery
+from derotate.figures.style import DPI, look
+from derotate.files.tables import aside
 
 ANGLE_FRACTION = 0.2
 """The top share of singular vectors whose angles are drawn; that of the default recipe."""

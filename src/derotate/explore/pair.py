@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from derotate import record
-from derotate.config import Config
-from derotate.spectral.recipes import Recipe
+from derotate.config.recipes import Recipe
+from derotate.config.schema import Config
+from derotate.study import record
 
 TABLES = ("accuracy_by_step", "stages", "contrasts", "surgery", "spectra_by_index", "landmarks")
 SUITES = (("id", "train"), ("ood", "test"))

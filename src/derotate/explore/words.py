@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from derotate.evidence.statistics import Estimate
+from derotate.analysis.clustered_intervals import Estimate
 from derotate.explore.live import Trial
 
 LEARNED, OOD = ("id", "train"), ("ood", "test")

@@ -9,14 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from derotate.planning.needs import Goal
-from derotate.planning.problem import (
-    CELL_VALUE,
-    Problem,
-    Shape,
-    value,
-    weight,
-)
+from derotate.planning.claims_served import Goal
+from derotate.planning.problem import CELL_VALUE, Problem, Shape, value, weight
 
 
 def bound(problem: Problem, shape: Shape) -> float:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from derotate import record
-from derotate.config import Config, ConfigError
+from derotate.config.schema import Config, ConfigError
 from derotate.planning import tables
 from derotate.planning.choose import HOUR
 from derotate.planning.costs import Device, Prices, devices, measured_jobs, priced
-from derotate.planning.grid import grid
-from derotate.study import runs
+from derotate.planning.units import grid
+from derotate.study import record
+from derotate.study.paths import runs
 
 TOTAL = "all"
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from derotate.config import Config
-from derotate.evidence.claims import load_claims
+from derotate.claims.schema import load_claims
+from derotate.config.schema import Config
+from derotate.planning.claims_served import Goal, goals
 from derotate.planning.costs import Device, PricedCell, Prices, priced
-from derotate.planning.grid import Unit, grid
-from derotate.planning.needs import Goal, goals
 from derotate.planning.problem import Choice, Cost, Problem, served
-from derotate.planning.programme import PlanError, Solution, solve
+from derotate.planning.solve import PlanError, Solution, solve
+from derotate.planning.units import Unit, grid
 
 HOUR = 3600
 CORE = "core"

@@ -16,12 +16,13 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from derotate import record, study
-from derotate.config import Config
-from derotate.planning.grid import Cell
+from derotate.config.schema import Config
+from derotate.config.surgery import Diagnostics
 from derotate.planning.jobs import Work, work_of
-from derotate.settings import Diagnostics
-from derotate.stages.costs import benchmark_folders, read_costs
+from derotate.planning.units import Cell
+from derotate.runs.benchmarks import benchmark_folders, read_costs
+from derotate.study import paths as study
+from derotate.study import record
 
 Device = Literal["core", "gpu"]
 Source = Literal["measured", "scaled", "estimated"]

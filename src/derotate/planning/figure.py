@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from derotate.reporting.style import canvas, colour, styled
+from derotate.figures.style import canvas, colour, styled
 
 
 @styled

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 from derotate import tasks
-from derotate.arms import ARMS, OWN_SAMPLES, arm_steps
-from derotate.config import Config
-from derotate.settings import Grpo, Ppo, PretrainedModel, Sft, Suite
-from derotate.stage_resources import model_size
+from derotate.config.evaluation import Suite
+from derotate.config.model import PretrainedModel
+from derotate.config.rl import Grpo, Ppo
+from derotate.config.schema import Config
+from derotate.config.training import Sft
+from derotate.resources.stages import model_size
 from derotate.stages.data import EVALUATION_SEED
+from derotate.study.arms import ARMS, OWN_SAMPLES, arm_steps
 
 
 @dataclass(frozen=True)

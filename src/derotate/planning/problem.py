@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import product
 from typing import Final
 
-from derotate.planning.needs import Goal
+from derotate.planning.claims_served import Goal
 
 CELL_VALUE: Final = 0.01
 """What a cell counts that no claim needs, where an ordinary claim counts 1."""

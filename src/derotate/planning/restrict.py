@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
-from derotate.arms import ARMS
-from derotate.config import Config, load
-from derotate.planning.grid import core_segments, rl_unit
+from derotate.config.schema import Config, load
 from derotate.planning.problem import Shape
+from derotate.planning.units import core_segments, rl_unit
+from derotate.study.arms import ARMS
 
 _HEADER = """\
 # The part of a study that a plan has chosen, by `derotate plan`; every key is given. It runs with

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from derotate.evidence.claims import load_claims
+from derotate.claims.schema import load_claims
+from derotate.config.budget import Budget
 from derotate.planning.choose import CORE, HOUR, Plan
 from derotate.planning.problem import served
-from derotate.settings import Budget
-from derotate.study import Run, runs
+from derotate.study.paths import Run, runs
 
 STAGES = tuple(Budget.model_fields)
 """In the order of the budget."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from derotate.spectral.stream import factorise_streamed, tall
+from derotate.spectral.decompose import factorise_streamed, tall
 from derotate.spectral.svd import Factors, load_factors, save_factors
 
 HASHED = 1 << 26

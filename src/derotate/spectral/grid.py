@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from derotate.spectral.changes import Change, Decompose, part_of, streamed_change
-from derotate.spectral.recipes import Recipe
+from derotate.config.recipes import Recipe
 from derotate.spectral.svd import Factors
+from derotate.surgery.edits import Change, Decompose, part_of, streamed_change
 
 ROWS = 256
 """Rows of a block. Each recipe passes over the whole of it, so that it shall fit the cache; a

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a checkpoint that fails a guard raises, and whether a loaded model is the one evaluated.
 
-What the guards ask of weights is in `derotate.weights.guards`.
+What the guards ask of weights is in `derotate.spectral.checkpoint_guards`.
 """
 
 from __future__ import annotations

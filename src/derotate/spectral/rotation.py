@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from derotate.config.matrix_kinds import matrix_kind
 from derotate.spectral.angles import principal_angles, vector_angles
 from derotate.spectral.distance import relative_norm
-from derotate.spectral.matrices import matrix_kind
 from derotate.spectral.svd import Factors
 
 __all__ = [

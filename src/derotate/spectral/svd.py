@@ -2,7 +2,7 @@
 """Exact thin singular value decomposition of weights, computed once for each matrix and kept.
 
 All surgery and all metrics are cheap products of these factors. How they are computed is in
-`derotate.spectral.stream`; here is what they are, and how they are stored.
+`derotate.spectral.decompose`; here is what they are, and how they are stored.
 """
 
 import os
@@ -59,7 +59,7 @@ def factorise(weight: Tensor, dtype: torch.dtype = torch.float32) -> Factors:
         ArithmeticError: no routine reached `ERROR_BOUND`.
     """
     # here, since it is made of the types above
-    from derotate.spectral.stream import factorise_streamed, tall
+    from derotate.spectral.decompose import factorise_streamed, tall
 
     return factorise_streamed(tall(weight.detach()), dtype)
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from derotate import tasks
-from derotate.models import tiny_model, tiny_tokenizer
-from derotate.training.supervised import Optimisation, train
+from derotate.models.tiny import tiny_model, tiny_tokenizer
+from derotate.training.sft import Optimisation, train
 
 if TYPE_CHECKING:
-    from derotate.settings import Base, TinyModel
+    from derotate.config.model import TinyModel
+    from derotate.config.training import Base
 
 
 def train_base(

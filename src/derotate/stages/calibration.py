@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from derotate.evidence.calibration import calibration_table, design
-from derotate.reporting.files import aside, write
+from derotate.claims.calibration import calibration_table, design
+from derotate.files.tables import aside, write
 
 ORIGIN = "made-with-*.json"
 """What says which code and shapes a table was made with; the star is their digest."""

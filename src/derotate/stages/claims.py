@@ -9,10 +9,11 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from derotate.evidence import claims, verdicts
-from derotate.evidence.checks import read_tables
-from derotate.reporting.files import markdown, write
-from derotate.reporting.pages import page
+from derotate.analysis.table_schemas import read_tables
+from derotate.claims import schema as claims
+from derotate.claims import verdicts
+from derotate.files.tables import markdown, write
+from derotate.report.html import page
 
 CLAIMS = Path(claims.__file__).with_name("claims.yaml")
 """The claims as they were stated before the reference run."""

@@ -7,13 +7,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from derotate import checkpoints, tasks
-from derotate.device import fastest
-from derotate.evaluation import Decoding, Item, evaluate, reference_losses, write
+from derotate import tasks
+from derotate.evaluation.evaluate import Decoding, Item, evaluate, reference_losses, write
+from derotate.models import checkpoint as checkpoints
+from derotate.models.device import fastest
 from derotate.stages.data import read_problems
 
 if TYPE_CHECKING:
-    from derotate.settings import Evaluation
+    from derotate.config.evaluation import Evaluation
 
 
 def items(task: str, style: str, problems: Path) -> list[Item]:
@@ -58,7 +59,7 @@ def evaluate_model(
     """
     losses = reference_losses(model, tokenizer, known)
     # by name, so that rules carry the digest of the engine they use and of no other
-    engine = import_module(f"derotate.engines.{settings.engine}")
+    engine = import_module(f"derotate.evaluation.engines.{settings.engine}")
     with engine.responding(model, tokenizer) as responder:
         rows = evaluate(
             responder,

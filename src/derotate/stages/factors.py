@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import torch
 
-from derotate.reporting.files import write
-from derotate.scratch import scratch
-from derotate.weights.factors import write_factors
-from derotate.weights.guards import refuse_or_warn
-from derotate.weights.inspection import open_whole
+from derotate.files.scratch import scratch
+from derotate.files.tables import write
+from derotate.spectral.checkpoint_guards import refuse_or_warn
+from derotate.spectral.factor_file import write_factors
+from derotate.spectral.inspect_checkpoint import open_whole
 
 if TYPE_CHECKING:
-    from derotate.settings import Guards
+    from derotate.config.surgery import Guards
 
 
 def factorise_checkpoint(

@@ -14,12 +14,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from derotate.checkpoints import CheckpointError, load_tokenizer, move_into_place
-from derotate.scratch import scratch
-from derotate.weights.merging import merge
+from derotate.files.scratch import scratch
+from derotate.models.checkpoint import CheckpointError, load_tokenizer, move_into_place
+from derotate.models.merge_shards import merge
 
 if TYPE_CHECKING:
-    from derotate.settings import PretrainedModel
+    from derotate.config.model import PretrainedModel
 
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
 BESIDE = ("config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json",

@@ -16,17 +16,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from derotate import tasks
-from derotate.evidence.published import load
-from derotate.reporting import (
-    figures,
-    figures_diagnostics,
-    figures_losses,
-    figures_spectra,
-    figures_surgery,
-    figures_training,
-    published,
-)
-from derotate.reporting.style import save
+from derotate.figures import accuracy as figures
+from derotate.figures import diagnostics as figures_diagnostics
+from derotate.figures import losses as figures_losses
+from derotate.figures import rl as figures_training
+from derotate.figures import spectra as figures_spectra
+from derotate.figures import surgery as figures_surgery
+from derotate.figures.style import save
+from derotate.published import as_tables as published
+from derotate.published.numbers import load
 
 ANGLE_FRACTION = 0.2
 """The top share of singular vectors that the figures show; that of the main recipe."""

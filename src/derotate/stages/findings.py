@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from derotate.findings.page import findings
-from derotate.findings.reproducing import reproducing
-from derotate.findings.sources import Files, read
-from derotate.reporting.files import aside
+from derotate.files.tables import aside
+from derotate.report.findings_page import findings
+from derotate.report.reproducing_page import reproducing
+from derotate.report.sources import Files, read
 
 
 def write_findings(files: Files) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from derotate.evidence.checks import check_table
-from derotate.reporting import figures_phase
-from derotate.reporting.files import aside, write
-from derotate.reporting.phase import COLUMNS, RULE, phase
-from derotate.reporting.style import save
+from derotate.analysis.phase_diagram import COLUMNS, RULE, phase
+from derotate.analysis.table_schemas import check_table
+from derotate.figures import phase_diagram as figures_phase
+from derotate.figures.style import save
+from derotate.files.tables import aside, write
 
 
 def write_phase(
@@ -24,7 +24,7 @@ def write_phase(
     """The table of the phase diagram, and beside it `<stem>_origin.json`: what it was made from.
 
     Args:
-        evaluations: file -> its cell (see `derotate.phase.evaluations`).
+        evaluations: file -> its cell (see `derotate.study.phase_paths.evaluations`).
         origin: config, seeds and digests.
         out: the table, as CSV.
     """

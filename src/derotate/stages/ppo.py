@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from derotate import tasks
 from derotate.stages.data import read_problems
 from derotate.training import ppo, sampler
-from derotate.training.compute import ONE_PROCESS, Compute
-from derotate.training.keeping import Kept
+from derotate.training.fsdp import ONE_PROCESS, Compute
 from derotate.training.launch import launch
+from derotate.training.resume import Kept
 
 if TYPE_CHECKING:
-    from derotate.settings import Ppo
+    from derotate.config.rl import Ppo
 
 
 def train(

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from derotate.evidence import published, reexamination
-from derotate.evidence.trained_spectra import distance_to_nearest, load_trained
-from derotate.reporting import figures_reexamination
-from derotate.reporting.files import write
-from derotate.reporting.pages import page
-from derotate.reporting.style import save
+from derotate.figures import released_spectra as figures_reexamination
+from derotate.figures.style import save
+from derotate.files.tables import write
+from derotate.published import numbers as published
+from derotate.published import released_spectra as reexamination
+from derotate.published.trained_spectra import distance_to_nearest, load_trained
+from derotate.report.html import page
 
 TABLES = ("reexamination_spectra", "reexamination_checks")
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import torch
 
-from derotate import checkpoints
+from derotate.models import checkpoint as checkpoints
 from derotate.stages.data import read_jsonl
 from derotate.tasks.samples import Sample
-from derotate.training.compute import ONE_PROCESS, Compute
-from derotate.training.keeping import Kept
+from derotate.training.fsdp import ONE_PROCESS, Compute
+from derotate.training.full_weights import load_in_first
 from derotate.training.launch import launch
-from derotate.training.supervised import Adapter, Optimisation, train
-from derotate.training.whole import load_in_first
+from derotate.training.resume import Kept
+from derotate.training.sft import Adapter, Optimisation, train
 
 
 def train_sft(

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from derotate.spectral import pair_metrics as spectra
 from derotate.spectral.svd import load_factors
-from derotate.weights import spectra
 
 NULL_SEED = 0
 FRACTIONS = (0.05, 0.2)

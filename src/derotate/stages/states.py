@@ -17,15 +17,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from derotate import checkpoints, tasks
-from derotate.conversation import Prompt
-from derotate.device import fastest
+from derotate import tasks
+from derotate.analysis.clustered_intervals import clustered_mean
 from derotate.diagnostics import LANDMARKS
 from derotate.diagnostics.collect import collect_states, forward_divergence
 from derotate.diagnostics.recovery import COLUMNS, diagnose_states
 from derotate.diagnostics.states import Floats, States
-from derotate.evidence.statistics import clustered_mean
-from derotate.reporting.files import aside
+from derotate.files.tables import aside
+from derotate.models import checkpoint as checkpoints
+from derotate.models.chat import Prompt
+from derotate.models.device import fastest
 from derotate.stages.data import read_problems
 
 FOLD = "test"

@@ -12,23 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from derotate import checkpoints
-from derotate.device import fastest
-from derotate.evaluation import Item, reference_losses
-from derotate.spectral.changes import change_norm
+from derotate.config.recipes import Recipe
+from derotate.evaluation.evaluate import Item, reference_losses
+from derotate.models import checkpoint as checkpoints
+from derotate.models.device import fastest
+from derotate.models.pair import Operands, open_scanned
+from derotate.spectral.factor_sources import Sources, stored
 from derotate.spectral.guards import GuardError, loss_difference
-from derotate.spectral.recipes import Recipe
-from derotate.spectral.surgery import interpolation_for_loss
 from derotate.spectral.svd import load_factors
 from derotate.stages.data import write_text
 from derotate.stages.evaluate import evaluate_model, items
-from derotate.weights.decompositions import Sources, stored
-from derotate.weights.operation import amount_of_norm, changes, donor_distance
-from derotate.weights.pairs import Operands, open_scanned
-from derotate.weights.variant import distance_from_donor, set_variant
+from derotate.surgery.apply import amount_of_norm, changes, donor_distance
+from derotate.surgery.band_edits import interpolation_for_loss
+from derotate.surgery.edits import change_norm
+from derotate.surgery.in_memory import distance_from_donor, set_variant
 
 if TYPE_CHECKING:
-    from derotate.settings import Evaluation, Guards
+    from derotate.config.evaluation import Evaluation
+    from derotate.config.surgery import Guards
 
 CHECKED = 64
 """Problems whose losses tell whether the loaded patient is the one that was evaluated."""

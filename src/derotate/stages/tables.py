@@ -12,14 +12,16 @@ from typing import Any
 import pandas as pd
 
 from derotate import tasks
-from derotate.arms import ARMS
-from derotate.reporting import contrasts, logs, tables
-from derotate.reporting import spectra as spectral
-from derotate.reporting.files import aside, markdown, write
-from derotate.reporting.pages import page
-from derotate.spectral.recipes import Recipe
+from derotate.analysis import accuracy as tables
+from derotate.analysis import contrasts
+from derotate.analysis import rl_logs as logs
+from derotate.analysis import spectra as spectral
+from derotate.config.recipes import Recipe
+from derotate.files.tables import aside, markdown, write
+from derotate.report.html import page
 from derotate.stages.data import read_problems
-from derotate.study import cell_of
+from derotate.study.arms import ARMS
+from derotate.study.paths import cell_of
 
 INTEGERS = ("seed", "start", "step", "donor")
 SHOWN = ("stages", "surgery", "contrasts", "picks", "rl_first_update")

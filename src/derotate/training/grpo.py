@@ -29,20 +29,21 @@ from datasets import Dataset
 from transformers import PrinterCallback
 from trl import GRPOConfig
 
-from derotate.checkpoints import own_dtype
-from derotate.conversation import Prompt, stop_ids
-from derotate.training import rllog, rollout
-from derotate.training.compute import ONE_PROCESS, Compute, arguments
-from derotate.training.keeping import KeepStates, Kept
+from derotate.models.chat import Prompt, stop_ids
+from derotate.models.checkpoint import own_dtype
+from derotate.models.text_only import freeze_unread
+from derotate.training import rl_log as rllog
+from derotate.training import rollout
+from derotate.training.fsdp import ONE_PROCESS, Compute, arguments
+from derotate.training.full_weights import Whole, load_in_first
+from derotate.training.grpo_trainer import Earning, MeasuringTrainer
 from derotate.training.launch import is_first, scratch_of_all
-from derotate.training.measuring import Earning, MeasuringTrainer
+from derotate.training.resume import KeepStates, Kept
 from derotate.training.sampler import for_grpo
-from derotate.training.supervised import SaveAtSteps
-from derotate.training.text_only import freeze_unread
-from derotate.training.whole import Whole, load_in_first
+from derotate.training.sft import SaveAtSteps
 
 if TYPE_CHECKING:
-    from derotate.settings import Grpo
+    from derotate.config.rl import Grpo
 
 
 def train(

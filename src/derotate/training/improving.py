@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from derotate.training import processes, rollout
-from derotate.training.episodes import Attempt
-from derotate.training.learner import Learner
-from derotate.training.objective import clipped_policy_loss, clipped_value_loss, gae, normalised
-from derotate.training.policy import recomputing
+from derotate.training import collectives as processes
+from derotate.training import rollout
+from derotate.training.multi_turn import Attempt
+from derotate.training.ppo_losses import clipped_policy_loss, clipped_value_loss, gae, normalised
+from derotate.training.ppo_policy import recomputing
+from derotate.training.ppo_state import Learner
 
 if TYPE_CHECKING:
-    from derotate.settings import Ppo
+    from derotate.config.rl import Ppo
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from derotate.scratch import scratch, scratch_folder
+from derotate.files.scratch import scratch, scratch_folder
 
 
 class LaunchError(RuntimeError):

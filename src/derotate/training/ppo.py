@@ -29,21 +29,23 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from derotate.checkpoints import own_dtype, save
-from derotate.conversation import Prompt, pad_id
-from derotate.training import processes, rllog, rollout
-from derotate.training.compute import ONE_PROCESS, Compute
-from derotate.training.episodes import Attempt, Judge, Sampler, draw_responses, play
+from derotate.models.chat import Prompt, pad_id
+from derotate.models.checkpoint import own_dtype, save
+from derotate.models.text_only import freeze_unread
+from derotate.training import collectives as processes
+from derotate.training import rl_log as rllog
+from derotate.training import rollout
+from derotate.training.fsdp import ONE_PROCESS, Compute
+from derotate.training.full_weights import Whole, load_in_first
 from derotate.training.improving import improve, valued
-from derotate.training.keeping import Kept
 from derotate.training.launch import is_first
-from derotate.training.learner import Learner
-from derotate.training.policy import Policy, held_whole, scored
-from derotate.training.text_only import freeze_unread
-from derotate.training.whole import Whole, load_in_first
+from derotate.training.multi_turn import Attempt, Judge, Sampler, draw_responses, play
+from derotate.training.ppo_policy import Policy, held_whole, scored
+from derotate.training.ppo_state import Learner
+from derotate.training.resume import Kept
 
 if TYPE_CHECKING:
-    from derotate.settings import Ppo
+    from derotate.config.rl import Ppo
 
 
 def train(
@@ -154,7 +156,7 @@ def _drawing(
     """
     if settings.rollouts == "vllm":
         # here, since trl takes seconds to import
-        from derotate.training.colocated import Colocated
+        from derotate.training.vllm_rollouts import Colocated
 
         return Colocated(policy.model, tokenizer, settings.temperature, max_new_tokens).drawing
 

@@ -12,12 +12,7 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Final
 
-from derotate.tasks.general_points.answers import (
-    FormulaError,
-    grade,
-    read,
-    tokenize,
-)
+from derotate.tasks.general_points.answers import FormulaError, grade, read, tokenize
 from derotate.tasks.general_points.problems import Problem
 from derotate.tasks.general_points.solver import solve
 

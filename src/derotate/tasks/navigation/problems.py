@@ -20,15 +20,7 @@ from types import MappingProxyType
 from typing import Final
 
 from derotate.tasks.navigation.compass import DEGREES, side_of
-from derotate.tasks.navigation.routes import (
-    MOST_BLOCKS,
-    NOTHING,
-    ROUTES,
-    START,
-    Leg,
-    Route,
-    routes,
-)
+from derotate.tasks.navigation.routes import MOST_BLOCKS, NOTHING, ROUTES, START, Leg, Route, routes
 from derotate.tasks.navigation.streets import LANDMARKS, networks
 
 VERSION: Final = 1

@@ -27,7 +27,7 @@ def route_success(rows: pd.DataFrame) -> pd.DataFrame:
     rollout reaches, not of all.
 
     Args:
-        rows: an evaluation of one checkpoint, with the columns of `derotate.evaluation`. For the
+        rows: an evaluation of one checkpoint, with the columns of `evaluation.evaluate`. For the
             OOD rule it takes both `ood` and `ood_straight`, and no suite may have a limit.
 
     Returns:

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: MIT
+"""What is compared with what: the rows of both sides of every contrast of a run.
+
+The columns of the rows are described in `derotate.analysis.select_rows`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import pandas as pd
+
+from derotate.analysis.select_rows import Landmarks, checkpoint_rows, final_updates
+from derotate.config.recipes import Recipe
+from derotate.study.arms import ARMS
+
+STAGE_CONTRASTS = (
+    ("peak_over_base", "max_ood", "base"),
+    ("forgot", "max_ood", "sft_end"),
+    ("id_rise", "sft_end", "base"),
+    ("rl_gain", "rl_end", "sft_end"),
+)
+"""Contrasts of the stage table: treatment minus reference. All are made on every suite; `id_rise`
+is meant on id train problems, the others on ood test problems."""
+
+PICKED_BY_LOSS = (("id", "selection"), ("ood", "selection"))
+"""Suites whose loss chooses an SFT step, as people do who watch a loss."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One contrast in one seed: what it is called and the rows of both sides."""
+
+    contrast: str
+    direction: str
+    treatment: str
+    reference: str
+    treated: pd.DataFrame
+    referred: pd.DataFrame
+
+
+def compared(
+    answers: pd.DataFrame, landmark: Landmarks, recipes: Sequence[Recipe]
+) -> Iterator[Contrast]:
+    """All contrasts of a run whose rows are there.
+
+    Args:
+        answers: greedy rows of all runs.
+        landmark: of the run.
+        recipes: of the study.
+    """
+    own = answers[(answers["base_seed"] == landmark.base_seed) & (answers["seed"] == landmark.seed)]
+    return chain(
+        _of_stages(answers, landmark),
+        _of_loss_picks(own, landmark),
+        _of_rl_runs(own, landmark),
+        _of_arms(own, landmark),
+        _of_surgery(answers, landmark, recipes),
+    )
+
+
+def controls_of(recipe: Recipe, recipes: Sequence[Recipe]) -> dict[str, str]:
+    """Names of the controls of an edit, by contrast; empty for a control.
+
+    Rollback must edit the same matrices; random edits and the wrong donor must also have the band;
+    interpolation is matched to the recipe by name.
+    """
+    if recipe.control:
+        return {}
+    found: dict[str, str] = {}
+    for other in recipes:
+        same_place = (other.layers, other.matrices) == (recipe.layers, recipe.matrices)
+        same_band = same_place and other.band == recipe.band
+        if other.part == "rollback" and other.donor == "landmark" and same_place:
+            found.setdefault("over_rollback", other.name)
+        elif other.part in ("random_rotation", "random_norm") and same_band:
+            found.setdefault(f"over_{other.part}", other.name)
+        elif other.donor == "base" and other.part == recipe.part and same_band:
+            if other.pairing == recipe.pairing:
+                found.setdefault("over_wrong_donor", other.name)
+        elif other.reference is not None and other.reference[1] == recipe.name:
+            kind = {"norm": "norm", "id_loss": "loss"}[other.reference[0]]
+            found.setdefault(f"over_equal_{kind}", other.name)
+    return found
+
+
+def _of_stages(answers: pd.DataFrame, landmark: Landmarks) -> Iterator[Contrast]:
+    names = landmark.checkpoints
+    for contrast, treatment, reference in STAGE_CONTRASTS:
+        if treatment in names and reference in names:
+            treated, referred = (
+                checkpoint_rows(answers, landmark.base_seed, landmark.seed, names[name])
+                for name in (treatment, reference)
+            )
+            if len(treated) and len(referred):
+                yield Contrast(contrast, "", treatment, reference, treated, referred)
+
+
+def _of_loss_picks(own: pd.DataFrame, landmark: Landmarks) -> Iterator[Contrast]:
+    sft = own[own["stage"] == "sft"]
+    peak = _step(own, landmark, "max_ood")
+    for split, fold in PICKED_BY_LOSS:
+        suite = sft[(sft["split"] == split) & (sft["fold"] == fold)]
+        losses = suite.groupby("step")["loss"].mean().dropna()
+        if len(losses) and len(peak):
+            picked = sft[sft["step"] == losses.idxmin()]
+            yield Contrast("over_loss_pick", "", "max_ood", f"{split}-{fold}", peak, picked)
+
+
+def _of_rl_runs(own: pd.DataFrame, landmark: Landmarks) -> Iterator[Contrast]:
+    runs = final_updates(own[own["stage"] == "rl"])
+    sft = own[own["stage"] == "sft"]
+    for (algorithm, start), treated in runs.groupby(["algorithm", "start"]):
+        name = f"rl-{algorithm}-{start}"
+        more = int(start + treated["step"].iloc[0])
+        control = runs[(runs["algorithm"] == "shuffled") & (runs["start"] == start)]
+        references = [
+            ("rl_over_start", f"sft-{start}", sft[sft["step"] == start]),
+            # as many optimizer steps of SFT
+            ("rl_over_more_sft", f"sft-{more}", sft[sft["step"] == more]),
+            ("rl_over_shuffled", f"rl-shuffled-{start}", control),
+            ("rl_over_peak", "max_ood", _step(own, landmark, "max_ood")),
+        ]
+        for contrast, reference, referred in references:
+            if len(referred) and reference != name:
+                yield Contrast(contrast, "", name, reference, treated, referred)
+
+
+def _of_arms(own: pd.DataFrame, landmark: Landmarks) -> Iterator[Contrast]:
+    references = [
+        ("arm_over_sft_end", "sft_end", _step(own, landmark, "sft_end")),
+        ("arm_over_peak", "max_ood", _step(own, landmark, "max_ood")),
+    ]
+    for arm in ARMS:
+        trained = own[own["stage"] == arm]
+        last = trained[trained["step"] == trained["step"].max()]
+        for contrast, reference, referred in references:
+            if len(last) and len(referred):
+                yield Contrast(contrast, "", arm, reference, last, referred)
+
+
+def _step(own: pd.DataFrame, landmark: Landmarks, name: str) -> pd.DataFrame:
+    """Rows of a landmark that is an SFT step."""
+    step = int(landmark.checkpoints[name].removeprefix("sft-"))
+    return own[(own["stage"] == "sft") & (own["step"] == step)]
+
+
+def _of_surgery(
+    answers: pd.DataFrame, landmark: Landmarks, recipes: Sequence[Recipe]
+) -> Iterator[Contrast]:
+    names = landmark.checkpoints
+    own = answers[(answers["base_seed"] == landmark.base_seed) & (answers["seed"] == landmark.seed)]
+    edited = own[own["stage"] == "surgery"]
+    for direction, donor, patient in (
+        ("forward", "max_ood", "sft_end"),
+        ("reverse", "sft_end", "rl_end"),
+    ):
+        if donor not in names or patient not in names:
+            continue
+        sides = {
+            name: checkpoint_rows(answers, landmark.base_seed, landmark.seed, names[landmarked])
+            for name, landmarked in (("donor", donor), ("patient", patient))
+        }
+        cell = edited[edited["direction"] == direction]
+        same = {name for name in cell["patient"].unique() if _same_run(name, names[patient])}
+        cell = cell[cell["patient"].isin(same)]
+        done = {
+            recipe.name: _of_recipe(cell, recipe, int(names[donor].removeprefix("sft-")))
+            for recipe in recipes
+        }
+        for recipe in recipes:
+            against = {f"over_{side}": (side, frame) for side, frame in sides.items()}
+            for contrast, control in controls_of(recipe, recipes).items():
+                against[contrast] = (control, done[control])
+            for contrast, (reference, referred) in against.items():
+                if len(done[recipe.name]) and len(referred):
+                    treated = done[recipe.name]
+                    yield Contrast(contrast, direction, recipe.name, reference, treated, referred)
+
+
+def _of_recipe(cell: pd.DataFrame, recipe: Recipe, donor: int) -> pd.DataFrame:
+    """Rows of a recipe from the landmark's donor; the wrong donor has a step of its own."""
+    rows = cell[cell["recipe"] == recipe.name]
+    return rows if recipe.donor == "base" else rows[rows["donor"] == donor]
+
+
+def _same_run(name: str, other: str) -> bool:
+    """Whether two names are one checkpoint; RL results may leave out their last update."""
+    return name == other or (name.startswith("rl-") and other.startswith(f"{name}-"))

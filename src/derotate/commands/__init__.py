@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The commands of `derotate` that are not a run of the workflow."""

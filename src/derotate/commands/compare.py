@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""A new run beside the reference on the terminal: what lies out of tolerance, and what comes near.
+
+What a tolerance is, and when a verdict agrees, is said in `derotate.claims.reference_agreement`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from derotate.claims.reference_agreement import VERDICTS, agreement
+from derotate.files.tables import write
+
+_FULL_WIDTH = 120
+_UNITS = {"stages": "percent", "contrasts": "points", VERDICTS: "verdicts"}
+
+
+def show(
+    new: Path,
+    reference: Path,
+    console: Console,
+    *,
+    exact: bool = False,
+    rows: int = 10,
+    out: Path | None = None,
+) -> bool:
+    """Print how the tables in `new` compare with those in `reference`.
+
+    Args:
+        new: folder of tables of a run.
+        reference: folder of tables.
+        console: where to print.
+        exact: whether only equal numbers agree.
+        rows: how many rows of each table are shown, those nearest to or farthest out of tolerance.
+        out: where all rows go as CSV; nowhere if None.
+
+    Returns:
+        Whether everything is within its tolerance.
+
+    Raises:
+        AgreementError, ValueError: tables that cannot be compared or cannot be true.
+    """
+    found = agreement(new, reference, exact=exact)
+    console.width = min(console.width, _FULL_WIDTH)
+    for name, own in found.groupby("table", sort=False):
+        _say(console, _counts(str(name), own))
+        console.print(_verdicts(own) if name == VERDICTS else _numbers(_worst(own, rows)))
+        console.print()
+    if out is not None:
+        write(found, out)
+        _say(console, f"All rows: {out}")
+    outside = int((found["decides"] & ~found["within"]).sum())
+    result = (
+        f"differs from {reference} in {outside} rows that decide"
+        if outside
+        else f"agrees with {reference}"
+    )
+    _say(console, f"{new} {result}")
+    return not outside
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _worst(own: pd.DataFrame, rows: int) -> pd.DataFrame:
+    """What decides and is out of tolerance first, then what uses most of it; then the others."""
+    used = (own["difference"].abs() / own["tolerance"]).fillna(0.0)
+    order = own.assign(used=used, other=~own["decides"]).sort_values(
+        ["other", "within", "used"], ascending=[True, True, False], kind="stable"
+    )
+    return order.head(rows)
+
+
+def _numbers(rows: pd.DataFrame) -> Table:
+    table = Table("row", "base", "seed", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in ("new", "reference", "difference", "tolerance", "within"):
+        table.add_column(column, justify="right")
+    for row in rows.to_dict("records"):
+        table.add_row(
+            str(row["row"]), str(row["base_seed"]), str(row["seed"]),
+            *(_number(row[column], sign) for column, sign in
+              (("value", ""), ("reference", ""), ("difference", "+"), ("tolerance", ""))),
+            _word(row["within"]),
+        )  # fmt: skip
+    return table
+
+
+def _verdicts(rows: pd.DataFrame) -> Table:
+    table = Table(
+        "claim", "new", "reference", "agrees", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False
+    )
+    for row in rows.to_dict("records"):
+        texts = ("-" if pd.isna(row[name]) else row[name] for name in ("value", "reference"))
+        table.add_row(row["row"], *texts, _word(row["within"]))
+    return table
+
+
+def _counts(name: str, own: pd.DataFrame) -> str:
+    lacking = {"the reference": own["value"].isna(), "the new run": own["reference"].isna()}
+    both = ~(lacking["the reference"] | lacking["the new run"])
+    parts = [f"{both.sum()} rows in both", f"{own['equal'].sum()} equal to the digit"]
+    parts += [f"{rows.sum()} only in {side}" for side, rows in lacking.items() if rows.any()]
+    outside = own[~own["within"]]
+    parts += [f"{outside['decides'].sum()} of the {own['decides'].sum()} that decide are out"]
+    if not own["decides"].all():
+        parts += [f"{(~outside['decides']).sum()} of the others"]
+    return f"{name}.csv ({_UNITS[name]}): {', '.join(parts)}"
+
+
+def _number(value: float, sign: str) -> str:
+    return "-" if pd.isna(value) else f"{value:{sign}.2f}"
+
+
+def _word(within: bool) -> str:
+    return "yes" if within else "NO"

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""The command `derotate grade`: one response to one problem of any task."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from typing import Annotated, Any
+
+import typer
+
+from derotate import tasks
+from derotate.commands.errors import one_line
+
+DEALT = "general_points"
+"""The task whose rule and target a person may choose."""
+
+
+def grade(
+    problem: Annotated[
+        str,
+        typer.Argument(
+            help="Cards '3 3 8 K', a matrix '2 -1 / 3 4', or a step's name 'ood-n0001-4-3of7'."
+        ),
+    ],
+    response: Annotated[
+        str, typer.Argument(help="What the model wrote; '-' reads it from stdin.")
+    ] = "-",
+    task: Annotated[str, typer.Option(help=f"One of {', '.join(tasks.TASKS)}.")] = DEALT,
+    style: Annotated[
+        str, typer.Option(help="Form of the response: compact or natural.")
+    ] = "compact",
+    rule: Annotated[
+        str | None, typer.Option(help=f"{DEALT}: what J, Q, K stand for (default: 10,10,10).")
+    ] = None,
+    target: Annotated[
+        int | None, typer.Option(help=f"{DEALT}: what the formula shall be worth (default: 24).")
+    ] = None,
+) -> None:
+    """Grade one response to one problem: verdict, error kind, and what was read from it."""
+    with one_line(ValueError):
+        if task not in tasks.TASKS:
+            raise ValueError(f"--task: got {task!r}, expected one of {', '.join(tasks.TASKS)}")
+        answers = tasks.module(task, "answers")
+        if style not in answers.STYLES:
+            raise ValueError(f"--style: got {style!r}, expected one of {', '.join(answers.STYLES)}")
+        asked = tasks.module(task, "by_hand").problem(problem, **_chosen(task, rule, target))
+        text = sys.stdin.read() if response == "-" else response
+        verdict = answers.grade(asked, text, style)
+    typer.echo(f"verdict     {'correct' if verdict.correct else 'wrong'}")
+    typer.echo(f"error kind  {'none' if verdict.correct else verdict.kind.value}")
+    for field in fields(verdict):
+        if field.name != "kind":
+            typer.echo(f"{field.name:<11} {_shown(getattr(verdict, field.name))}")
+
+
+def _chosen(task: str, rule: str | None, target: int | None) -> dict[str, Any]:
+    """The arguments of `by_hand.problem` that were given."""
+    given: dict[str, Any] = {"rule": rule, "target": target}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    if chosen and task != DEALT:
+        raise ValueError(f"--{min(chosen)}: is of {DEALT} alone, leave it out for {task}")
+    if rule is not None:
+        chosen["rule"] = _rule(rule)
+    return chosen
+
+
+def _rule(text: str) -> tuple[int, int, int]:
+    numbers = text.replace(",", " ").split()
+    if len(numbers) != 3 or not all(number.isascii() and number.isdigit() for number in numbers):
+        raise ValueError(f"--rule: got {text!r}, expected three numbers for J, Q, K, e.g. 11,12,13")
+    jack, queen, king = map(int, numbers)
+    return jack, queen, king
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Evaluation: a checkpoint answers problems, one row per problem and attempt."""

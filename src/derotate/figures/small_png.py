@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+"""Figures as small PNG files, which a repository can hold and a page can show.
+
+A figure of thin lines has few colours, so a palette takes a fifth of the bytes that true colour
+takes. The same tables give the same bytes here too.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from derotate.figures.style import look
+from derotate.files.tables import aside
+
+DPI: Final = 120
+"""Of the files: text of 7.5 points is 12 pixels high, legible on a screen."""
+COLOURS: Final = 128
+
+
+def save_small(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a PNG with a palette, moved into place when complete."""
+    with look():
+        figure.set_dpi(DPI)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    few = picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    with aside(path) as part:
+        few.save(part, format="PNG", optimize=True)

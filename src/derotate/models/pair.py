@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""Donor and patient, opened together: two checkpoints of one model, of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from derotate.models.compatibility import module_names, require_same_model
+from derotate.models.shards import Shards, open_shards, require_finite
+
+
+@dataclass(frozen=True, eq=False)
+class Operands:
+    """Donor and patient, found to be two checkpoints of one model.
+
+    Attributes:
+        donor: what is taken from.
+        patient: what is edited.
+    """
+
+    donor: Shards
+    patient: Shards
+
+    @cached_property
+    def parameters(self) -> Mapping[str, str]:
+        """Name of each tensor -> of the model's parameter, once it is loaded.
+
+        Raises:
+            CheckpointError: see `module_names`.
+        """
+        return module_names(self.patient)
+
+
+def open_scanned(donor: Path, patient: Path) -> Operands:
+    """Open two checkpoints of one model whose every number was looked at before.
+
+    Raises:
+        CheckpointError: one line; see `open_shards` and `require_same_model`.
+    """
+    sides = open_shards(donor), open_shards(patient)
+    require_same_model(*sides)
+    return Operands(*sides)
+
+
+def open_same(donor: Path, patient: Path) -> Operands:
+    """Open two checkpoints of one model, whose tensors are finite.
+
+    Raises:
+        CheckpointError: one line; see `open_scanned` and `require_finite`.
+    """
+    pair = open_scanned(donor, patient)
+    for side in (pair.donor, pair.patient):
+        require_finite(side)
+    return pair
+
+
+def open_pair(donor: Path, patient: Path) -> Operands:
+    """Open donor and patient behind all refusals that need no decomposition.
+
+    Raises:
+        CheckpointError: one line; see `open_same` and `module_names`.
+    """
+    pair = open_same(donor, patient)
+    _ = pair.parameters  # refuses tensors that the model would not take
+    return pair

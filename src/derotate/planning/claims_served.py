@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""What serves a claim: the units that the statistics of its parts and floors are computed from.
+
+Read off the claims as data, as `derotate.claims` evaluates them, so that a new claim needs no
+line here unless it has a new kind of statistic. Where a claim speaks of every start of RL, one is
+enough: its verdict is then about those that the plan has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+from derotate.analysis.comparisons import PICKED_BY_LOSS, controls_of
+from derotate.claims.cells import RL_END
+from derotate.claims.schema import (
+    AcrossStarts,
+    Cells,
+    Claim,
+    Recovered,
+    Spectral,
+    Statistic,
+    Term,
+    Trend,
+    Unparsable,
+    WellFormed,
+    Window,
+)
+from derotate.config.schema import Config
+from derotate.planning.units import grid, rl_end_unit, rl_unit
+from derotate.study.paths import rl_starts
+
+PRIMARY_WEIGHT = 2.0
+LEAST_WINDOW = 3
+"""Starts of RL that a window of healing takes: one before, one inside and one after it."""
+_OOD_TEST = ("ood", "test")
+
+
+class NotInGridError(ValueError):
+    """The grid has nothing that a claim needs; the message says what, in words."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """At least so many of these units."""
+
+    units: frozenset[str]
+    least: int = 1
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A claim that the grid can serve, and what it takes beside the core."""
+
+    id: str
+    weight: float
+    needs: tuple[Need, ...]
+
+
+def goals(config: Config, claims: tuple[Claim, ...]) -> tuple[list[Goal], dict[str, str]]:
+    """The claims that the grid of a config can serve; and the others by id, with the reason."""
+    served: list[Goal] = []
+    unserved: dict[str, str] = {}
+    for claim in claims:
+        if claim.other_tasks:
+            unserved[claim.id] = "it is about studies of other tasks, each planned by itself"
+            continue
+        if claim.not_testable:
+            unserved[claim.id] = claim.not_testable
+            continue
+        try:
+            needs = tuple(dict.fromkeys(_needs(config, claim)))
+        except NotInGridError as error:
+            unserved[claim.id] = f"not in this grid: {error}"
+        else:
+            served.append(Goal(claim.id, PRIMARY_WEIGHT if claim.primary else 1.0, needs))
+    return served, unserved
+
+
+def _needs(config: Config, claim: Claim) -> Iterator[Need]:
+    statistics: list[Statistic] = [part.statistic for part in claim.parts]
+    statistics += [floor.statistic for floor in claim.floors]
+    for statistic in statistics:
+        match statistic:
+            case Cells():
+                for term in statistic.terms:
+                    yield from _of_term(config, term)
+            case Recovered():
+                for term in (*statistic.numerator, *statistic.denominator):
+                    yield from _of_term(config, term)
+            case AcrossStarts():
+                _require_suites(config, _OOD_TEST)
+                yield _starts(config, statistic.algorithm, statistic.least)
+            case Window():
+                _require_suites(config, _OOD_TEST, ("id", statistic.fold))
+                yield _every_start(config, statistic.algorithm)
+            case Spectral():
+                if "rl_end" in (*statistic.pair, *(statistic.minus_pair or ())):
+                    yield _rl_end(config)
+            case Trend():
+                _require_suites(config, (statistic.split, statistic.fold))
+            case WellFormed() | Unparsable():
+                _require_suites(config, _OOD_TEST)
+
+
+def _of_term(config: Config, term: Term) -> Iterator[Need]:
+    """The units behind one cell of a table."""
+    where = {key: str(value) for key, value in term.where.items()}
+    if "split" in where:
+        _require_suites(config, (where["split"], where["fold"]))
+    treatment = where.get("treatment", "")
+    if term.table == "states":
+        yield _units(config, ["diagnostics"], "diagnostics (diagnostics.prompts is 0)")
+    elif where.get("landmark") == "rl_end":
+        yield _rl_end(config)
+    match where.get("contrast", ""):
+        case "rl_gain":
+            yield _rl_end(config)
+        case "over_loss_pick":
+            split, _, fold = where["reference"].partition("-")
+            if (split, fold) not in PICKED_BY_LOSS:
+                raise NotInGridError(f"a pick by the loss on {split} {fold}")
+            _require_suites(config, (split, fold))
+        case "rl_over_peak" | "rl_over_start":
+            yield _rl_like(config, treatment)
+        case "rl_over_shuffled":
+            yield _rl_like(config, treatment)
+            start = config.landmarks.rl_end.start if treatment == RL_END else treatment[3:]
+            shuffled = f"rl-shuffled-{str(start).rpartition('-')[2]}"
+            yield _units(config, [shuffled], f"RL on shuffled rewards ({shuffled})")
+        case "arm_over_sft_end" | "arm_over_peak":
+            yield _units(config, [treatment], f"the arm {treatment} ({treatment}.steps is empty)")
+        case contrast if contrast.startswith("over_"):
+            yield from _of_edit(config, contrast, where)
+
+
+def _of_edit(config: Config, contrast: str, where: dict[str, str]) -> Iterator[Need]:
+    """An edit, in its direction, and the control that a contrast sets beside it."""
+    recipes = {recipe.name: recipe for recipe in config.surgery.recipes}
+    kind = {"forward": "surgery", "reverse": "reverse"}[where["direction"]]
+    name = where["treatment"]
+    yield _units(config, [f"{kind}-{name}"], f"{where['direction']} surgery {name}")
+    if contrast not in ("over_patient", "over_donor"):
+        control = controls_of(recipes[name], config.surgery.recipes).get(contrast)
+        if control is None:
+            raise NotInGridError(f"the control {contrast} of {name}")
+        yield _units(config, [f"{kind}-{control}"], f"{where['direction']} surgery {control}")
+
+
+def _rl_like(config: Config, treatment: str) -> Need:
+    """The RL run of a name, or one of a pattern."""
+    if treatment == RL_END:
+        return _rl_end(config)
+    names = [rl_unit(algorithm, start) for algorithm, start in rl_starts(config)]
+    fitting = [name for name in names if fnmatch(name, treatment)]
+    return _units(config, fitting, f"RL run {treatment}")
+
+
+def _rl_end(config: Config) -> Need:
+    end = rl_end_unit(config)
+    return _units(config, [end] if end else [], "RL (rl.runs is empty)")
+
+
+def _starts(config: Config, algorithm: str, least: int) -> Need:
+    starts = [rl_unit(name, start) for name, start in rl_starts(config) if name == algorithm]
+    if len(set(starts)) < least:
+        raise NotInGridError(f"{least} starts of {algorithm} (rl.runs has {len(set(starts))})")
+    return Need(frozenset(starts), least)
+
+
+def _every_start(config: Config, algorithm: str) -> Need:
+    """All starts that the grid has: where a window of accuracy lies is known only afterwards."""
+    need = _starts(config, algorithm, LEAST_WINDOW)
+    return Need(need.units, len(need.units))
+
+
+def _units(config: Config, names: list[str], words: str) -> Need:
+    if not names or not set(names) <= grid(config).names:
+        raise NotInGridError(words)
+    return Need(frozenset(names))
+
+
+def _require_suites(config: Config, *suites: tuple[str, str]) -> None:
+    has = {(suite.split, suite.fold) for suite in config.evaluation.suites}
+    for split, fold in suites:
+        if (split, fold) not in has:
+            raise NotInGridError(f"the suite {split} {fold} (evaluation.suites)")

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""What `derotate plan` does: choose, write the plan into a folder, say what it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from derotate.config.schema import Config
+from derotate.figures.style import save
+from derotate.files.tables import aside, write
+from derotate.planning import check, tables
+from derotate.planning.choose import HOUR, Plan, choose
+from derotate.planning.costs import Device, Prices, read_prices
+from derotate.planning.figure import draw
+from derotate.planning.problem import cost, whole_grid
+from derotate.planning.restrict import restricted, to_yaml
+from derotate.study import record
+from derotate.study.paths import Paths
+
+CONFIG = "config.yaml"
+TABLE = "plan.csv"
+CHECK = "check.csv"
+
+
+def plan(
+    config: Config,
+    hours: float,
+    console: Console,
+    *,
+    costs: Sequence[Path] = (),
+    out: Path | None = None,
+    device: Device = "core",
+    seconds: float = 60.0,
+) -> None:
+    """Choose the cells of a study for a budget, write the plan and print it in short.
+
+    Args:
+        config: of the whole grid.
+        hours: the budget, in device hours.
+        console: where to print.
+        costs: folders of studies whose measured costs count; by default that of this study and the
+            demo's, where they have run.
+        out: folder of the plan; by default `plan` in the folder of the study.
+        device: what is spent.
+        seconds: after which the solver gives up.
+
+    Raises:
+        PlanError: no plan fits the budget, or none was found in time.
+        ConfigError: a folder of `costs` is not that of a study.
+    """
+    own = Path(Paths.of(config).study)
+    known = read_prices(costs) if costs else default_prices(own)
+    made = choose(config, hours, known, device, seconds)
+    folder = out or own / "plan"
+    cells, claims = tables.cells(made), tables.claims(made)
+    stages = tables.stages(cells)
+    says = in_words(made, cells)
+    write(cells, folder / TABLE)
+    write(claims, folder / "claims.csv")
+    with aside(folder / "solution.json") as part:
+        part.write_text(json.dumps(_solution(made), indent=2) + "\n", encoding="utf-8")
+    save(draw(stages, claims, _title(made), device), folder / "plan")
+    part_of = restricted(config, made.solution.shape, made.solution.units)
+    with aside(folder / CONFIG) as part:
+        part.write_text(to_yaml(part_of, says[0]), encoding="utf-8")
+    console.print(_table(stages))
+    run = "derotate run -- --profile local --cores 2 --configfile"
+    for line in (
+        *says,
+        f"Plan     {folder}/{TABLE}, claims.csv, plan.png",
+        f"Run it   {run} {folder}/{CONFIG}",
+        f"Then     derotate plan --check {own}",
+    ):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def show_check(
+    folder: Path, console: Console, *, costs: Sequence[Path] = (), device: Device = "core"
+) -> None:
+    """Print what a study was planned to take beside what it took, and write it to its folder.
+
+    Raises:
+        ConfigError: the folder is not that of a study that has run.
+    """
+    table, origin = check.check(folder, read_prices(costs), device)
+    write(table, folder / "plan" / CHECK)
+    console.print(_table(table))
+    line = f"Planned by {origin}, in {device} hours: {folder}/plan/{CHECK}"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def default_prices(own: Path) -> Prices:
+    """What this study has measured, and the demo, as far as they have run."""
+    known = dict.fromkeys((own, Path("results/demo")))
+    return read_prices(folder for folder in known if (folder / record.FILE).is_file())
+
+
+def in_words(plan: Plan, cells: pd.DataFrame) -> list[str]:
+    """A plan in three lines: what it takes, what it serves, how sure the solver is."""
+    bases, seeds = plan.solution.shape
+    spent = cost(plan.problem, plan.solution.shape, plan.solution.units) / HOUR
+    full = whole_grid(plan.problem) / HOUR
+    names = [goal.id for goal in plan.problem.goals if plan.serves(goal)]
+    source = cells[cells["chosen"] == "yes"].groupby("source")["hours"].sum()
+    shares = 100 * source / source.sum()
+    sources = ", ".join(f"{share:.0f} % {name}" for name, share in shares.items() if share > 0.5)
+    if plan.solution.optimal:
+        word = "optimal: no plan is worth more"
+    else:
+        word = f"not proved: a plan may be worth up to {100 * plan.solution.gap:.1f} % more"
+    return [
+        f"{spent:.2f} of {plan.hours:g} {plan.device} hours (the whole grid takes {full:.2f}): "
+        f"{bases} x {seeds} runs (bases x seeds), {(cells['chosen'] == 'yes').sum()} of "
+        f"{len(cells)} cells, {len(names)} of {len(plan.problem.goals)} claims that it can serve",
+        f"Claims   {' '.join(names)}; hours are {sources}",
+        f"Solver   {word} (value {plan.solution.value:.4f}, bound {plan.solution.bound:.4f})",
+    ]
+
+
+def _title(plan: Plan) -> str:
+    bases, seeds = plan.solution.shape
+    goals = plan.problem.goals
+    return (
+        f"Plan for {plan.hours:g} {plan.device} hours of {whole_grid(plan.problem) / HOUR:.3g}: "
+        f"{bases} x {seeds} runs (bases x seeds), "
+        f"{sum(plan.serves(goal) for goal in goals)} of {len(goals)} claims"
+    )
+
+
+def _solution(plan: Plan) -> dict[str, object]:
+    """What the solver said, without its time, so that the same plan has the same bytes."""
+    solution = plan.solution
+    return {
+        "budget_hours": plan.hours,
+        "device": plan.device,
+        "planned_hours": cost(plan.problem, solution.shape, solution.units) / HOUR,
+        "base_seeds": solution.shape[0],
+        "seeds": solution.shape[1],
+        "units": sorted(solution.units),
+        "value": solution.value,
+        "bound": solution.bound,
+        "optimal": solution.optimal,
+    }
+
+
+def _table(rows: pd.DataFrame) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for place, name in enumerate(rows.columns):
+        table.add_column(str(name).replace("_", " "), justify="right" if place else "left")
+    for row in rows.itertuples(index=False):
+        table.add_row(*(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row))
+    return table

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: MIT
+"""What the pages are made of: the tables of a study, the claims, and what was published.
+
+Only the landmarks and the claims must be there. Of all else a page says that it is missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, get_args
+
+import pandas as pd
+import yaml
+
+from derotate.analysis import phase_diagram as phase
+from derotate.analysis.table_schemas import TableRule, read_table, read_tables
+from derotate.claims import schema as stated
+from derotate.claims.cells import Tables
+from derotate.claims.schema import Claim
+from derotate.claims.verdicts import COLUMNS, PART_COLUMNS, Verdict
+from derotate.report.format import anchor
+from derotate.report.wording import Deviations, Wording, load_deviations, load_wording
+
+VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
+_P: Final = ("p", "p_adjusted", "p_for", "p_against")
+RULES: Final[Mapping[str, TableRule]] = MappingProxyType(
+    {
+        "claims": TableRule(("claim",), shares=_P),
+        "claim_parts": TableRule(("claim", "part"), shares=_P),
+        "budget": TableRule(("stage",)),
+        "surgery": TableRule(("base_seed", "seed", "direction", "recipe")),
+        "phase": phase.RULE,
+        "weights": TableRule(("base_seed", "seed", "pair", "against", "metric", "fraction")),
+        "episodes": TableRule(
+            (
+                "base_seed",
+                "seed",
+                "stage",
+                "algorithm",
+                "step",
+                "update",
+                "split",
+                "fold",
+                "attempts",
+            ),
+            percent=("success", "low", "high"),
+        ),
+    }
+)
+"""Tables of a study that pages show beside those that claims are judged by."""
+_TEXTS: Final = ("part", "test", "unit", "adjustment", "reason")
+CALIBRATION: Final = TableRule(
+    ("test", "scenario", "truth", "bases", "runs", "n", "clusters"),
+    shares=("rate", "low", "high", "limit"),
+)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the pages' sources lie.
+
+    Attributes:
+        page: the page that is written; links are relative to it.
+        study: folder of the tables of the study; its name is that of the config too.
+        calibration: table of the tests' error rates and power.
+        published: folder of the papers' numbers.
+        reexamination: table of random and trained weights.
+        figures: the figures that were drawn.
+        others: folders of the tables of studies of other tasks, by task.
+        claims: the claims.
+        wording: sentences and captions.
+        deviations: deviations from the claims as stated.
+    """
+
+    page: Path
+    study: Path
+    calibration: Path
+    published: Path
+    reexamination: Path
+    figures: tuple[Path, ...] = ()
+    others: Mapping[str, Path] = field(default_factory=dict)
+    claims: Path = stated.CLAIMS
+    wording: Path | None = None
+    deviations: Path | None = None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What was read of them.
+
+    Attributes:
+        files: where it lies.
+        claims: as stated.
+        verdicts: one row a claim, in their order, columns of `verdicts.COLUMNS`.
+        parts: one row a part that could be tested.
+        tables: of the study, by name.
+        others: tables of the studies of other tasks, by task.
+        calibration: None if there is none; `reexamination` likewise.
+        wording: sentences and captions.
+        deviations: deviations.
+        environment: machine and versions of the study's last run, empty if not recorded.
+        config: the study's config as recorded, empty if it was not.
+    """
+
+    files: Files
+    claims: tuple[Claim, ...]
+    verdicts: pd.DataFrame
+    parts: pd.DataFrame
+    tables: Tables
+    others: Mapping[str, Tables]
+    calibration: pd.DataFrame | None
+    wording: Wording
+    deviations: Deviations
+    environment: Mapping[str, Any]
+    config: Mapping[str, Any]
+
+    @property
+    def study(self) -> str:
+        """Name of the study."""
+        return self.files.study.name
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the claims."""
+        return stated.claims_digest(self.files.claims)
+
+    def verdict(self, claim: str) -> pd.Series:
+        """The row of a claim."""
+        return self.verdicts.set_index("claim", drop=False).loc[claim]
+
+    def sentence(self, claim: str) -> str:
+        """What is said of a claim: the sentence of its verdict and no other."""
+        return self.wording.claims[claim].of(self.verdict(claim)["verdict"])
+
+    def cited(self, claim: str) -> str:
+        """That sentence with a link to the claim."""
+        said = self.sentence(claim).removesuffix(".")
+        return f"{said} ([{claim}](#{anchor(claim)}): {self.verdict(claim)['verdict']})."
+
+    def with_verdict(self, verdict: Verdict) -> pd.DataFrame:
+        """The claims with a verdict, the primary ones first."""
+        own = self.verdicts[self.verdicts["verdict"] == verdict]
+        return own.sort_values("primary", ascending=False, kind="stable")
+
+
+def read(files: Files) -> Sources:
+    """Read and check the sources of the pages.
+
+    Raises:
+        ValueError: a file that cannot be true; one line with file, row and column.
+    """
+    claims = stated.load_claims(files.claims)
+    tables = _tables(files.study)
+    return Sources(
+        files=files,
+        claims=claims,
+        verdicts=_verdicts(claims, tables.get("claims"), files.study / "claims.csv"),
+        parts=tables.get("claim_parts", pd.DataFrame(columns=PART_COLUMNS)),
+        tables=tables,
+        others={task: _tables(folder) for task, folder in files.others.items()},
+        calibration=(
+            read_table(files.calibration, CALIBRATION) if files.calibration.is_file() else None
+        ),
+        wording=_wording(claims, files),
+        deviations=load_deviations(files.deviations) if files.deviations else load_deviations(),
+        environment=_mapping(files.study / "environment.json"),
+        config=_mapping(files.study / "config.yaml"),
+    )
+
+
+def _tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """All tables of a study that are read here."""
+    return read_tables(folder) | {
+        name: read_table(folder / f"{name}.csv", rule)
+        for name, rule in RULES.items()
+        if (folder / f"{name}.csv").is_file()
+    }
+
+
+def _verdicts(claims: tuple[Claim, ...], found: pd.DataFrame | None, path: Path) -> pd.DataFrame:
+    """One row a claim: those that the table lacks are undecided, never left out."""
+    table = pd.DataFrame(columns=COLUMNS) if found is None else found
+    lacking = [column for column in COLUMNS if column not in table.columns]
+    if lacking:
+        raise ValueError(
+            f"{path}: row 1, no column {', '.join(lacking)}; make it again by the rule `claims`"
+        )
+    for place, verdict in enumerate(table["verdict"]):
+        if verdict not in VERDICTS:
+            raise ValueError(
+                f"{path}: row {place + 2}, column verdict: got {verdict}, expected "
+                f"{', '.join(VERDICTS)}; make it again by the rule `claims`"
+            )
+    rows = {str(row["claim"]): row for row in table.to_dict("records")}
+    absent = {"verdict": "undecided", "reason": f"missing: {path.name}: its row"}
+    judged = [
+        {**rows.get(claim.id, absent), "claim": claim.id, "title": claim.title,
+         "primary": claim.primary}
+        for claim in claims
+    ]  # fmt: skip
+    whole = pd.DataFrame(judged, columns=COLUMNS)
+    return whole.assign(**{name: whole[name].astype(object).fillna("") for name in _TEXTS})
+
+
+def _wording(claims: tuple[Claim, ...], files: Files) -> Wording:
+    wording = load_wording(files.wording) if files.wording else load_wording()
+    lacking = [claim.id for claim in claims if claim.id not in wording.claims]
+    if lacking:
+        raise ValueError(
+            f"{files.wording or 'wording.yaml'}: claims: nothing for {', '.join(lacking)}, "
+            "expected a sentence for each verdict; add them"
+        )
+    return wording
+
+
+def _mapping(path: Path) -> Mapping[str, Any]:
+    """A JSON or YAML file of keys; empty if there is none."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    try:
+        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
+        line = " ".join(str(error).split())
+        raise ValueError(f"{path}: not readable ({line}); copy it from the study again") from None
+    return values if isinstance(values, dict) else {}

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Runs of the workflow: locks, dry runs, logs, archives, and SLURM."""

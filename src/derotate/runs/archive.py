@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: MIT
+"""Bring results home: everything that people read of a study, in one file, without weights.
+
+An archive is a `.tar.gz`. Its first member, `STUDY/manifest.json`, lists the others in their order
+with size and SHA-256; `derotate restore` believes nothing else. They are what the tables, figures
+and verdicts are made from (rows of the evaluations, spectra, diagnostics, RL logs, landmarks, facts
+of the edits), what was made (tables, figures, pages), and what was said about it (logs, benchmarks,
+config, origin, environment). The same files give the same bytes: names are sorted, and times,
+owners and modes are fixed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from derotate.files.tables import aside
+from derotate.study import record
+
+FORMAT: Final = 1
+MANIFEST: Final = "manifest.json"
+READ: Final = frozenset(
+    {".csv", ".parquet", ".json", ".md", ".html", ".png", ".pdf", ".log", ".tsv", ".yaml"}
+)
+"""Kinds of files that people read or that tables and figures are made from. Samples (`.jsonl`),
+weights, factors and training states are of other kinds."""
+BESIDE_WEIGHTS: Final = frozenset({".csv"})
+"""Kinds of files that are taken from the folder of a checkpoint: the log of its training. Its JSON
+is of no use without the weights."""
+
+
+class ArchiveError(ValueError):
+    """A study that cannot be packed, or an archive that cannot be believed; one line."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file of a study: its path below the study's folder, its size in bytes and its SHA-256."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What an archive holds and what it leaves behind; sizes in bytes."""
+
+    file: Path
+    sha256: str
+    size: int
+    members: tuple[Member, ...]
+    left_files: int
+    left_size: int
+
+
+def pack(folder: Path, out: Path | None = None) -> Packed:
+    """Write the archive of the study in `folder`.
+
+    Args:
+        folder: of a study that has run, e.g. `results/demo`.
+        out: the file; by default `STUDY.tar.gz` beside the folder.
+
+    Raises:
+        ConfigError: the folder is not that of a study.
+        ArchiveError: a run changed a file while it was packed.
+        OSError: the file cannot be written.
+    """
+    study = record.read(folder).study
+    taken, left = divide(folder)
+    out = out or folder.parent / f"{study}.tar.gz"
+    members = tuple(
+        Member(path, file.stat().st_size, sha256(file)) for path, file in sorted(taken.items())
+    )
+    with aside(out) as part:
+        with (
+            part.open("wb") as raw,
+            gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as stream,
+            tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar,
+        ):
+            text = manifest_text(study, members)
+            tar.addfile(_header(f"{study}/{MANIFEST}", len(text)), io.BytesIO(text))
+            for member in members:
+                with taken[member.path].open("rb") as content:
+                    _add(tar, study, member, content)
+        digest, size = sha256(part), part.stat().st_size
+    left_size = sum(file.stat().st_size for file in left)
+    return Packed(out, digest, size, members, len(left), left_size)
+
+
+def divide(folder: Path) -> tuple[dict[str, Path], list[Path]]:
+    """The files of a study that its archive takes, by their path below `folder`, and the others.
+
+    Hidden files are neither: what is being written, and Snakemake's dates of directories.
+    """
+    taken: dict[str, Path] = {}
+    left: list[Path] = []
+    # links are followed: a study may keep its folders on another disk
+    for parent, _, names in os.walk(folder, followlinks=True):
+        weights = any(name.startswith("model") and name.endswith(".safetensors") for name in names)
+        kinds = BESIDE_WEIGHTS if weights else READ
+        for file in (Path(parent, name) for name in names if not name.startswith(".")):
+            if file.suffix in kinds:
+                taken[file.relative_to(folder).as_posix()] = file
+            else:
+                left.append(file)
+    return taken, left
+
+
+def manifest_text(study: str, members: tuple[Member, ...]) -> bytes:
+    """The manifest as JSON: format, study, and of each member path, bytes and SHA-256."""
+    values = {
+        "format": FORMAT,
+        "study": study,
+        "members": [
+            {"path": member.path, "bytes": member.size, "sha256": member.sha256}
+            for member in members
+        ],
+    }
+    return (json.dumps(values, indent=1) + "\n").encode()
+
+
+def sha256(file: Path) -> str:
+    """SHA-256 of a file's content, 64 hex digits."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _add(tar: tarfile.TarFile, study: str, member: Member, content: IO[bytes]) -> None:
+    """Add a file as it was when the manifest was written."""
+    checked = _Hashed(content)
+    try:
+        tar.addfile(_header(f"{study}/{member.path}", member.size), checked)
+        changed = checked.sha256() != member.sha256 or bool(content.read(1))
+    except OSError as error:
+        if error.errno is not None:  # of the disk; tarfile's own, about a short file, has no number
+            raise
+        changed = True
+    if changed:
+        raise ArchiveError(
+            f"{member.path}: changed while it was packed; wait for the run that writes it"
+        )
+
+
+def _header(name: str, size: int) -> tarfile.TarInfo:
+    """A regular file that anybody may read, of no owner and no time."""
+    header = tarfile.TarInfo(name)
+    header.size, header.mode = size, 0o644
+    return header
+
+
+class _Hashed(io.RawIOBase):
+    """A stream that digests what is read of it."""
+
+    def __init__(self, content: IO[bytes]) -> None:
+        self._content = content
+        self._digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        piece = self._content.read(size)
+        self._digest.update(piece)
+        return piece
+
+    def sha256(self) -> str:
+        return self._digest.hexdigest()

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""What Snakemake would do: a dry run, read from its log events instead of its text.
+
+Snakemake logs each job that it plans as a record of Python's `logging` with the fields that logger
+plugins are given (`snakemake_interface_logger_plugins`, LogEvent.JOB_INFO). The records reach the
+root logger, so a handler there sees them without a plugin. Nothing is run, written or locked.
+`derotate.planning.requested_totals` reads the same records for the table at the end of `-n`.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from typing import Any, Final
+
+from derotate import local_snakemake
+
+TARGET_RULE: Final = "all"
+"""Only names the results; it has nothing to do."""
+
+_ERROR: Final = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception)\b")
+_LINES: Final = 6
+"""How much of a refusal is shown: an error, its rule and its files."""
+
+
+class DryRunError(RuntimeError):
+    """Snakemake could not plan; the message is what it said, in one line."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that Snakemake would run."""
+
+    rule: str
+    message: str
+    wildcards: Mapping[str, str]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    logs: tuple[str, ...]
+    benchmark: str | None
+    threads: int
+    resources: Mapping[str, Any]
+    is_checkpoint: bool
+
+    @property
+    def title(self) -> str:
+        """Its rule's message, or the rule and its wildcards where the rule has none."""
+        values = ", ".join(f"{name} {value}" for name, value in self.wildcards.items())
+        return self.message or (f"{self.rule} ({values})" if values else self.rule)
+
+
+def planned(arguments: Sequence[str]) -> list[Job]:
+    """The jobs of a dry run of `snakemake ARGUMENTS` here, in Snakemake's order; not `all`.
+
+    What lies behind a checkpoint rule that has yet to run is not known and not in it.
+
+    Raises:
+        DryRunError: Snakemake refused, e.g. as an input is missing or the config is wrong.
+    """
+    said = io.StringIO()
+    with _events() as records, redirect_stdout(said), redirect_stderr(said):
+        try:
+            _snakemake(["--dry-run", "--nocolor", *arguments])
+        except SystemExit as ended:
+            if ended.code:
+                # the Snakefile ends with its message as the code where the config is wrong
+                reason = ended.code if isinstance(ended.code, str) else said.getvalue()
+                raise DryRunError(_reason(reason)) from None
+    return [job_of(record) for record in records if record.rule_name != TARGET_RULE]
+
+
+def _snakemake(arguments: Sequence[str]) -> None:
+    if local_snakemake.serves(arguments):
+        local_snakemake.main(arguments)
+    else:
+        from snakemake.cli import main
+
+        main(list(arguments))
+
+
+def waiting(failed: Job, jobs: Iterable[Job]) -> list[Job]:
+    """The jobs that cannot run before `failed` has: those that need its outputs, and so on."""
+    needing: dict[str, list[Job]] = {}
+    for job in jobs:
+        for name in job.inputs:
+            needing.setdefault(name, []).append(job)
+    found: dict[tuple[str, ...], Job] = {}
+    todo = [failed]
+    while todo:
+        for name in todo.pop().outputs:
+            for job in needing.get(name, []):
+                if job.outputs not in found:
+                    found[job.outputs] = job
+                    todo.append(job)
+    return list(found.values())
+
+
+@contextmanager
+def _events() -> Iterator[list[Any]]:
+    """Snakemake's records about the jobs that it plans while the block runs."""
+    found: list[Any] = []
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if event_of(record) == "job_info":
+                found.append(record)
+
+    handler = Collect()
+    logging.getLogger().addHandler(handler)
+    try:
+        yield found
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+def event_of(record: logging.LogRecord) -> str | None:
+    """What a record of Snakemake is about, a LogEvent; None where it says nothing of it."""
+    return getattr(record, "event", None)
+
+
+def job_of(record: Any) -> Job:
+    """The job that a record of the event `job_info` is about."""
+    return Job(
+        rule=record.rule_name,
+        message=record.rule_msg or "",
+        wildcards={name: str(value) for name, value in record.wildcards.items()},
+        inputs=tuple(map(_path, record.input)),
+        outputs=tuple(map(_path, record.output)),
+        logs=tuple(map(_path, record.log)),
+        benchmark=_path(record.benchmark) if record.benchmark else None,
+        threads=int(record.threads),
+        resources=dict(record.resources.items()),
+        is_checkpoint=bool(record.is_checkpoint),
+    )
+
+
+def _path(name: str) -> str:
+    """A file as it is called; Snakemake writes its flags behind it, e.g. ` (send to storage)`."""
+    return str(name).partition(" (")[0]
+
+
+def _reason(said: str) -> str:
+    """A refusal in one line: from the name of the error on, which a traceback has at its end."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    start = next((n for n, line in enumerate(lines) if _ERROR.match(line)), -1)
+    return " ".join(lines[start:][:_LINES]) or "Snakemake refused to plan"

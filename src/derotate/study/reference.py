@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""Which files the pages of the reference study are made from, for the rules that make them.
+
+What draws and judges is imported only when it is asked: the workflow reads this as often as it
+plans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+TABLES: Final = "results/reference/tiny"
+"""Where the tables of the reference study are committed, and what is derived from them."""
+TASK: Final = "general_points"
+"""The task of that study."""
+PAPERS: Final = "results/published"
+REEXAMINATION: Final = "results/reference/reexamination"
+PICTURES: Final = "docs/figures"
+
+
+def other_tasks() -> dict[str, str]:
+    """The reference studies of other tasks, by task: folders of their tables, `TABLES-TASK`."""
+    own = Path(TABLES)
+    found = sorted(own.parent.glob(f"{own.name}-*/landmarks.csv"))
+    return {path.parent.name.removeprefix(f"{own.name}-"): str(path.parent) for path in found}
+
+
+def judged_tables(folder: str = TABLES) -> list[str]:
+    """The tables that claims are read from; those that are not there leave claims undecided."""
+    from derotate.analysis.table_schemas import rules
+
+    paths = [f"{folder}/{name}.csv" for name in rules()]
+    return [path for path in paths if Path(path).is_file()]
+
+
+def figures(own: Iterable[str]) -> list[str]:
+    """A study's own figures and those beside it that can be drawn.
+
+    The released spectra are of no study; the phase diagram has a table if it was made, and so have
+    other tasks.
+    """
+    phase = ["phase"] if Path(TABLES, "phase.csv").is_file() else []
+    return [*own, "reexamination", *phase, *(["tasks"] if other_tasks() else [])]
+
+
+def drawn_tables(own: Iterable[str]) -> list[str]:
+    """The tables that a study's figures, and those beside it, are drawn from."""
+    from derotate.stages.reference_figures import Roots, sources
+
+    others = {task: Path(folder) for task, folder in other_tasks().items()}
+    roots = Roots(Path(TABLES), Path(PAPERS), Path(REEXAMINATION), others)
+    return sorted({str(path) for figure in figures(own) for path in sources(figure, roots)})
+
+
+def pictures(own: Iterable[str]) -> list[str]:
+    """The files of a study's figures, and of those beside it."""
+    return [f"{PICTURES}/{figure}.png" for figure in figures(own)]

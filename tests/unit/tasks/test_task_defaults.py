@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""Every task has every part, and what a config leaves out is what its task needs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from typing import Any
+
+import pytest
+
+from derotate.config.schema import ConfigError, load, task_defaults
+from derotate.study.provenance import ROOT, imported_modules
+from derotate.tasks import TASKS, module
+
+PARTS = (
+    "answers", "defaults", "feedback", "pretraining", "problems", "prompts", "rewards", "streams"
+)  # fmt: skip
+SPECIAL_TOKENS = 4
+EACH = pytest.mark.parametrize("task", TASKS)
+
+
+@cache
+def problems(task: str) -> list[Any]:
+    """All problems of a task, each shown once."""
+    part = module(task, "problems")
+    return [problem for split in part.SPLITS for problem in part.generate(split, 1, 0)]
+
+
+@EACH
+def test_a_task_has_every_part(task: str) -> None:
+    for part in PARTS:
+        assert module(task, part).__name__ == f"derotate.tasks.{task}.{part}"
+    folder, known = ROOT / "tasks" / task, module(task, "defaults")
+    assert (folder / "chance.py").is_file() == known.GUESSABLE
+    assert (folder / "success.py").is_file() == known.EPISODES
+    assert (folder / "diverse.py").is_file() == known.VARIED_PROMPTS
+
+
+@EACH
+def test_defaults_import_nothing_since_they_are_read_when_snakemake_plans(task: str) -> None:
+    own = f"derotate.tasks.{task}"
+    known = {"derotate", "derotate.tasks", own, f"{own}.defaults"}
+    assert set(imported_modules(ROOT, [f"{own}.defaults"])) == known
+
+
+@EACH
+def test_the_default_study_of_a_task_has_its_mixture_its_suites_and_its_length(task: str) -> None:
+    config, known = load({"task": task}), module(task, "defaults")
+    assert config == load({"task": task, **task_defaults(task)})
+    kinds = config.base.mixture.model_dump()
+    assert list(kinds) == list(known.MIXTURE)
+    assert len(list(module(task, "pretraining").samples(tuple(kinds.items()), 1, 50))) == 50
+    assert config.evaluation.max_new_tokens == known.MAX_NEW_TOKENS
+    splits = [suite.split for suite in config.evaluation.suites]
+    assert set(splits) == set(known.SPLITS)
+    folds = Counter((problem.split, problem.fold) for problem in problems(task))
+    assert {(suite.split, suite.fold) for suite in config.evaluation.suites} <= set(folds)
+    # what claims are about, and what an interpolation of equal loss is matched on
+    needed = {("id", "train"), ("id", "rl"), ("id", "selection"), ("id", "test")}
+    needed |= {("ood", "selection"), ("ood", "test")}
+    assert needed <= {(suite.split, suite.fold) for suite in config.evaluation.suites}
+
+
+@EACH
+def test_stated_sizes_are_those_of_the_problems(task: str) -> None:
+    known, prompts = module(task, "defaults"), module(task, "prompts")
+    assert tuple(known.SPLITS) == module(task, "problems").SPLITS
+    assert len(module(task, "pretraining").WORDS) + SPECIAL_TOKENS == known.VOCABULARY
+    asked = [len(prompts.prompt(problem, "compact").split()) for problem in problems(task)]
+    right = [len(prompts.response(problem, "compact").split()) + 1 for problem in problems(task)]
+    assert max(right) < known.MAX_NEW_TOKENS <= 2 * max(right)
+    assert max(asked) + known.MAX_NEW_TOKENS <= known.LENGTH
+    counted: dict[str, Counter[str]] = {split: Counter() for split in known.SPLITS}
+    for problem in problems(task):
+        counted[problem.split][problem.fold] += 1
+    assert {split: dict(folds) for split, folds in counted.items()} == known.PROBLEMS
+
+
+@EACH
+def test_a_natural_answer_has_the_papers_limit_and_fits_it(task: str) -> None:
+    known, prompts = module(task, "defaults"), module(task, "prompts")
+    natural = {"task": task, "style": "natural", "model": {"pretrained": "./model"}}
+    config = load(natural)
+    assert config.evaluation.max_new_tokens == known.NATURAL_MAX_NEW_TOKENS
+    own = load({**natural, "evaluation": {"max_new_tokens": 7}})
+    assert own.evaluation.max_new_tokens == 7
+    longest = max(len(prompts.response(problem, "natural")) for problem in problems(task)[::20])
+    # tokenizers of language models have two characters a token or more, also in JSON
+    assert longest / 2 < known.NATURAL_MAX_NEW_TOKENS
+
+
+@EACH
+def test_a_reference_answer_earns_what_logs_of_rl_count_as_correct(task: str) -> None:
+    rewards, prompts = module(task, "rewards"), module(task, "prompts")
+    best = rewards.REWARDS["correct"]
+    assert best == max(rewards.REWARDS.values())
+    for problem in problems(task)[::200]:
+        assert rewards.reward(problem, prompts.response(problem, "compact"), "compact") == best
+
+
+def test_tasks_have_words_for_the_same_things() -> None:
+    words = {task: set(module(task, "defaults").WORDING) for task in TASKS}
+    assert set(map(frozenset, words.values())) == {frozenset(words["general_points"])}
+
+
+def test_a_share_changes_alone_and_the_others_stay_the_tasks_own() -> None:
+    config = load({"task": "rank", "base": {"mixture": {"last": 0.198, "combine": 0.2}}})
+    assert config.base.mixture.model_dump() == {
+        "plain": 0.6, "last": 0.198, "combine": 0.2, "whole_id": 0.001, "whole_ood": 0.001,
+    }  # fmt: skip
+    assert hash(config) != hash(load({"task": "rank"}))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"task": "chess"}, ("task: got 'chess'", *TASKS)),
+        (
+            {"task": "navigation", "base": {"mixture": {"plain": 0.5}}},
+            ("base.mixture: got plain", "of navigation (tracking, sides", "correct it"),
+        ),
+        ({"base": {"mixture": {"plain": 0.5}}}, ("base.mixture: got shares that sum to 0.77",)),
+        ({"base": {"mixture": {"plain": 2}}}, ("base.mixture.plain: got 2", "less than or equal")),
+        (
+            {"task": "rank", "evaluation": {"suites": [{"split": "id_faces", "fold": "test"}]}},
+            ("evaluation.suites: got split id_faces", "of rank (id, ood)", "correct it"),
+        ),
+        ({"task": ["rank"]}, ("task: got ['rank']",)),
+        ({"base": 5}, ("base: got 5",)),
+    ],
+)
+def test_what_a_task_does_not_know_is_one_line(
+    values: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(values)
+    message = str(error.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
