@@ -21,6 +21,7 @@ from derotate.study.provenance import ROOT as PACKAGE
 from derotate.study.provenance import imported_modules
 
 ROOT = Path(__file__).resolve().parents[2]
+TESTS = ROOT / "tests"
 ENVS = ROOT / "envs"
 LOCK = (ENVS / "requirements.lock").read_text(encoding="utf-8").splitlines()
 PINS = dict(line.split("==") for line in LOCK if not line.startswith("#"))
@@ -100,7 +101,7 @@ def third_party_imports(path: Path) -> set[str]:
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module.split(".")[0])
-    nearby = path.parents[1].glob("*/*.py") if "tests" in path.parts else path.parent.glob("*.py")
+    nearby = TESTS.rglob("*.py") if path.is_relative_to(TESTS) else path.parent.glob("*.py")
     neighbours = {file.stem for file in nearby}
     return names - set(sys.stdlib_module_names) - neighbours - {"derotate"}
 

@@ -9,13 +9,25 @@ redraws everything, later ones what has changed.
 from derotate.study import reference
 
 
+def judged_tables(folder=reference.TABLES):
+    """The tables that claims are read from; imported on demand, since it brings pandas."""
+    from derotate.stages.reference_figures import judged_tables
+
+    return judged_tables(folder)
+
+
+def drawn_tables(figures):
+    """The tables that figures are drawn from; imported on demand, since it brings matplotlib."""
+    from derotate.stages.reference_figures import drawn_tables
+
+    return drawn_tables(figures)
+
+
 rule reference_claims:
     """Judge every claim of the papers by the reference's tables."""
     input:
-        lambda wildcards: reference.judged_tables(),
-        lambda wildcards: [
-            table for folder in OTHERS.values() for table in reference.judged_tables(folder)
-        ],
+        lambda wildcards: judged_tables(),
+        lambda wildcards: [table for folder in OTHERS.values() for table in judged_tables(folder)],
     output:
         claims=f"{reference.TABLES}/claims.csv",
         parts=f"{reference.TABLES}/claim_parts.csv",
@@ -39,7 +51,7 @@ rule reference_claims:
 
 use rule reference_claims as reference_task_claims with:
     input:
-        lambda wildcards: reference.judged_tables(f"{reference.TABLES}-{wildcards.task}"),
+        lambda wildcards: judged_tables(f"{reference.TABLES}-{wildcards.task}"),
     output:
         claims=f"{reference.TABLES}-{{task}}/claims.csv",
         parts=f"{reference.TABLES}-{{task}}/claim_parts.csv",
@@ -60,7 +72,7 @@ rule reference_pictures:
     bytes, so a changed number changes the figures that it is in and no others.
     """
     input:
-        lambda wildcards: reference.drawn_tables(CAPTIONS),
+        lambda wildcards: drawn_tables(CAPTIONS),
     output:
         reference.pictures(CAPTIONS),
     log:

@@ -6,6 +6,8 @@ agree within 1 % and vectors that look rotated by 25 to 90 degrees (papers.md, s
 nulls tell that from a finding: a random change of equal norm, and two unrelated matrices.
 """
 
+import hashlib
+
 import torch
 from torch import Tensor
 
@@ -26,3 +28,9 @@ def unrelated_null(shape: tuple[int, int], generator: torch.Generator) -> tuple[
     """
     first, second = (torch.randn(shape, dtype=torch.float64, generator=generator) for _ in range(2))
     return first, second
+
+
+def matrix_generator(seed: int, tensor_name: str) -> torch.Generator:
+    """Random numbers of one matrix, whatever the order in which matrices are edited."""
+    digest = hashlib.sha256(f"{seed}:{tensor_name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

@@ -6,7 +6,7 @@ One process draws them all: most of a figure's time is that of importing what dr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -43,6 +43,23 @@ class Roots:
     papers: Path
     reexamination: Path
     others: Mapping[str, Path] = field(default_factory=dict)
+
+
+def judged_tables(folder: str = reference.TABLES) -> list[str]:
+    """The tables that claims are read from; those that are not there leave claims undecided."""
+    paths = [f"{folder}/{name}.csv" for name in rules()]
+    return [path for path in paths if Path(path).is_file()]
+
+
+def drawn_tables(own: Iterable[str]) -> list[str]:
+    """The tables that a study's figures, and those beside it, are drawn from."""
+    others = {task: Path(folder) for task, folder in reference.other_tasks().items()}
+    roots = Roots(
+        Path(reference.TABLES), Path(reference.PAPERS), Path(reference.REEXAMINATION), others
+    )
+    return sorted(
+        {str(path) for figure in reference.figures(own) for path in sources(figure, roots)}
+    )
 
 
 def draw_pictures(roots: Roots, out: Sequence[Path]) -> None:

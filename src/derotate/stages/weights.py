@@ -12,10 +12,9 @@ import torch
 from derotate.diagnostics.weight_table import COLUMNS, diagnose_pair, matrix_rows
 from derotate.files.tables import aside
 from derotate.models.shards import open_shards
-from derotate.spectral.nulls import norm_null
+from derotate.spectral.nulls import matrix_generator, norm_null
 from derotate.spectral.svd import factorise, load_factors
 from derotate.stages.spectra import FRACTIONS, NULL_SEED
-from derotate.surgery.band_edits import matrix_generator
 
 PAIRS = (("base", "sft_end"), ("max_ood", "sft_end"), ("sft_end", "rl_end"))
 """What SFT changed in all, what it changed after the peak, what RL changed."""

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Which files the pages of the reference study are made from, for the rules that make them.
 
-What draws and judges is imported only when it is asked: the workflow reads this as often as it
-plans.
+Snakemake imports this whenever it plans, so it imports nothing of the package.
 """
 
 from __future__ import annotations
@@ -27,14 +26,6 @@ def other_tasks() -> dict[str, str]:
     return {path.parent.name.removeprefix(f"{own.name}-"): str(path.parent) for path in found}
 
 
-def judged_tables(folder: str = TABLES) -> list[str]:
-    """The tables that claims are read from; those that are not there leave claims undecided."""
-    from derotate.analysis.table_schemas import rules
-
-    paths = [f"{folder}/{name}.csv" for name in rules()]
-    return [path for path in paths if Path(path).is_file()]
-
-
 def figures(own: Iterable[str]) -> list[str]:
     """A study's own figures and those beside it that can be drawn.
 
@@ -43,15 +34,6 @@ def figures(own: Iterable[str]) -> list[str]:
     """
     phase = ["phase"] if Path(TABLES, "phase.csv").is_file() else []
     return [*own, "reexamination", *phase, *(["tasks"] if other_tasks() else [])]
-
-
-def drawn_tables(own: Iterable[str]) -> list[str]:
-    """The tables that a study's figures, and those beside it, are drawn from."""
-    from derotate.stages.reference_figures import Roots, sources
-
-    others = {task: Path(folder) for task, folder in other_tasks().items()}
-    roots = Roots(Path(TABLES), Path(PAPERS), Path(REEXAMINATION), others)
-    return sorted({str(path) for figure in figures(own) for path in sources(figure, roots)})
 
 
 def pictures(own: Iterable[str]) -> list[str]:

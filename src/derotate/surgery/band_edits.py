@@ -5,7 +5,6 @@ axes, and the amount of an interpolation that is matched.
 The algebra of each recipe is in `derotate.surgery.edits`.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable
 
 import torch
@@ -67,12 +66,6 @@ def _orthonormal(columns: Tensor) -> Tensor:
     basis, triangle = torch.linalg.qr(columns)
     sign = torch.where(triangle.diagonal() < 0, -1.0, 1.0).to(columns.dtype)
     return basis * sign
-
-
-def matrix_generator(seed: int, tensor_name: str) -> torch.Generator:
-    """Random numbers of one matrix, whatever the order in which matrices are edited."""
-    digest = hashlib.sha256(f"{seed}:{tensor_name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
 def edited_names(recipe: Recipe, tensor_names: Iterable[str]) -> list[str]:

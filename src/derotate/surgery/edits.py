@@ -24,8 +24,9 @@ from torch import Tensor
 from derotate.config.recipes import Recipe
 from derotate.spectral.angles import principal_angles
 from derotate.spectral.decompose import Tall, factorise_streamed, part_of, tall_difference
+from derotate.spectral.nulls import matrix_generator
 from derotate.spectral.svd import Decompose, Factors
-from derotate.surgery.band_edits import band_sides, matrix_generator, paired_by_similarity, turn
+from derotate.surgery.band_edits import band_sides, paired_by_similarity, turn
 
 
 @dataclass(frozen=True, eq=False)
