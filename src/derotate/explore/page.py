@@ -20,7 +20,7 @@ from derotate.figures import accuracy as figures
 from derotate.figures import spectra as figures_spectra
 from derotate.figures import surgery as figures_surgery
 from derotate.figures.style import DPI, look
-from derotate.files.tables import aside
+from derotate.files.atomic import atomic_write
 
 ANGLE_FRACTION = 0.2
 """The top share of singular vectors whose angles are drawn; that of the default recipe."""
@@ -132,7 +132,7 @@ def write_page(
                                   for command, what in NEXT) + "\n</ul>",
         footer=escape(footer),
     )  # fmt: skip
-    with aside(out) as part:
+    with atomic_write(out) as part:
         part.write_text(text, encoding="utf-8")
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from derotate.figures.style import look
-from derotate.files.tables import aside
+from derotate.files.atomic import atomic_write
 
 DPI: Final = 120
 """Of the files: text of 7.5 points is 12 pixels high, legible on a screen."""
@@ -31,5 +31,5 @@ def save_small(figure: Figure, path: str | os.PathLike[str]) -> None:
         canvas.draw()
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     few = picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    with aside(path) as part:
+    with atomic_write(path) as part:
         few.save(part, format="PNG", optimize=True)

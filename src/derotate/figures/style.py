@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from derotate.files.tables import aside
+from derotate.files.atomic import atomic_write
 
 PAGE: Final = 7.2
 """Width of the text of a page, in inches; type is sized so that it reads at two thirds of it."""
@@ -144,5 +144,5 @@ def save(figure: Figure, stem: str | os.PathLike[str]) -> None:
     }
     with look():
         for form, metadata in nothing.items():
-            with aside(f"{os.fspath(stem)}.{form}") as part:
+            with atomic_write(f"{os.fspath(stem)}.{form}") as part:
                 figure.savefig(part, format=form, dpi=DPI, metadata=metadata)

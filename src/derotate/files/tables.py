@@ -2,30 +2,16 @@
 """Tables as files whose bytes depend on their values alone."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-
-@contextmanager
-def aside(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes the place of `path` when the block succeeds."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        yield part
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
+from derotate.files.atomic import atomic_write
 
 
 def write(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     """Write `table` as CSV: six significant digits, LF, an empty field where a value is missing."""
-    with aside(path) as part:
+    with atomic_write(path) as part:
         table.to_csv(part, index=False, float_format="%.6g", lineterminator="\n", encoding="utf-8")
 
 
@@ -35,7 +21,7 @@ def markdown(table: pd.DataFrame, path: str | os.PathLike[str], digits: int = 1)
     Numbers too small for that keep three significant digits, so that none reads as 0.
     """
     shown = table.astype(object).map(lambda value: cell(value, digits).replace("|", "\\|"))
-    with aside(path) as part:
+    with atomic_write(path) as part:
         text = shown.to_markdown(index=False, disable_numparse=True)
         part.write_text(text + "\n", encoding="utf-8", newline="\n")
 

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from derotate.config.schema import Config
 from derotate.figures.style import save
-from derotate.files.tables import aside, write
+from derotate.files.atomic import atomic_write
+from derotate.files.tables import write
 from derotate.planning import check, tables
 from derotate.planning.choose import HOUR, Plan, choose
 from derotate.planning.costs import Device, Prices, read_prices
@@ -64,11 +65,11 @@ def plan(
     says = in_words(made, cells)
     write(cells, folder / TABLE)
     write(claims, folder / "claims.csv")
-    with aside(folder / "solution.json") as part:
+    with atomic_write(folder / "solution.json") as part:
         part.write_text(json.dumps(_solution(made), indent=2) + "\n", encoding="utf-8")
     save(draw(stages, claims, _title(made), device), folder / "plan")
     part_of = restricted(config, made.solution.shape, made.solution.units)
-    with aside(folder / CONFIG) as part:
+    with atomic_write(folder / CONFIG) as part:
         part.write_text(to_yaml(part_of, says[0]), encoding="utf-8")
     console.print(_table(stages))
     run = "derotate run -- --profile local --cores 2 --configfile"

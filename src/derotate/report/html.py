@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from derotate.files.tables import aside, cell
+from derotate.files.atomic import atomic_write
+from derotate.files.tables import cell
 
 STYLE = """
 body { font: 14px/1.4 system-ui, sans-serif; margin: 1.5em; color: #222; }
@@ -34,7 +35,7 @@ def page(title: str, parts: Sequence[str | pd.DataFrame], path: Path, digits: in
         f"<p>{escape(part)}</p>" if isinstance(part, str) else _table(part, digits)
         for part in parts
     )
-    with aside(path) as part:
+    with atomic_write(path) as part:
         part.write_text(
             f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n"

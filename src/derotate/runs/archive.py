@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from derotate.files.tables import aside
+from derotate.files.atomic import atomic_write
 from derotate.study import record
 
 FORMAT: Final = 1
@@ -79,7 +79,7 @@ def pack(folder: Path, out: Path | None = None) -> Packed:
     members = tuple(
         Member(path, file.stat().st_size, sha256(file)) for path, file in sorted(taken.items())
     )
-    with aside(out) as part:
+    with atomic_write(out) as part:
         with (
             part.open("wb") as raw,
             gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as stream,

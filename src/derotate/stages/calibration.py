@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from derotate.claims.calibration import calibration_table, design
-from derotate.files.tables import aside, write
+from derotate.files.atomic import atomic_write
+from derotate.files.tables import write
 
 ORIGIN = "made-with-*.json"
 """What says which code and shapes a table was made with; the star is their digest."""
@@ -38,5 +39,5 @@ def write_calibration(
     write(made, table)
     for older in table.parent.glob(ORIGIN):
         older.unlink()
-    with aside(origin) as part:
+    with atomic_write(origin) as part:
         part.write_text(json.dumps(made_with, indent=2) + "\n", encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from derotate.files.tables import aside
+from derotate.files.atomic import atomic_write
 from derotate.report.findings_page import findings
 from derotate.report.reproducing_page import reproducing
 from derotate.report.sources import Files, read
@@ -30,5 +30,5 @@ def write_reproducing(files: Files) -> None:
 
 
 def _write(text: str, page: Path) -> None:
-    with aside(page) as part:
+    with atomic_write(page) as part:
         part.write_text(text, encoding="utf-8", newline="\n")

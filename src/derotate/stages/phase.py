@@ -15,7 +15,8 @@ from derotate.analysis.phase_diagram import COLUMNS, RULE, phase
 from derotate.analysis.table_schemas import check_table
 from derotate.figures import phase_diagram as figures_phase
 from derotate.figures.style import save
-from derotate.files.tables import aside, write
+from derotate.files.atomic import atomic_write
+from derotate.files.tables import write
 
 
 def write_phase(
@@ -31,7 +32,7 @@ def write_phase(
     parts = [pd.read_parquet(path).assign(**cell) for path, cell in evaluations.items()]
     rows = pd.concat([part.astype({"seed": "Int64", "learning_rate": float}) for part in parts])
     write(phase(rows), out)
-    with aside(out.with_name(f"{out.stem}_origin.json")) as part:
+    with atomic_write(out.with_name(f"{out.stem}_origin.json")) as part:
         part.write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
 
 

@@ -23,7 +23,7 @@ from derotate.diagnostics import LANDMARKS
 from derotate.diagnostics.collect import collect_states, forward_divergence
 from derotate.diagnostics.recovery import COLUMNS, diagnose_states
 from derotate.diagnostics.states import Floats, States
-from derotate.files.tables import aside
+from derotate.files.atomic import atomic_write
 from derotate.models import checkpoint as checkpoints
 from derotate.models.chat import Prompt
 from derotate.models.device import fastest
@@ -96,7 +96,7 @@ def compare_states(
             parts.append(found.assign(split=suite.split))
     columns = ["split", "fold", *COLUMNS]
     table = pd.concat(parts).assign(fold=FOLD)[columns] if parts else pd.DataFrame(columns=columns)
-    with aside(out) as part:
+    with atomic_write(out) as part:
         table.to_parquet(part, index=False)
 
 

@@ -17,7 +17,8 @@ from derotate.analysis import contrasts
 from derotate.analysis import rl_logs as logs
 from derotate.analysis import spectra as spectral
 from derotate.config.recipes import Recipe
-from derotate.files.tables import aside, markdown, write
+from derotate.files.atomic import atomic_write
+from derotate.files.tables import markdown, write
 from derotate.report.html import page
 from derotate.stages.data import read_problems
 from derotate.study.arms import ARMS
@@ -113,7 +114,7 @@ def write_tables(
     }
     for name, table in made.items():
         write(table, folder / f"{name}.csv")
-    with aside(folder / "origin.json") as part:
+    with atomic_write(folder / "origin.json") as part:
         part.write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
     for name in SHOWN:
         markdown(made[name], folder / f"{name}.md")

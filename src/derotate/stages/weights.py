@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from derotate.diagnostics.weight_table import COLUMNS, diagnose_pair, matrix_rows
-from derotate.files.tables import aside
+from derotate.files.atomic import atomic_write
 from derotate.models.shards import open_shards
 from derotate.spectral.nulls import matrix_generator, norm_null
 from derotate.spectral.svd import factorise, load_factors
@@ -35,7 +35,7 @@ def compare_weights(
         out: Parquet with pair and the columns of `weight_table.COLUMNS`.
     """
     pairs = [pair for pair in PAIRS if landmarks[pair[0]] != landmarks[pair[1]]]
-    with aside(out) as part:
+    with atomic_write(out) as part:
         pd.concat([_pair(*pair, landmarks, factors) for pair in pairs]).to_parquet(
             part, index=False
         )

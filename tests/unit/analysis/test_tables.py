@@ -21,6 +21,7 @@ from derotate.analysis.contrasts import contrasts, surgery_plane
 from derotate.analysis.rl_logs import advantages_by_start, budget, rl_first_update
 from derotate.config.recipes import Band, Recipe
 from derotate.files import tables as files
+from derotate.files.atomic import atomic_write
 from derotate.report.terminal_summary import summary
 from derotate.tasks.general_points.answers import ErrorKind
 
@@ -432,7 +433,7 @@ def test_table_files_depend_on_values_alone(tmp_path: Path) -> None:
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), files.aside(path) as part:
+    with pytest.raises(KeyboardInterrupt), atomic_write(path) as part:
         part.write_text("half")
         raise KeyboardInterrupt
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("t.csv", "old")]
