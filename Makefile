@@ -31,7 +31,7 @@ NEW ?= results/tiny/tables
 
 BIN := .venv/bin
 STAMP := .venv/.set-up-$(shell cat envs/requirements.lock pyproject.toml | cksum | cut -d ' ' -f 1)
-SNAKEFILES := Snakefile workflow/rules
+SNAKEFILES := Snakefile workflow/Snakefile workflow/rules
 PYTEST := $(BIN)/python -m pytest -q -n $(CORES) --dist loadfile
 RUN := $(BIN)/derotate run -- --profile local --cores $(CORES)
 # In a fresh clone dates say nothing about what is newer, so the first `make figures` redraws all.

@@ -13,7 +13,7 @@ for NAME, FURTHER in ALSO.items():
     module:
         name: NAME
         snakefile:
-            "../../Snakefile"
+            "../Snakefile"
         config:
             FURTHER.model_dump(mode="json")
 

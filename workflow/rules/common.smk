@@ -22,6 +22,10 @@ from derotate.resources.formulas import disk_mb, mem_mb, minutes
 RUNS = study.runs(CONFIG)
 RECIPES = {recipe.name: recipe for recipe in CONFIG.surgery.recipes}
 PHASE_EVALUATIONS = phase.evaluations(CONFIG)
+# Of conda; not below workflow.basedir, which is the folder of the main file that was named.
+ENVIRONMENTS = Path(
+    workflow.current_basedir.get_path_or_uri(secret_free=True), "../../envs"
+).resolve()
 
 
 # What a profile sets for `training` under `set-resources`, as if that were a rule: it holds for every
@@ -100,7 +104,7 @@ def require_engine(key, engine):
 def lock_of(engine):
     """Digest of the packages of an engine's rules; vLLM is not in the lock."""
     if engine == "vllm":
-        return lock_digest(Path(workflow.basedir, "envs", "vllm.yaml"))
+        return lock_digest(ENVIRONMENTS / "vllm.yaml")
     return lock_digest()
 
 
@@ -256,3 +260,17 @@ def drop_resumed_states(made):
         for segment, later in pairwise(made.sft.segments):
             if (folder / f"step-{later[-1]}" / "model.safetensors").exists():
                 shutil.rmtree(folder / f"state-{segment[-1]}", ignore_errors=True)
+
+
+def judged_tables(folder):
+    """The tables that claims are read from; imported on demand, since it brings pandas."""
+    from derotate.stages.reference_figures import judged_tables
+
+    return judged_tables(folder)
+
+
+def drawn_tables(figures):
+    """The tables that figures are drawn from; imported on demand, since it brings matplotlib."""
+    from derotate.stages.reference_figures import drawn_tables
+
+    return drawn_tables(figures)

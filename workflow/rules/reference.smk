@@ -9,24 +9,10 @@ redraws everything, later ones what has changed.
 from derotate.study import reference
 
 
-def judged_tables(folder=reference.TABLES):
-    """The tables that claims are read from; imported on demand, since it brings pandas."""
-    from derotate.stages.reference_figures import judged_tables
-
-    return judged_tables(folder)
-
-
-def drawn_tables(figures):
-    """The tables that figures are drawn from; imported on demand, since it brings matplotlib."""
-    from derotate.stages.reference_figures import drawn_tables
-
-    return drawn_tables(figures)
-
-
 rule reference_claims:
     """Judge every claim of the papers by the reference's tables."""
     input:
-        lambda wildcards: judged_tables(),
+        lambda wildcards: judged_tables(reference.TABLES),
         lambda wildcards: [table for folder in OTHERS.values() for table in judged_tables(folder)],
     output:
         claims=f"{reference.TABLES}/claims.csv",
