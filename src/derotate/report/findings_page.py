@@ -10,14 +10,14 @@ from typing import Final
 import pandas as pd
 
 from derotate.claims.cells import MissingCells, study_runs
+from derotate.report.diagnostics import diagnostics, phase
 from derotate.report.format import counted, details, frame, link, listed, sentence, table
-from derotate.report.sections.beside_papers import released_spectra, stages
-from derotate.report.sections.claim_sections import by_verdict, decisions
-from derotate.report.sections.explanations import diagnostics, phase
-from derotate.report.sections.healing import edits, rl_by_start, rollback_in_disguise
-from derotate.report.sections.overview import opening, short_answer
+from derotate.report.healing import edits, rl_by_start, rollback_in_disguise
+from derotate.report.overview import opening, short_answer
+from derotate.report.papers import released_spectra, stages
 from derotate.report.sources import Sources
-from derotate.report.tasks_section import side_by_side
+from derotate.report.tasks import side_by_side
+from derotate.report.verdict_tables import by_verdict, decisions
 
 MADE: Final = "<!-- Made by the rule `findings` from tables: change those, not this page. -->"
 WHEN: Final = {

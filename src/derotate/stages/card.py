@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from derotate import tasks
-from derotate.report.html import page
+from derotate.files.html import page
 from derotate.stages.data import EVALUATION_SEED, write_text
 
 FOLDS = (

@@ -12,8 +12,8 @@ import pandas as pd
 from derotate.analysis.table_schemas import read_tables
 from derotate.claims import schema as claims
 from derotate.claims import verdicts
+from derotate.files.html import page
 from derotate.files.tables import markdown, write
-from derotate.report.html import page
 
 CLAIMS = Path(claims.__file__).with_name("claims.yaml")
 """The claims as they were stated before the reference run."""

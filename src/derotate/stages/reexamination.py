@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 
 from derotate.figures import released_spectra as figures_reexamination
 from derotate.figures.style import save
+from derotate.files.html import page
 from derotate.files.tables import write
 from derotate.published import numbers as published
 from derotate.published import released_spectra as reexamination
 from derotate.published.trained_spectra import distance_to_nearest, load_trained
-from derotate.report.html import page
 
 TABLES = ("reexamination_spectra", "reexamination_checks")
 

@@ -18,8 +18,8 @@ from derotate.analysis import rl_logs as logs
 from derotate.analysis import spectra as spectral
 from derotate.config.recipes import Recipe
 from derotate.files.atomic import atomic_write
+from derotate.files.html import page
 from derotate.files.tables import markdown, write
-from derotate.report.html import page
 from derotate.stages.data import read_problems
 from derotate.study.arms import ARMS
 from derotate.study.paths import cell_of

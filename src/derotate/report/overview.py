@@ -13,7 +13,7 @@ from derotate.claims.cells import MissingCells, study_runs
 from derotate.report.estimates import Estimate, change, contrast
 from derotate.report.format import anchor, counted, listed, number, percent, table, whole
 from derotate.report.sources import VERDICTS, Sources
-from derotate.report.tasks_section import in_short
+from derotate.report.tasks import in_short
 
 INTRODUCTION = f"""\
 Supervised fine-tuning (SFT) teaches a language model one way of doing a task. Papers ask what it

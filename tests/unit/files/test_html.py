@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from derotate.report.html import page
+from derotate.files.html import page
 
 
 def test_a_page_shows_its_tables_and_treats_text_as_text(tmp_path: Path) -> None:

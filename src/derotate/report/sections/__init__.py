@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: MIT
-"""The sections of the findings page."""
