@@ -18,8 +18,8 @@ from torch import Tensor
 
 from derotate.config.recipes import Recipe
 from derotate.models.shards import open_shards
+from derotate.spectral.decompose import factorise
 from derotate.spectral.grid import streamed_grid
-from derotate.spectral.svd import factorise
 from derotate.surgery.edits import part_of
 
 

@@ -30,8 +30,8 @@ from derotate.models.shards import Shards, open_shards
 from derotate.runs.job_setup import keep_freed_memory
 from derotate.spectral.decompose import factorise_streamed, tall
 from derotate.spectral.factor_cache import FactorCache
+from derotate.spectral.factors import Factors
 from derotate.spectral.grid import streamed_grid
-from derotate.spectral.svd import Factors
 from derotate.surgery.edits import Decompose, part_of
 
 

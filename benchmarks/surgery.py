@@ -18,9 +18,8 @@ from recipe_grid import GRID
 from torch import Tensor
 
 from derotate.config.recipes import Recipe
-from derotate.spectral.decompose import part_of
+from derotate.spectral.decompose import factorise, part_of
 from derotate.spectral.grid import streamed_grid
-from derotate.spectral.svd import factorise
 
 Pair = tuple[Tensor, Tensor]
 """Weight of the donor, weight of the patient [out, in]."""

@@ -12,7 +12,7 @@ from derotate.commands.errors import BAD_INPUT, one_line
 
 if TYPE_CHECKING:
     from derotate.config.surgery import Guards
-    from derotate.spectral.checkpoint_guards import Measured
+    from derotate.spectral.guards import Measured
 
 
 def check(
@@ -28,7 +28,7 @@ def check(
     """Say whether a checkpoint is whole and trained, matrix by matrix; exit code 2 if refused."""
     from derotate.config.schema import ConfigError, read
     from derotate.models.checkpoint import CheckpointError
-    from derotate.spectral.checkpoint_guards import refusals
+    from derotate.spectral.guards import refusals
     from derotate.spectral.inspect_checkpoint import inspect
 
     with one_line(CheckpointError, ConfigError, OSError):

@@ -14,8 +14,8 @@ from derotate.config.matrix_kinds import matrix_kind
 from derotate.diagnostics import weights
 from derotate.spectral.angles import principal_angles, vector_angles
 from derotate.spectral.distance import relative_norm
+from derotate.spectral.factors import Factors
 from derotate.spectral.random_matrices import unrelated_chordal
-from derotate.spectral.svd import Factors
 
 COLUMNS = ("matrix", "layer", "kind", "against", "metric", "fraction", "index", "value")
 

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from derotate.spectral.svd import Factors
+from derotate.spectral.factors import Factors
 
 SPARSITY_TOLERANCE = 1e-3
 """Relative change below which an entry counts as unchanged: under half the spacing of bfloat16,

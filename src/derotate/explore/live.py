@@ -20,8 +20,8 @@ from derotate.evaluation.evaluate import Decoding, Item, evaluate, reference_los
 from derotate.explore.pair import SUITES, Pair
 from derotate.models import checkpoint as checkpoints
 from derotate.models.pair import open_pair
-from derotate.spectral.checkpoint_guards import Measured
 from derotate.spectral.factor_sources import cached
+from derotate.spectral.guards import Measured
 from derotate.stages.evaluate import items
 from derotate.stages.surgery import Operation, matched_amount, operate
 from derotate.surgery.apply import donor_distance, edits, names_to_edit

@@ -24,7 +24,14 @@ from scipy.linalg import eigh, svd
 from scipy.linalg.blas import dsyrk
 from torch import Tensor
 
-from derotate.spectral.svd import ERROR_BOUND, PROBES, Factors
+from derotate.spectral.factors import Factors
+
+ERROR_BOUND = 1e-8
+"""Largest probed error of orthogonality and of reconstruction (relative to the largest value) in
+float64: below the rounding of float32 factors (6e-8), above what healthy weights show (1e-10)."""
+
+PROBES = 8
+"""Random vectors in a probe; each sees an error with its full Frobenius norm in expectation."""
 
 BLOCK = 1 << 20
 """Numbers of a block: 8 MB of float64. Products run at full speed from there on; sums and casts
@@ -97,10 +104,23 @@ def fastest(shape: tuple[int, int]) -> Routine:
     return "gram" if gram <= gesdd else "gesdd"
 
 
+def factorise(weight: Tensor, dtype: torch.dtype = torch.float32) -> Factors:
+    """Thin SVD of `weight` [out, in], computed in float64 and returned in `dtype`.
+
+    The sign of each pair of vectors is fixed: the entry of largest magnitude of a u column is
+    positive. Zero and repeated singular values get orthonormal vectors too.
+
+    Raises:
+        ValueError: not a matrix, or not finite.
+        ArithmeticError: no routine reached `ERROR_BOUND`.
+    """
+    return factorise_streamed(tall(weight.detach()), dtype)
+
+
 def factorise_streamed(
     matrix: Tall, dtype: torch.dtype = torch.float32, routine: Routine | None = None
 ) -> Factors:
-    """Thin SVD, computed in float64 and returned in `dtype`; signs as `svd.factorise` says.
+    """Thin SVD, computed in float64 and returned in `dtype`; signs as in `factorise`.
 
     Args:
         matrix: what is decomposed.

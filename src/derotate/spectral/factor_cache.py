@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from derotate.spectral.decompose import factorise_streamed, tall
-from derotate.spectral.svd import Factors, load_factors, save_factors
+from derotate.spectral.factors import Factors, load_factors, save_factors
 
 HASHED = 1 << 26
 KEY = "weight"

@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 
 from derotate.models.shard_writer import Entry, as_tensor, file_size, lay_out, require_room
-from derotate.spectral.checkpoint_guards import Measured
 from derotate.spectral.decompose import factorise_streamed, tall
+from derotate.spectral.factors import factor_keys
+from derotate.spectral.guards import Measured
 from derotate.spectral.inspect_checkpoint import Whole
-from derotate.spectral.svd import factor_keys
 
 STORED: dict[torch.dtype, str] = {torch.float32: "F32", torch.float64: "F64"}
 """Types that factors are kept in, in the words of the format. Shorter ones are not offered: bases

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from derotate.spectral.factor_cache import opened_cache
-from derotate.spectral.svd import Decompose, Factors, StoredFactors
+from derotate.spectral.factors import Decompose, Factors, StoredFactors
 
 Sources = Callable[[str, Tensor, Tensor], AbstractContextManager[Decompose]]
 """Opens what gives the factors of one matrix, for its name, the donor's weight and the patient's;

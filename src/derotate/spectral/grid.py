@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from derotate.config.recipes import Recipe
-from derotate.spectral.svd import Factors
+from derotate.spectral.factors import Factors
 from derotate.surgery.edits import Change, Decompose, part_of, streamed_change
 
 ROWS = 256

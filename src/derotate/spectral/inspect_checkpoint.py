@@ -13,8 +13,8 @@ from derotate.config.matrix_kinds import DEFAULT_KINDS, matrix_kind
 from derotate.models.checkpoint import CheckpointError
 from derotate.models.compatibility import module_names, require_same_model
 from derotate.models.shards import Shards, open_shards, require_finite
-from derotate.spectral.checkpoint_guards import Measured, law_distance, relative_change
 from derotate.spectral.decompose import singular_values, tall
+from derotate.spectral.guards import Measured, law_distance, relative_change
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,10 +21,10 @@ from derotate.files.scratch import scratch
 from derotate.models.pair import open_same
 from derotate.spectral.decompose import factorise_streamed, tall, tall_difference
 from derotate.spectral.factor_sources import cached, stored
+from derotate.spectral.factors import Decompose, StoredFactors
 from derotate.spectral.inspect_checkpoint import projections
 from derotate.spectral.nulls import matrix_generator, norm_null, unrelated_null
 from derotate.spectral.rotation import spectra_rows
-from derotate.spectral.svd import Decompose, StoredFactors
 
 SCHEMA = pa.schema(
     [

@@ -14,7 +14,7 @@ from torch import Tensor
 from derotate.config.matrix_kinds import matrix_kind
 from derotate.spectral.angles import principal_angles, vector_angles
 from derotate.spectral.distance import relative_norm
-from derotate.spectral.svd import Factors
+from derotate.spectral.factors import Factors
 
 __all__ = [
     "donor_energy",

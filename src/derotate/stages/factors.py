@@ -12,8 +12,8 @@ import torch
 
 from derotate.files.scratch import scratch
 from derotate.files.tables import write
-from derotate.spectral.checkpoint_guards import refuse_or_warn
 from derotate.spectral.factor_file import write_factors
+from derotate.spectral.guards import refuse_or_warn
 from derotate.spectral.inspect_checkpoint import open_whole
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from derotate.spectral import pair_metrics as spectra
-from derotate.spectral.svd import load_factors
+from derotate.spectral.factors import load_factors
 
 NULL_SEED = 0
 FRACTIONS = (0.05, 0.2)

@@ -18,8 +18,8 @@ from derotate.models import checkpoint as checkpoints
 from derotate.models.device import fastest
 from derotate.models.pair import Operands, open_scanned
 from derotate.spectral.factor_sources import Sources, stored
+from derotate.spectral.factors import load_factors
 from derotate.spectral.guards import GuardError, loss_difference
-from derotate.spectral.svd import load_factors
 from derotate.stages.data import write_text
 from derotate.stages.evaluate import evaluate_model, items
 from derotate.surgery.apply import amount_of_norm, changes, donor_distance

@@ -12,8 +12,9 @@ import torch
 from derotate.diagnostics.weight_table import COLUMNS, diagnose_pair, matrix_rows
 from derotate.files.atomic import atomic_write
 from derotate.models.shards import open_shards
+from derotate.spectral.decompose import factorise
+from derotate.spectral.factors import load_factors
 from derotate.spectral.nulls import matrix_generator, norm_null
-from derotate.spectral.svd import factorise, load_factors
 from derotate.stages.spectra import FRACTIONS, NULL_SEED
 
 PAIRS = (("base", "sft_end"), ("max_ood", "sft_end"), ("sft_end", "rl_end"))

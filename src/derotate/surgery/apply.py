@@ -17,16 +17,16 @@ from torch import Tensor
 from derotate.config.recipes import Recipe
 from derotate.models.checkpoint import CheckpointError
 from derotate.models.pair import Operands
-from derotate.spectral.checkpoint_guards import (
+from derotate.spectral.decompose import tall_difference
+from derotate.spectral.factor_sources import Sources
+from derotate.spectral.factors import Factors
+from derotate.spectral.guards import (
+    GuardError,
     Measured,
     law_distance,
     refuse_or_warn,
     relative_change,
 )
-from derotate.spectral.decompose import tall_difference
-from derotate.spectral.factor_sources import Sources
-from derotate.spectral.guards import GuardError
-from derotate.spectral.svd import Factors
 from derotate.surgery.band_edits import edited_names
 from derotate.surgery.edits import Change, Decompose, change_norm, streamed_change
 

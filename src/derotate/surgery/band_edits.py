@@ -12,7 +12,7 @@ from scipy.optimize import brentq, linear_sum_assignment
 from torch import Tensor
 
 from derotate.config.recipes import Recipe
-from derotate.spectral.svd import Factors
+from derotate.spectral.factors import Factors
 
 LOSS_TOLERANCE = 1e-3
 """Precision in the amount of an interpolation that is matched by loss: each step of the solver is

@@ -24,8 +24,8 @@ from torch import Tensor
 from derotate.config.recipes import Recipe
 from derotate.spectral.angles import principal_angles
 from derotate.spectral.decompose import Tall, factorise_streamed, part_of, tall_difference
+from derotate.spectral.factors import Decompose, Factors
 from derotate.spectral.nulls import matrix_generator
-from derotate.spectral.svd import Decompose, Factors
 from derotate.surgery.band_edits import band_sides, paired_by_similarity, turn
 
 

@@ -22,9 +22,10 @@ from derotate.config.surgery import Guards
 from derotate.models.checkpoint import CheckpointError
 from derotate.models.shards import open_shards
 from derotate.spectral import decompose as stream
+from derotate.spectral.decompose import factorise
+from derotate.spectral.factors import save_factors
 from derotate.spectral.guards import GuardError
 from derotate.spectral.pair_metrics import compare
-from derotate.spectral.svd import factorise, save_factors
 from derotate.stages import spectra
 from derotate.surgery.edits import streamed_change
 from derotate.surgery.export import RECORD, operate

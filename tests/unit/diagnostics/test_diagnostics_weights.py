@@ -26,10 +26,10 @@ from derotate.diagnostics.weights import (
     update_sparsity,
 )
 from derotate.spectral.angles import principal_angles
+from derotate.spectral.decompose import factorise
 from derotate.spectral.nulls import norm_null, unrelated_null
 from derotate.spectral.random_matrices import unrelated_chordal
 from derotate.spectral.rotation import donor_energy, spectra_rows
-from derotate.spectral.svd import factorise
 
 SHAPES = [(12, 12), (20, 8), (8, 20)]
 NAME = "model.layers.2.self_attn.v_proj.weight"

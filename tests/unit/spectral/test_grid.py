@@ -10,8 +10,9 @@ from torch import Tensor
 from derotate.config.recipes import Recipe
 from derotate.spectral import decompose as stream
 from derotate.spectral import grid
+from derotate.spectral.decompose import factorise
+from derotate.spectral.factors import Factors
 from derotate.spectral.grid import streamed_grid
-from derotate.spectral.svd import Factors, factorise
 from derotate.surgery.edits import part_of, streamed_change
 
 NAME = "model.layers.0.mlp.up_proj.weight"

@@ -8,10 +8,10 @@ import torch
 from scipy.integrate import quad
 
 from derotate.spectral.angles import principal_angles
+from derotate.spectral.decompose import factorise
 from derotate.spectral.distance import marchenko_pastur_distance, relative_norm
 from derotate.spectral.nulls import norm_null, unrelated_null
 from derotate.spectral.random_matrices import marchenko_pastur_cdf
-from derotate.spectral.svd import factorise
 
 SHAPES = [(64, 64), (200, 64), (64, 200), (128, 352)]
 

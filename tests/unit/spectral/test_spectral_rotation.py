@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from derotate.spectral.decompose import factorise
 from derotate.spectral.distance import relative_norm
 from derotate.spectral.rotation import (
     donor_energy,
@@ -18,7 +19,6 @@ from derotate.spectral.rotation import (
     value_change,
     vector_angles,
 )
-from derotate.spectral.svd import factorise
 
 
 def gaussian(shape: tuple[int, int], seed: int) -> Tensor:

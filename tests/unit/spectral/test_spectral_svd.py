@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derotate.spectral.svd import Factors, factorise, load_factors, save_factors
+from derotate.spectral.decompose import factorise
+from derotate.spectral.factors import Factors, load_factors, save_factors
 
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 

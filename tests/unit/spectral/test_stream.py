@@ -14,7 +14,7 @@ from derotate.spectral.decompose import (
     tall,
     tall_difference,
 )
-from derotate.spectral.svd import Factors
+from derotate.spectral.factors import Factors
 
 SHAPES = [(48, 48), (70, 20), (20, 70), (33, 1), (1, 5)]
 

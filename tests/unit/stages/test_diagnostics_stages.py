@@ -15,7 +15,8 @@ from derotate.config.model import TinyModel
 from derotate.diagnostics import LANDMARKS
 from derotate.models import checkpoint as checkpoints
 from derotate.models.tiny import tiny_model, tiny_tokenizer
-from derotate.spectral.svd import factorise, save_factors
+from derotate.spectral.decompose import factorise
+from derotate.spectral.factors import save_factors
 from derotate.stages.data import write_problems
 from derotate.stages.states import compare_states, suites
 from derotate.stages.tables import states_table, weights_table

@@ -16,8 +16,9 @@ from derotate.config.schema import Config
 from derotate.config.surgery import Guards
 from derotate.models import checkpoint as checkpoints
 from derotate.models.tiny import tiny_model, tiny_tokenizer
+from derotate.spectral.decompose import factorise
+from derotate.spectral.factors import save_factors
 from derotate.spectral.guards import GuardError
-from derotate.spectral.svd import factorise, save_factors
 from derotate.stages.data import read_problems, write_problems, write_sft_samples
 from derotate.stages.evaluate import evaluate_checkpoint, items
 from derotate.stages.factors import factorise_checkpoint

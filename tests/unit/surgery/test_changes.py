@@ -10,8 +10,9 @@ from torch import Tensor
 
 from derotate.config.recipes import Recipe
 from derotate.spectral import decompose as stream
+from derotate.spectral.decompose import factorise
 from derotate.spectral.factor_cache import FactorCache
-from derotate.spectral.svd import Factors, factorise
+from derotate.spectral.factors import Factors
 from derotate.surgery.edits import Change, streamed_change
 from derotate.surgery.low_rank import NotLowRankError, edit_rank, thin_change
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from derotate.config.recipes import Band, Recipe
 from derotate.spectral.angles import principal_angles
-from derotate.spectral.svd import Factors, factorise
+from derotate.spectral.decompose import factorise
+from derotate.spectral.factors import Factors
 from derotate.surgery.band_edits import edited_names, interpolation_for_loss, paired_by_similarity
 from derotate.surgery.edits import Change, change_norm, edited_blocks, streamed_change
 

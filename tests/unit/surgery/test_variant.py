@@ -17,9 +17,10 @@ from derotate.config.surgery import Guards
 from derotate.models.checkpoint import CheckpointError
 from derotate.models.pair import open_pair
 from derotate.models.shards import INDEX, open_shards
+from derotate.spectral.decompose import factorise
 from derotate.spectral.factor_sources import cached
+from derotate.spectral.factors import load_factors
 from derotate.spectral.guards import GuardError
-from derotate.spectral.svd import factorise, load_factors
 from derotate.stages import spectra
 from derotate.stages.factors import factorise_checkpoint
 from derotate.stages.surgery import Operation, operate

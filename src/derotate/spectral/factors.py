@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Exact thin singular value decomposition of weights, computed once for each matrix and kept.
+"""Factors of a weight (its exact thin SVD), and the safetensors files that store them.
 
-All surgery and all metrics are cheap products of these factors. How they are computed is in
-`derotate.spectral.decompose`; here is what they are, and how they are stored.
+`derotate.spectral.decompose` computes them. All surgery and all spectral metrics are products of
+them, so each matrix is decomposed once.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-ERROR_BOUND = 1e-8
-"""Largest probed error of orthogonality and of reconstruction (relative to the largest value) in
-float64: below the rounding of float32 factors (6e-8), above what healthy weights show (1e-10)."""
-
-PROBES = 8
-"""Random vectors in a probe; each sees an error with its full Frobenius norm in expectation."""
+from derotate.files.atomic import atomic_write
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,36 +42,15 @@ Decompose = Callable[[Tensor], Factors]
 """Factors of a weight, computed or read."""
 
 
-def factorise(weight: Tensor, dtype: torch.dtype = torch.float32) -> Factors:
-    """Thin SVD of `weight` [out, in], computed in float64 and returned in `dtype`.
-
-    The sign of each pair of vectors is fixed: the entry of largest magnitude of a u column is
-    positive. Zero and repeated singular values get orthonormal vectors too.
-
-    Raises:
-        ValueError: not a matrix, or not finite.
-        ArithmeticError: no routine reached `ERROR_BOUND`.
-    """
-    # here, since it is made of the types above
-    from derotate.spectral.decompose import factorise_streamed, tall
-
-    return factorise_streamed(tall(weight.detach()), dtype)
-
-
 def save_factors(path: str | Path, factors: Mapping[str, Factors]) -> None:
-    """Write the factors of many tensors, by tensor name, as one safetensors file.
-
-    Written aside and moved into place, so that a killed run leaves no half-written file.
-    """
-    path = Path(path)
-    aside = path.with_name(path.name + ".part")
+    """Write the factors of many tensors, by tensor name, as one safetensors file; atomic."""
     tensors = {
         key: side.contiguous()
         for name, found in factors.items()
         for key, side in zip(factor_keys(name), (found.u, found.s, found.v), strict=True)
     }
-    save_file(tensors, aside)
-    os.replace(aside, path)
+    with atomic_write(path) as part:
+        save_file(tensors, part)
 
 
 @dataclass(frozen=True, eq=False)
