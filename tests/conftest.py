@@ -1,16 +1,49 @@
 # SPDX-License-Identifier: MIT
-"""What all tests share: runs that they start can be interrupted."""
+"""What all tests share: interrupts work in the programs they start, and long files start first."""
 
 import signal
+from pathlib import Path
+from typing import Final
 
 import pytest
 
+LONGEST_FIRST: Final = (
+    "workflow/test_edits.py",
+    "workflow/test_kills.py",
+    "workflow/test_pretrained_study.py",
+    "benchmarks/test_smollm.py",
+    "unit/training",
+    "workflow/test_reruns.py",
+    "workflow/test_determinism.py",
+    "workflow/test_reference.py",
+    "workflow",
+)
+"""Files and folders that take minutes, roughly by falling time.
+
+The first two each make a finished study (tests/workflow/conftest.py) and the next ones need none.
+So no worker of pytest-xdist waits for a study that another one makes.
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the long files first, so that workers that take one file at a time end together."""
+    tests = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        path = item.path.relative_to(tests)
+        ranks = (
+            place for place, name in enumerate(LONGEST_FIRST) if path.is_relative_to(Path(name))
+        )
+        return next(ranks, len(LONGEST_FIRST))
+
+    items.sort(key=rank)
+
 
 @pytest.fixture(autouse=True)
-def heeded_interrupts() -> None:
-    """Undo what a shell does to the tests in its background: it has them ignore interrupts.
+def default_interrupts() -> None:
+    """Restore Python's handler of SIGINT, which a shell disables for tests in its background.
 
-    Programs that they start would inherit that, and tests of Ctrl-C would wait in vain. Before each
-    test, since solvers that others call in this process set it anew.
+    Programs that they start would inherit that, and tests of Ctrl-C would wait in vain. It runs
+    before each test, since solvers that others call in this process set the handler anew.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -18,12 +18,20 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+from filelock import FileLock
+
 ORIGINAL: Final = Path(__file__).resolve().parents[2]
 COUNTED: Final = "tests/workflow/study.yaml"
 """The config of the study in which jobs are counted."""
 SMOKE: Final = "config/smoke.yaml"
 PATIENCE: Final = 3600.0
 """Seconds after which a test gives a run up; an idle machine needs one or two minutes."""
+SHARED_STUDIES: Final = "DEROTATE_TESTS_STUDIES"
+"""Environment variable: a folder in which several calls of pytest share their finished studies.
+
+It serves one state of the checkout, so .ci/run makes a new one each time.
+"""
 VOLATILE: Final = frozenset({"budget.csv"})
 """Tables that hold times, which differ between runs."""
 
@@ -47,6 +55,36 @@ def copy_checkout(folder: Path) -> None:
         if source.is_file():  # not a file that is deleted but not yet committed so
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
+
+
+def finished_study(name: str, config: str, factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout in which the study of a config has run.
+
+    It is made once for all workers of pytest-xdist, or for all calls of pytest that share a folder
+    (`SHARED_STUDIES`): the first process that needs it makes it, and the others wait.
+    """
+    base = factory.getbasetemp()
+    run_folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    shared = Path(os.environ.get(SHARED_STUDIES, run_folder))
+    folder = shared / name
+    with FileLock(shared / f"{name}.lock"):
+        if not folder.is_dir():
+            part = shared / f"{name}.part"
+            shutil.rmtree(part, ignore_errors=True)
+            copy_checkout(part)
+            _require_own_package(part)
+            run(part, config=config)
+            os.replace(part, folder)
+    return folder
+
+
+def _require_own_package(folder: Path) -> None:
+    """Fail unless Python imports `derotate` from the copy."""
+    imported = subprocess.run(
+        [sys.executable, "-c", "import derotate; print(derotate.__file__)"],
+        cwd=folder, env=environment(folder), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert Path(imported.stdout.strip()).is_relative_to(folder)
 
 
 def cloned(made: Path, folder: Path) -> Iterator[Path]:

@@ -15,7 +15,8 @@ def test_snakemake_finds_nothing_to_criticise(fresh: Path) -> None:
 
 def test_the_rule_files_are_formatted() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "workflow/Snakefile", "workflow/rules"],
+        [sys.executable, "-m", "snakefmt", "--check",
+         "Snakefile", "workflow/Snakefile", "workflow/rules"],
         cwd=ORIGINAL, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -284,12 +284,12 @@ NASTY = {
 
 @pytest.mark.parametrize("text", NASTY.values(), ids=NASTY.keys())
 def test_hostile_text_is_graded_wrong_in_bounded_time(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for response in (text, f"3 3 8 8 ; formula {text} = 24", f"{text} ; formula 1 = 24"):
         assert not grade(EIGHTS, response).correct
     for response in (text, json.dumps({"formula": text}), json.dumps({"number": text})):
         assert not grade(EIGHTS, response, "natural").correct
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @settings(max_examples=300, deadline=None)
