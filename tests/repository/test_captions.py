@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Captions of the report read well whatever the task: nothing is undefined, no markup is broken."""
 
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,16 +10,16 @@ from docutils.core import publish_parts
 from jinja2 import Environment, StrictUndefined
 
 from derotate.config.schema import load
-from derotate.tasks import TASKS, module
+from derotate.tasks import TASKS, defaults
 
 CAPTIONS = sorted((Path(__file__).parents[2] / "workflow" / "report").glob("*.rst"))
 
 
 def rendered(caption: Path, task: str) -> str:
     """The caption as HTML, with the config that the Snakefile gives it."""
-    known = module(task, "defaults")
+    known = defaults(task)
     config = load({"task": task}).model_dump(mode="json")
-    config |= {"words": known.WORDING, "published": known.PUBLISHED}
+    config |= {"words": asdict(known.wording), "published": known.published}
     job = SimpleNamespace(config=config)
     text = Environment(undefined=StrictUndefined).from_string(caption.read_text("utf-8"))
     return str(publish_parts(text.render(snakemake=job), writer="html")["html_body"])
@@ -28,9 +29,9 @@ def rendered(caption: Path, task: str) -> str:
 def test_captions_use_the_words_of_the_task(task: str) -> None:
     texts = {caption.stem: rendered(caption, task) for caption in CAPTIONS}
     assert not [name for name, text in texts.items() if "system-message" in text]
-    assert module(task, "defaults").WORDING["learned"] in " ".join(texts["workflow"].split())
-    others = {module(other, "defaults").WORDING["cluster"] for other in TASKS}
-    others -= {module(task, "defaults").WORDING["cluster"]}
+    assert defaults(task).wording.learned in " ".join(texts["workflow"].split())
+    others = {defaults(other).wording.cluster for other in TASKS}
+    others -= {defaults(task).wording.cluster}
     for name, text in texts.items():
         assert not [cluster for cluster in others if f"by {cluster}" in text], name
 

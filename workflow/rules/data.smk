@@ -18,9 +18,9 @@ SUITES = [suite.model_dump() for suite in CONFIG.evaluation.suites]
 DIVERSE_SAMPLES_CODE = code_digest(
     "derotate.stages.diverse",
     f"{TASK_PACKAGE}.prompts",
-    *([f"{TASK_PACKAGE}.diverse"] if OF_TASK.VARIED_PROMPTS else []),
+    *([f"{TASK_PACKAGE}.diverse"] if OF_TASK.varied_prompts else []),
 )
-CARD_PARTS = ["problems", "defaults", *(["chance"] if OF_TASK.GUESSABLE else [])]
+CARD_PARTS = ["problems", "defaults", *(["chance"] if OF_TASK.guessable else [])]
 
 
 rule problems:

@@ -12,8 +12,8 @@ FIGURES_CODE = code_digest("derotate.stages.figures", f"{TASK_PACKAGE}.defaults"
 TABLES_CODE = code_digest(
     "derotate.stages.tables",
     *(f"{TASK_PACKAGE}.{part}" for part in ("answers", "problems", "defaults")),
-    *([f"{TASK_PACKAGE}.chance"] if OF_TASK.GUESSABLE else []),
-    *([f"{TASK_PACKAGE}.success"] if OF_TASK.EPISODES else []),
+    *([f"{TASK_PACKAGE}.chance"] if OF_TASK.guessable else []),
+    *([f"{TASK_PACKAGE}.success"] if OF_TASK.episodes else []),
 )
 TABLES = "accuracy_by_step arms_by_step loss_by_step errors_by_step picks stages contrasts surgery".split()
 TABLES += "surgery_edits pass_at_k attempts episodes chance rl_log rl_first_update advantages spectra".split()

@@ -41,10 +41,10 @@ def grade(
     with one_line(ValueError):
         if task not in tasks.TASKS:
             raise ValueError(f"--task: got {task!r}, expected one of {', '.join(tasks.TASKS)}")
-        answers = tasks.module(task, "answers")
+        answers = tasks.load(task).answers
         if style not in answers.STYLES:
             raise ValueError(f"--style: got {style!r}, expected one of {', '.join(answers.STYLES)}")
-        asked = tasks.module(task, "by_hand").problem(problem, **_chosen(task, rule, target))
+        asked = tasks.load(task).by_hand.problem(problem, **_chosen(task, rule, target))
         text = sys.stdin.read() if response == "-" else response
         verdict = answers.grade(asked, text, style)
     typer.echo(f"verdict     {'correct' if verdict.correct else 'wrong'}")

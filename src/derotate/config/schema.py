@@ -24,7 +24,7 @@ from derotate.config.recipes import check_recipes
 from derotate.config.rl import Rl  # fmt: skip
 from derotate.config.surgery import Diagnostics, Guards, Surgery
 from derotate.config.training import Base, Diverse, Lora, Oracle, Phase, Sft
-from derotate.tasks import TASKS, module
+from derotate.tasks import TASKS, defaults
 
 DEFAULT_TASK: Final = "general_points"
 """The task of a study that names none: that of the demo."""
@@ -103,19 +103,19 @@ class Config(Block):
 
     @model_validator(mode="after")
     def _task_has_them(self) -> Config:
-        known = module(self.task, "defaults")
+        known = defaults(self.task)
         kinds = self.base.mixture.root
-        strange = [kind for kind in kinds if kind not in known.MIXTURE]
+        strange = [kind for kind in kinds if kind not in known.mixture]
         _require(not strange, "base.mixture", ", ".join(strange),
-                 f"kinds of samples of {self.task} ({', '.join(known.MIXTURE)})")  # fmt: skip
+                 f"kinds of samples of {self.task} ({', '.join(known.mixture)})")  # fmt: skip
         total = sum(kinds.values())
         _require(abs(total - 1) < 1e-9, "base.mixture", f"shares that sum to {total:.6g}",
                  "1")  # fmt: skip
         for suite in self.evaluation.suites:
-            _require(suite.split in known.SPLITS, "evaluation.suites", f"split {suite.split}",
-                     f"a split of {self.task} ({', '.join(known.SPLITS)})")  # fmt: skip
-        if self.diverse.steps and not known.VARIED_PROMPTS:
-            varied = ", ".join(task for task in TASKS if module(task, "defaults").VARIED_PROMPTS)
+            _require(suite.split in known.splits, "evaluation.suites", f"split {suite.split}",
+                     f"a split of {self.task} ({', '.join(known.splits)})")  # fmt: skip
+        if self.diverse.steps and not known.varied_prompts:
+            varied = ", ".join(task for task in TASKS if defaults(task).varied_prompts)
             _require(False, "diverse.steps", f"{list(self.diverse.steps)} with task {self.task}",
                      f"no steps, or a task whose prompts can vary ({varied})")  # fmt: skip
         return self
@@ -179,18 +179,18 @@ class Config(Block):
 
 def task_defaults(task: str, style: str = DEFAULT_STYLE) -> dict[str, Any]:
     """The keys of a config whose defaults are those of the task, as a config file has them."""
-    known = module(task, "defaults")
+    known = defaults(task)
     natural = style == "natural"
-    limit = known.NATURAL_MAX_NEW_TOKENS if natural else known.MAX_NEW_TOKENS
+    limit = known.natural_max_new_tokens if natural else known.max_new_tokens
     return {
-        "base": {"mixture": {kind: share for kind, (share, _) in known.MIXTURE.items()}},
-        "evaluation": {"suites": known.SUITES, "max_new_tokens": limit},
+        "base": {"mixture": {kind: share for kind, (share, _) in known.mixture.items()}},
+        "evaluation": {"suites": known.suites, "max_new_tokens": limit},
     }
 
 
 def kinds_of_samples(task: str) -> dict[str, str]:
     """Kind of pretraining sample -> what it is."""
-    return {kind: what for kind, (_, what) in module(task, "defaults").MIXTURE.items()}
+    return {kind: what for kind, (_, what) in defaults(task).mixture.items()}
 
 
 def _over(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from importlib.resources import files
 from io import BytesIO
@@ -21,6 +21,7 @@ from derotate.figures import spectra as figures_spectra
 from derotate.figures import surgery as figures_surgery
 from derotate.figures.style import DPI, look
 from derotate.files.atomic import atomic_write
+from derotate.tasks.task_defaults import Wording
 
 ANGLE_FRACTION = 0.2
 """The top share of singular vectors whose angles are drawn; that of the default recipe."""
@@ -61,9 +62,9 @@ class Drawing:
 
 def drawings(task: str, tables: Mapping[str, pd.DataFrame]) -> list[Drawing]:
     """The figures of the study for the pair's run, from the pair's tables."""
-    known = tasks.module(task, "defaults")
+    known = tasks.defaults(task)
     bars = {
-        name: _bars(tables[name], known.WORDING)
+        name: _bars(tables[name], known.wording)
         for name in ("accuracy_by_step", "stages", "contrasts")
     }
     return [
@@ -76,7 +77,7 @@ def drawings(task: str, tables: Mapping[str, pd.DataFrame]) -> list[Drawing]:
         ),
         Drawing(
             "Stages",
-            figures.stages(tables["stages"], splits=known.SPLITS),
+            figures.stages(tables["stages"], splits=known.splits),
             "Base, donor (peak), patient (SFT end) and the result of reinforcement learning. "
             f"{bars['stages']} Other runs would differ by more than the bars show.",
         ),
@@ -119,14 +120,14 @@ def write_page(
         drawn: figures with captions.
         footer: where the numbers come from.
     """
-    words = tasks.module(task, "defaults").WORDING
+    words = tasks.defaults(task).wording
     template = Template(files("derotate.explore").joinpath("page.html").read_text("utf-8"))
     text = template.substitute(
-        question=f"<p>{escape(QUESTION.format(**words))}</p>",
+        question=f"<p>{escape(QUESTION.format(**asdict(words)))}</p>",
         live_lead=escape(live_lead),
         said="\n".join(f"<p>{escape(sentence)}</p>" for sentence in said),
         live_table=live.to_html(index=False, border=0),
-        live_note=escape(_LIVE_NOTE.format(**words)),
+        live_note=escape(_LIVE_NOTE.format(**asdict(words))),
         figures="\n".join(map(_figure, drawn)),
         next="<ul>\n" + "\n".join(f"<li><code>{command}</code> {what}.</li>"
                                   for command, what in NEXT) + "\n</ul>",
@@ -136,15 +137,15 @@ def write_page(
         part.write_text(text, encoding="utf-8")
 
 
-def _bars(table: pd.DataFrame, words: Mapping[str, str]) -> str:
+def _bars(table: pd.DataFrame, words: Wording) -> str:
     """What the intervals of a table's OOD test values stand on."""
     own = table[(table["split"] == "ood") & (table["fold"] == "test")]
     if own.empty:
-        return "Bars are 95 % intervals, clustered by {cluster}.".format(**words)
+        return "Bars are 95 % intervals, clustered by {cluster}.".format(**asdict(words))
     row = own.iloc[0]
     return (
-        f"Bars are 95 % intervals, clustered by {words['cluster']} (OOD test: n = {row['n']} "
-        f"problems of {row['clusters']} {words['clusters']})."
+        f"Bars are 95 % intervals, clustered by {words.cluster} (OOD test: n = {row['n']} "
+        f"problems of {row['clusters']} {words.clusters})."
     )
 
 

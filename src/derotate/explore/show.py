@@ -49,7 +49,7 @@ def explore(
         pair = replace(pair, donor=donor, patient=patient)
     recipe = recipe_named(pair, recipe_name)
     style = style or pair.config.style
-    styles = tasks.module(pair.config.task, "answers").STYLES
+    styles = tasks.load(pair.config.task).answers.STYLES
     if style not in styles:
         raise PairError(f"--style: got {style}, expected one of {', '.join(styles)}")
     transformers_logging.disable_progress_bar()
@@ -62,9 +62,7 @@ def explore(
     before = {} if own else _recorded(folder)
     for name, trial in before.items():
         _print(console, name, trial, "(recorded)")
-    said = words.sentences(
-        done, recipe.name, tasks.module(pair.config.task, "defaults").WORDING["clusters"]
-    )
+    said = words.sentences(done, recipe.name, tasks.defaults(pair.config.task).wording.clusters)
     console.print()
     for sentence in said:
         console.print(sentence, highlight=False, markup=False)

@@ -80,7 +80,7 @@ def answers(config: Config, *, sampled: bool = True) -> int:
 @cache
 def problem_counts(task: str, suites: tuple[Suite, ...]) -> tuple[int, ...]:
     """Problems of each suite, dealt as `stages.data.write_problems` deals them."""
-    generate = tasks.module(task, "problems").generate
+    generate = tasks.load(task).problems.generate
     counts = []
     for suite in suites:
         dealt = generate(suite.split, suite.orders, EVALUATION_SEED)

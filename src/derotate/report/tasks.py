@@ -77,13 +77,13 @@ def _each(others: Mapping[str, Tables], name: str, **where: str) -> str:
 def _asked(found: Mapping[str, Tables]) -> str:
     rows = []
     for task, own in found.items():
-        words = tasks.module(task, "defaults").WORDING
+        words = tasks.defaults(task).wording
         try:
             runs = study_runs(own)
             of = f"{len(runs)} ({runs['base_seed'].nunique()})"
         except MissingCells:
             of = NOTHING
-        rows.append((_name(task), words["learned"], words["asked"], of))
+        rows.append((_name(task), words.learned, words.asked, of))
     return table(["task", "SFT teaches", "and is asked besides", "runs (bases)"], rows)
 
 
@@ -91,7 +91,7 @@ def _levels(found: Mapping[str, Tables], above: float) -> str:
     rows = []
     for task, own in found.items():
         means = [_mean(own, "stages", "accuracy", landmark=name, **_OOD) for name in LANDMARKS]
-        guessable = tasks.module(task, "defaults").GUESSABLE
+        guessable = tasks.defaults(task).guessable
         chance = _mean(own, "chance", "chance", **_OOD) if guessable else 0.0
         says = _testable(means[1], chance, above)
         rows.append((_name(task), number(chance), *map(number, means), says))

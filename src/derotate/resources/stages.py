@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from derotate import tasks
@@ -35,6 +34,7 @@ from derotate.resources.model_size import SizeError, size_of
 if TYPE_CHECKING:
     from derotate.config.model import TinyModel
     from derotate.config.schema import Config
+    from derotate.tasks.task_defaults import Defaults
 
 NATURAL_LENGTH: Final = 1024
 """Tokens of prompt and response in the natural style, at most, whatever the task."""
@@ -52,9 +52,9 @@ EVALUATION_MB: Final = 6
 """The rows of one evaluation in a table of all: 1,198 MB for some 175 in the demo with six runs."""
 
 
-def _of_task(config: Config) -> ModuleType:
+def _of_task(config: Config) -> Defaults:
     """What the task states of itself: the size of its language, of its problems and suites."""
-    return tasks.module(config.task, "defaults")
+    return tasks.defaults(config.task)
 
 
 def model_size(config: Config) -> Size:
@@ -65,7 +65,7 @@ def model_size(config: Config) -> Size:
     """
     if isinstance(config.model, PretrainedModel):
         return size_of(config.model)
-    return tiny_size(config.model, _of_task(config).VOCABULARY)
+    return tiny_size(config.model, _of_task(config).vocabulary)
 
 
 def require_size(config: Config) -> None:
@@ -97,7 +97,7 @@ def fetching(config: Config) -> Need:
 
 def length(config: Config) -> int:
     """Tokens of prompt and response, at most."""
-    return int(_of_task(config).LENGTH) if config.style == "compact" else NATURAL_LENGTH
+    return _of_task(config).length if config.style == "compact" else NATURAL_LENGTH
 
 
 def tiny_size(model: TinyModel, vocabulary: int) -> Size:
@@ -168,7 +168,7 @@ def rl(config: Config, algorithm: str, *, gpu: bool) -> Need:
 
 def evaluation(config: Config, *, gpu: bool = False) -> Need:
     """Of one checkpoint on all suites."""
-    settings, counts = config.evaluation, _of_task(config).PROBLEMS
+    settings, counts = config.evaluation, _of_task(config).problems
     problems = {
         (suite.split, suite.fold): min(
             suite.limit or sys.maxsize, counts[suite.split].get(suite.fold, 0) * suite.orders

@@ -19,7 +19,7 @@ def train_base(
     task: str, *, model: TinyModel, settings: Base, seed: int, directory: Path, log: Path
 ) -> None:
     """Train a tiny model from random weights on the task's pretraining mixture."""
-    pretraining = tasks.module(task, "pretraining")
+    pretraining = tasks.load(task).pretraining
     shares = tuple(settings.mixture.model_dump().items())
     samples = pretraining.samples(shares, seed, settings.steps * settings.batch_size)
     tokenizer = tiny_tokenizer(pretraining.WORDS)

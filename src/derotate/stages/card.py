@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -45,24 +46,24 @@ def write_data_card(
         html: the same for the report.
     """
     title = f"Data card: {task}"
-    known = tasks.module(task, "defaults")
-    words = known.WORDING
+    known = tasks.defaults(task)
+    words = known.wording
     parts = [
-        FOLDS.format(**words),
+        FOLDS.format(**asdict(words)),
         (
             pd.DataFrame(mixture.items(), columns=["pretraining sample", "share"])
             if mixture
             else PRETRAINED
         ),
-        _folds(task).rename(columns={"clusters": words["clusters"]}),
+        _folds(task).rename(columns={"clusters": words.clusters}),
         pd.DataFrame(
             [
                 (suite["split"], suite["fold"], suite["orders"], suite["limit"] or "all")
                 for suite in suites
             ],
-            columns=["evaluated split", "fold", words["deals"], "at most"],
+            columns=["evaluated split", "fold", words.deals, "at most"],
         ),
-        *([GUESSING, _guessing(task)] if known.GUESSABLE else []),
+        *([GUESSING, guessing] if (guessing := _guessing(task)) is not None else []),
     ]
     texts = [part if isinstance(part, str) else part.to_markdown(index=False) for part in parts]
     write_text(markdown, "\n\n".join([f"# {title}", *texts]) + "\n")
@@ -71,7 +72,7 @@ def write_data_card(
 
 def _folds(task: str) -> pd.DataFrame:
     """Units of hold-out in each split and fold."""
-    module = tasks.module(task, "problems")
+    module = tasks.load(task).problems
     problems = [
         (problem.split, problem.fold, problem.cluster)
         for split in module.SPLITS
@@ -82,9 +83,11 @@ def _folds(task: str) -> pd.DataFrame:
     return counts.rename("clusters").reset_index()
 
 
-def _guessing(task: str) -> pd.DataFrame:
-    """Accuracy of answers that solve nothing, on the test problems of each split."""
-    problems, part = tasks.module(task, "problems"), tasks.module(task, "chance")
+def _guessing(task: str) -> pd.DataFrame | None:
+    """Accuracy of answers that solve nothing, on the test problems of each split, by the part `chance`."""
+    problems, part = tasks.load(task).problems, tasks.load(task).chance
+    if part is None:
+        return None
     rows: list[tuple[str, str, float]] = []
     for split in problems.SPLITS:
         asked = [p for p in problems.generate(split, 1, EVALUATION_SEED) if p.fold == "test"]

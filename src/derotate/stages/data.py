@@ -25,7 +25,7 @@ def write_problems(task: str, suites: Sequence[Mapping[str, Any]], out: Path) ->
     A suite with a limit takes the problems that come first in the order of their names' hashes, not
     in their own order, so that it is no biased part.
     """
-    module = tasks.module(task, "problems")
+    module = tasks.load(task).problems
     rows = []
     for suite in suites:
         dealt = module.generate(suite["split"], suite["orders"], EVALUATION_SEED)
@@ -38,7 +38,7 @@ def write_problems(task: str, suites: Sequence[Mapping[str, Any]], out: Path) ->
 
 def read_problems(task: str, path: Path) -> list[Any]:
     """The problems of a file that `write_problems` or `write_stream` wrote."""
-    problem = tasks.module(task, "problems").Problem
+    problem = tasks.load(task).problems.Problem
     rows = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
     return [problem.from_row(row) for row in rows]
 
@@ -58,9 +58,9 @@ def write_sft_samples(
 
     With `oracle` every second problem is an OOD one, of the fold that is for training.
     """
-    streams = tasks.module(task, "streams")
+    streams = tasks.load(task).streams
     stream = streams.oracle_stream(seed) if oracle else streams.id_stream("train", seed)
-    prompts = tasks.module(task, "prompts")
+    prompts = tasks.load(task).prompts
     lines = (
         json.dumps(
             {
@@ -75,7 +75,7 @@ def write_sft_samples(
 
 def write_rl_problems(task: str, *, seed: int, count: int, out: Path) -> None:
     """The first `count` problems of the `rl` fold's stream; updates draw from them."""
-    stream = tasks.module(task, "streams").id_stream("rl", seed)
+    stream = tasks.load(task).streams.id_stream("rl", seed)
     rows = [problem.to_row() for problem in islice(stream, count)]
     write_text(out, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 

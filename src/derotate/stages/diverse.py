@@ -32,8 +32,11 @@ def write_diverse_samples(
     Raises:
         ValueError: a task whose prompts cannot vary.
     """
-    stream = tasks.module(task, "diverse").diverse_stream(seed)
-    prompts = tasks.module(task, "prompts")
+    part = tasks.load(task).diverse
+    if part is None:
+        raise ValueError(f"task {task}: its prompts cannot vary; leave diverse.steps empty")
+    stream = part.diverse_stream(seed)
+    prompts = tasks.load(task).prompts
     samples = (
         {"prompt": prompts.prompt(problem, style), "response": prompts.response(problem, style)}
         for problem in islice(stream, after * batch_size, last * batch_size)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 def items(task: str, style: str, problems: Path) -> list[Item]:
     """The problems as evaluation wants them: prompt, reference answer, grader, verifier."""
-    prompts, answers = tasks.module(task, "prompts"), tasks.module(task, "answers")
-    verifier = tasks.module(task, "feedback")
+    prompts, answers = tasks.load(task).prompts, tasks.load(task).answers
+    verifier = tasks.load(task).feedback
 
     def item(problem: Any) -> Item:
         def grade(response: str) -> tuple[bool, str]:

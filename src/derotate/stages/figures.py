@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -25,6 +25,7 @@ from derotate.figures import surgery as figures_surgery
 from derotate.figures.style import save
 from derotate.published import as_tables as published
 from derotate.published.numbers import load
+from derotate.tasks.task_defaults import Defaults
 
 ANGLE_FRACTION = 0.2
 """The top share of singular vectors that the figures show; that of the main recipe."""
@@ -63,13 +64,13 @@ THEIRS: Mapping[str, tuple[tuple[str, str], Callable[..., pd.DataFrame]]] = Mapp
 )
 """Table of the papers' numbers -> the published subjects that it is made of, and how."""
 
-WORDS: Mapping[str, Callable[[ModuleType], Any]] = MappingProxyType(
+WORDS: Mapping[str, Callable[[Defaults], Any]] = MappingProxyType(
     {
-        "splits": lambda known: known.SPLITS,
-        "clusters": lambda known: known.WORDING["clusters"],
+        "splits": lambda known: known.splits,
+        "clusters": lambda known: known.wording.clusters,
     }
 )
-"""Words of the task -> where they stand in its part `defaults`."""
+"""Words of the task -> where they stand in its `Defaults`."""
 
 
 def draw_accuracy_by_step(table: Path, stem: Path) -> None:
@@ -96,18 +97,18 @@ def draw_figures(task: str, tables: Path, papers: Path, folder: Path) -> None:
 def drawn(name: str, task: str, tables: Path, papers: Path) -> Figure:
     """One figure of `DRAWINGS`; the arguments are those of `draw_figures`."""
     sources, draw = DRAWINGS[name]
-    known = tasks.module(task, "defaults")
+    known = tasks.defaults(task)
     return draw(*(_found(known, tables, papers, source) for source in sources))
 
 
-def _found(known: ModuleType, tables: Path, papers: Path, name: str) -> Any:
+def _found(known: Defaults, tables: Path, papers: Path, name: str) -> Any:
     """A source of a figure; None for numbers of the papers that there are not for the task."""
     if name in WORDS:
         return WORDS[name](known)
     if name in THEIRS:
         subjects, arrange = THEIRS[name]
         return (
-            arrange(*(load(papers, subject) for subject in subjects)) if known.PUBLISHED else None
+            arrange(*(load(papers, subject) for subject in subjects)) if known.published else None
         )
     return _read(tables / f"{name}.csv")
 

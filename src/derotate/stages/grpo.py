@@ -97,7 +97,7 @@ def _train(
 ) -> None:
     """What each process does."""
     known = read_problems(task, problems)
-    prompts, rewards = tasks.module(task, "prompts"), tasks.module(task, "rewards")
+    prompts, rewards = tasks.load(task).prompts, tasks.load(task).rewards
     grpo.train(
         start=start,
         checkpoints=directories,

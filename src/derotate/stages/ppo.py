@@ -93,8 +93,8 @@ def _train(
 ) -> None:
     """What each process does."""
     known = read_problems(task, problems)
-    prompts, rewards = tasks.module(task, "prompts"), tasks.module(task, "rewards")
-    answers, verifier = tasks.module(task, "answers"), tasks.module(task, "feedback")
+    prompts, rewards = tasks.load(task).prompts, tasks.load(task).rewards
+    answers, verifier = tasks.load(task).answers, tasks.load(task).feedback
 
     def judge(index: int, response: str) -> tuple[float, bool, str]:
         verdict = answers.grade(known[index], response, style)

@@ -106,7 +106,7 @@ def suites(task: str, style: str, problems: Path, limit: int) -> list[Suite]:
     By hash and not in their order, since problems of one cluster stand side by side. A split
     with fewer than `FEWEST` clusters is left out, with a warning.
     """
-    texts, words = tasks.module(task, "prompts"), tasks.module(task, "defaults").WORDING["clusters"]
+    texts, words = tasks.load(task).prompts, tasks.defaults(task).wording.clusters
     known = [problem for problem in read_problems(task, problems) if problem.fold == FOLD]
     known.sort(key=lambda problem: sha256(problem.name.encode()).digest())
     found = []

@@ -93,7 +93,7 @@ def write_tables(
         "accuracy_by_step": accuracy,
         "arms_by_step": _arms_by_step(rows),
         "loss_by_step": losses,
-        "errors_by_step": tables.errors_by_step(rows, tasks.module(task, "answers").ErrorKind),
+        "errors_by_step": tables.errors_by_step(rows, tasks.load(task).answers.ErrorKind),
         "picks": tables.picks(losses, accuracy),
         "stages": tables.stages(rows, landmarks),
         "contrasts": differences,
@@ -129,12 +129,12 @@ def chance_levels(task: str, problems: Path, landmarks: pd.DataFrame) -> pd.Data
     asked: dict[tuple[str, str], list[Any]] = {}
     for problem in read_problems(task, problems):
         asked.setdefault((problem.split, problem.fold), []).append(problem)
-    guessable = tasks.module(task, "defaults").GUESSABLE
+    part = tasks.load(task).chance
     levels = [
         {
             "split": split,
             "fold": fold,
-            "chance": 100 * tasks.module(task, "chance").chance(own).constant if guessable else 0.0,
+            "chance": 100 * part.chance(own).constant if part is not None else 0.0,
         }
         for (split, fold), own in sorted(asked.items())
     ]
@@ -144,9 +144,10 @@ def chance_levels(task: str, problems: Path, landmarks: pd.DataFrame) -> pd.Data
 
 def _episodes(task: str, rows: pd.DataFrame) -> pd.DataFrame:
     """Success of what a task's problems are steps of; empty where they stand alone."""
-    if not tasks.module(task, "defaults").EPISODES:
+    part = tasks.load(task).success
+    if part is None:
         return tables.episodes_by_step(rows[:0], lambda own: own)
-    return tables.episodes_by_step(rows, tasks.module(task, "success").route_success)
+    return tables.episodes_by_step(rows, part.route_success)
 
 
 def _arms_by_step(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,39 +1,57 @@
 # SPDX-License-Identifier: MIT
 """The tasks by name.
 
-The table is static and its modules are imported on demand, so that planning a workflow imports
-neither a task it does not use nor anything heavy.
+The table is static. A part of a task is imported when it is first used, so that planning a workflow
+imports neither a task that it does not use nor anything heavy.
 """
 
 from importlib import import_module
-from types import MappingProxyType, ModuleType
-from typing import Final
+from importlib.util import find_spec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, cast
 
-TASKS: Final = MappingProxyType(
-    {
-        "determinant": "derotate.tasks.determinant",
-        "general_points": "derotate.tasks.general_points",
-        "navigation": "derotate.tasks.navigation",
-        "rank": "derotate.tasks.rank",
-    }
-)
-"""Task name -> package with the parts problems, prompts, answers, rewards, feedback, streams,
-pretraining, by_hand and defaults; where its answers can be guessed, chance too, and where the rule
-in its prompts can vary, diverse."""
+if TYPE_CHECKING:
+    from derotate.tasks.interface import Task
+    from derotate.tasks.task_defaults import Defaults
+
+TASKS: Final = ("determinant", "general_points", "navigation", "rank")
+"""Names of the tasks; each is a package beside this module, see `derotate.tasks.interface`."""
 
 
-def module(task: str, part: str) -> ModuleType:
-    """Import one part of a task, e.g. `module("general_points", "answers")`.
+OPTIONAL_PARTS: Final = ("chance", "diverse", "success")
+
+
+class _LazyParts:
+    """The parts of a task as attributes, imported on first use; None for an absent optional one."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+
+    def __getattr__(self, part: str) -> ModuleType | None:
+        name = f"{self._package}.{part}"
+        if find_spec(name) is None:
+            if part in OPTIONAL_PARTS:
+                return None
+            raise AttributeError(f"{self._package} has no part {part!r}")
+        return import_module(name)
+
+
+def load(task: str) -> "Task[Any, Any]":
+    """The parts of a task, e.g. `load("rank").answers.grade(problem, response)`.
 
     Raises:
-        ValueError: no such task, or the task has no such part.
+        ValueError: no such task.
     """
     if task not in TASKS:
-        raise ValueError(f"unknown task {task!r}: expected one of {', '.join(sorted(TASKS))}")
-    name = f"{TASKS[task]}.{part}"
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise ValueError(f"task {task!r} has no part {part!r}") from None
+        raise ValueError(f"task {task!r}: expected one of {', '.join(TASKS)}")
+    # The cast is sound: mypy builds the same `Task` in the `__init__` of each task.
+    return cast("Task[Any, Any]", _LazyParts(f"{__name__}.{task}"))
+
+
+def defaults(task: str) -> "Defaults":
+    """What a study of a task has by default; cheap enough to read while Snakemake plans.
+
+    Raises:
+        ValueError: no such task.
+    """
+    return load(task).defaults.DEFAULTS

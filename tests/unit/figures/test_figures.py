@@ -27,7 +27,7 @@ from derotate.figures import surgery as figures_surgery
 from derotate.published.numbers import load
 from derotate.stages.figures import THEIRS
 from derotate.tasks.general_points.answers import ErrorKind
-from derotate.tasks.general_points.defaults import SPLITS
+from derotate.tasks.general_points.defaults import DEFAULTS
 
 PUBLISHED = Path(__file__).parents[3] / "results" / "published"
 STEPS = (20, 50, 100, 150, 200, 300, 400, 500)
@@ -285,7 +285,7 @@ def draw_all(
         "sft_and_rl": lambda: figures.sft_and_rl(accuracy, theirs("their_accuracy")),
         "losses": lambda: figures_losses.losses(loss, tables.picks(loss, accuracy)),
         "errors_by_step": lambda: figures.errors_by_step(tables.errors_by_step(rows, ErrorKind)),
-        "stages": lambda: figures.stages(stage_table, theirs("their_stages"), SPLITS),
+        "stages": lambda: figures.stages(stage_table, theirs("their_stages"), DEFAULTS.splits),
         "surgery_plane": lambda: figures_surgery.surgery_plane(
             plane, published=theirs("their_surgery")
         ),

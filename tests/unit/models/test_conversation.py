@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, pre_tokenizers, processors
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
+from derotate import tasks
 from derotate.config.model import TinyModel
 from derotate.config.rl import Grpo
 from derotate.evaluation.evaluate import Decoding, respond
@@ -32,7 +33,7 @@ from derotate.models.chat import (
 )
 from derotate.models.checkpoint import load, save
 from derotate.models.tiny import tiny_model, tiny_tokenizer
-from derotate.tasks import TASKS, module
+from derotate.tasks import TASKS
 from derotate.tasks.samples import Sample
 from derotate.training import grpo
 from derotate.training.multi_turn import draw_responses, play
@@ -103,13 +104,13 @@ def model_that_says(tokenizer: Any, said: tuple[str, ...]) -> Any:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_tiny_models_ids_are_those_of_plain_text(task: str) -> None:
-    tokenizer = tiny_tokenizer(module(task, "pretraining").WORDS)
-    prompts, answers = module(task, "prompts"), module(task, "answers")
-    problems = module(task, "problems")
+    tokenizer = tiny_tokenizer(tasks.load(task).pretraining.WORDS)
+    prompts, answers = tasks.load(task).prompts, tasks.load(task).answers
+    problems = tasks.load(task).problems
     for split in problems.SPLITS:
         for problem in problems.generate(split, 1, 0)[::97]:
             prompt, right = prompts.prompt(problem, "compact"), prompts.response(problem, "compact")
-            feedback = module(task, "feedback").feedback(
+            feedback = tasks.load(task).feedback.feedback(
                 problem, answers.grade(problem, "", "compact"), "compact"
             )
             # the text that was tokenized before there were conversations
@@ -303,9 +304,9 @@ def test_a_tokenizer_without_padding_pads_with_the_end_of_a_turn() -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_natural_prompts_are_refused_for_a_tiny_model(task: str) -> None:
-    tokenizer = tiny_tokenizer(module(task, "pretraining").WORDS)
-    problem = module(task, "problems").generate("id", 1, 0)[0]
-    prompt = module(task, "prompts").prompt(problem, "natural")
+    tokenizer = tiny_tokenizer(tasks.load(task).pretraining.WORDS)
+    problem = tasks.load(task).problems.generate("id", 1, 0)[0]
+    prompt = tasks.load(task).prompts.prompt(problem, "natural")
     with pytest.raises(ValueError, match=r"tokens are unknown to the tokenizer.*style to compact"):
         prompt_ids(tokenizer, [prompt])
 

@@ -30,7 +30,7 @@ from derotate.resources.formulas import (
     training,
 )
 from derotate.study.provenance import ROOT, imported_modules
-from derotate.tasks.general_points.defaults import VOCABULARY
+from derotate.tasks.general_points.defaults import DEFAULTS
 from derotate.tasks.general_points.pretraining import WORDS
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -150,7 +150,7 @@ def test_a_gpu_holds_the_activations_and_is_faster() -> None:
 @pytest.mark.parametrize("model", [TinyModel(), SMOKE.model, TinyModel(layers=1, heads=2)])
 def test_the_size_of_a_tiny_model_is_its_number_of_parameters(model: TinyModel) -> None:
     made = tiny_model(model, tiny_tokenizer(WORDS), seed=0)
-    assert stage_resources.tiny_size(model, VOCABULARY).parameters == sum(
+    assert stage_resources.tiny_size(model, DEFAULTS.vocabulary).parameters == sum(
         p.numel() for p in made.parameters()
     )
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from derotate.tasks.determinant.answers import grade
 from derotate.tasks.determinant.chance import chance, shortcuts
-from derotate.tasks.determinant.defaults import MIXTURE
+from derotate.tasks.determinant.defaults import DEFAULTS
 from derotate.tasks.determinant.pretraining import WORDS, samples
 from derotate.tasks.determinant.problems import SPLITS, Problem, classes, fold_of, generate, in_fold
 from derotate.tasks.determinant.prompts import compact_prompt, compact_response, response
@@ -223,7 +223,7 @@ def test_the_oracle_learns_on_train_and_trace_alone() -> None:
 
 
 def test_the_base_never_sees_a_held_out_matrix() -> None:
-    mixture = tuple((kind, 1.0) for kind in MIXTURE)
+    mixture = tuple((kind, 1.0) for kind in DEFAULTS.mixture)
     shown = [
         read_matrix(sample.completion.partition(" ; steps")[0].partition(" ")[2])
         for sample in samples(mixture, seed=1, count=1500)
@@ -246,13 +246,13 @@ def test_whole_problems_of_the_base_are_those_of_train_and_trace() -> None:
 
 
 def test_only_whole_problems_have_an_answer_field() -> None:
-    mixture = tuple((kind, 1.0) for kind in MIXTURE if not kind.startswith("whole"))
+    mixture = tuple((kind, 1.0) for kind in DEFAULTS.mixture if not kind.startswith("whole"))
     for sample in samples(mixture, seed=3, count=300):
         assert not {"det", "answer"} & set(sample.completion.split())
 
 
 def test_every_calculation_of_the_base_is_right_and_of_known_words() -> None:
-    for sample in samples(tuple((kind, 1.0) for kind in MIXTURE), seed=4, count=600):
+    for sample in samples(tuple((kind, 1.0) for kind in DEFAULTS.mixture), seed=4, count=600):
         words = sample.completion.split()
         assert set(words) <= set(WORDS)
         assert len(words) <= 58
@@ -264,7 +264,7 @@ def test_every_calculation_of_the_base_is_right_and_of_known_words() -> None:
 
 
 def test_samples_are_a_function_of_shares_and_seed() -> None:
-    shares = tuple((kind, share) for kind, (share, _) in MIXTURE.items())
+    shares = tuple((kind, share) for kind, (share, _) in DEFAULTS.mixture.items())
     assert list(samples(shares, 5, 30)) == list(samples(shares, 5, 30))
     assert list(samples(shares, 5, 30)) != list(samples(shares, 6, 30))
     with pytest.raises(ValueError, match="pretraining sample 'mapping': expected one of plain"):

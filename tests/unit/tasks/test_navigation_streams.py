@@ -8,7 +8,7 @@ from itertools import islice
 import pytest
 
 from derotate.tasks.navigation.compass import HEADINGS, side_of
-from derotate.tasks.navigation.defaults import MIXTURE
+from derotate.tasks.navigation.defaults import DEFAULTS
 from derotate.tasks.navigation.pretraining import WORDS, samples
 from derotate.tasks.navigation.problems import Problem, fold_of, generate
 from derotate.tasks.navigation.prompts import compact_directions, compact_prompt, compact_response
@@ -64,7 +64,7 @@ def test_the_oracle_learns_both_rules_of_folds_that_nothing_is_scored_on() -> No
 
 
 def test_the_mixture_is_a_function_of_shares_and_seed() -> None:
-    shares = tuple((kind, share) for kind, (share, _) in MIXTURE.items())
+    shares = tuple((kind, share) for kind, (share, _) in DEFAULTS.mixture.items())
     assert list(samples(shares, 1, 200)) == list(samples(shares, 1, 200))
     assert list(samples(shares, 1, 200)) != list(samples(shares, 2, 200))
     with pytest.raises(ValueError, match="pretraining sample 'plain': expected one of tracking"):
@@ -74,7 +74,7 @@ def test_the_mixture_is_a_function_of_shares_and_seed() -> None:
 def test_words_are_few_and_enough() -> None:
     assert len(WORDS) == len(set(WORDS)) <= 130
     known = set(WORDS)
-    for kind in MIXTURE:
+    for kind in DEFAULTS.mixture:
         for text in texts(kind, 1000):
             assert known.issuperset(text.split(" "))
             assert len(text.split()) <= 60
@@ -118,7 +118,7 @@ def test_whole_problems_are_those_of_the_trace_fold(kind: str, rule: str) -> Non
     found = list(samples([(kind, 1.0)], 0, 1000))
     assert known.issuperset(sample.completion for sample in found)
     assert all(sample.ends and not sample.prompt for sample in found)
-    assert MIXTURE[kind][0] <= 0.005
+    assert DEFAULTS.mixture[kind][0] <= 0.005
 
 
 def test_the_base_sees_no_directions_of_rl_selection_or_test() -> None:

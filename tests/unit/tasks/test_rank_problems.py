@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from derotate.tasks.matrices.grid import Matrix, class_name, read_matrix, transposed
 from derotate.tasks.rank.answers import grade
 from derotate.tasks.rank.chance import chance, shortcuts
-from derotate.tasks.rank.defaults import MIXTURE
+from derotate.tasks.rank.defaults import DEFAULTS
 from derotate.tasks.rank.pretraining import WORDS, samples
 from derotate.tasks.rank.problems import RANKS, SPLITS, Problem, classes, fold_of, generate, in_fold
 from derotate.tasks.rank.prompts import compact_prompt, compact_response, response
@@ -270,7 +270,7 @@ def test_whole_problems_of_the_base_are_those_of_train_and_trace() -> None:
 
 
 def test_texts_of_the_base_are_right_short_and_of_known_words() -> None:
-    for sample in samples(tuple((kind, 1.0) for kind in MIXTURE), seed=4, count=600):
+    for sample in samples(tuple((kind, 1.0) for kind in DEFAULTS.mixture), seed=4, count=600):
         words = sample.completion.split()
         assert set(words) <= set(WORDS)
         assert len(words) <= 58
@@ -288,7 +288,7 @@ def test_texts_of_the_base_are_right_short_and_of_known_words() -> None:
 
 
 def test_samples_are_a_function_of_shares_and_seed() -> None:
-    shares = tuple((kind, share) for kind, (share, _) in MIXTURE.items())
+    shares = tuple((kind, share) for kind, (share, _) in DEFAULTS.mixture.items())
     assert list(samples(shares, 5, 30)) == list(samples(shares, 5, 30))
     assert list(samples(shares, 5, 30)) != list(samples(shares, 6, 30))
     with pytest.raises(ValueError, match="pretraining sample 'mapping': expected one of plain"):
