@@ -84,7 +84,7 @@ def _folds(task: str) -> pd.DataFrame:
 
 
 def _guessing(task: str) -> pd.DataFrame | None:
-    """Accuracy of answers that solve nothing, on the test problems of each split, by the part `chance`."""
+    """Accuracy of answers that solve nothing, per split; None for a task without `chance`."""
     problems, part = tasks.load(task).problems, tasks.load(task).chance
     if part is None:
         return None
