@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Plan a study as `snakemake -n ARGUMENTS` does; print as JSON what jobs ask for and make.
+"""Plan a study as `snakemake -n ARGUMENTS` does; print the jobs with resources and outputs as JSON.
 
-Printed too are the modules that planning imported and the results that it opened: a process of its
-own is the only way to know.
+The JSON also lists the modules that planning imported and the result files that it opened. Only a
+separate process can tell these.
 """
 
 import json
@@ -17,7 +17,7 @@ RESULTS = Path("results").absolute()
 
 
 def note(event: str, arguments: tuple[Any, ...]) -> None:
-    """Note the files under results/ that are opened."""
+    """Audit hook: record each file under results/ that is opened."""
     if event == "open" and isinstance(arguments[0], str):
         file = Path(arguments[0]).absolute()
         if file.is_relative_to(RESULTS):

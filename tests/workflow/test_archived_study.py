@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A study that came home without its weights is drawn again there, and nothing is trained."""
+"""A study restored without its weights is redrawn without training."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ DRAWN = {"accuracy_by_step", "tables", "figures", "claims", "reexamination", "da
 
 
 def redrawn(folder: Path) -> set[str]:
-    """The rules whose jobs ran when the study was drawn again."""
+    """Redraw the study; returns the rules whose jobs ran."""
     done = derotate(folder, "redraw", STUDY)
     assert done.returncode == 0, done.stderr
     return set(FINISHED.findall(done.stderr)) - {"all"}
@@ -25,7 +25,7 @@ def figures(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def restored(finished: Path, fresh: Path, tmp_path: Path) -> Path:
-    """A fresh checkout with what an archive of the finished study holds."""
+    """A fresh checkout with the content of an archive of the finished study."""
     archive = tmp_path / "counted.tar.gz"
     packed = derotate(finished, "archive", STUDY, "--out", str(archive))
     assert packed.returncode == 0, packed.stderr
@@ -36,7 +36,7 @@ def restored(finished: Path, fresh: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_what_is_restored_is_complete_and_is_drawn_again_without_training(
+def test_a_restored_study_is_complete_and_is_redrawn_without_training(
     finished: Path, restored: Path
 ) -> None:
     assert dry_run(restored) == {}
@@ -46,7 +46,7 @@ def test_what_is_restored_is_complete_and_is_drawn_again_without_training(
     assert redrawn(restored) == DRAWN
     assert figures(restored) == figures(finished)
     assert tables(restored) == tables(finished)
-    # where it was drawn is not where it was made
+    # the record of the machine that computed the study stays
     assert (restored / STUDY / "environment.json").read_bytes() == environment_file
     # another style: other figures of the same numbers
     edit(restored, "src/derotate/figures/style.py", "DPI: Final = 200", "DPI: Final = 50")
@@ -58,7 +58,7 @@ def test_what_is_restored_is_complete_and_is_drawn_again_without_training(
 
 
 @pytest.mark.slow
-def test_a_row_that_is_missing_is_named_before_anything_runs(restored: Path) -> None:
+def test_missing_rows_are_reported_before_any_job_runs(restored: Path) -> None:
     (restored / RUN / "evaluations/sft-4.parquet").unlink()
     refused = derotate(restored, "redraw", STUDY)
     assert refused.returncode == 2

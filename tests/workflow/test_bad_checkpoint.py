@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A checkpoint that must not be used stops the run at the job that reads it."""
+"""An invalid checkpoint stops the run at the job that reads it."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ MATRIX = "model.layers.0.mlp.down_proj.weight"
 
 
 @pytest.mark.slow
-def test_a_nan_is_named_and_no_evaluation_of_it_is_left(study: Path) -> None:
+def test_a_nan_is_reported_by_tensor_and_leaves_no_evaluation(study: Path) -> None:
     weights = study / RUN / "sft/step-4/model.safetensors"
     tensors = load_file(weights)
     tensors[MATRIX][0, 0] = torch.nan

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""`--sdm conda`: each rule in the environment of its concern, to the same tables, and back.
+"""`--sdm conda`: each rule runs in its own environment and makes the same tables.
 
-The environments are venvs (venv_conda.py) with what their files pin. Snakemake itself runs from a
-venv with little more than its own packages, since a script finds those too: a package that a rule
-uses and its environment does not declare is an error here.
+The environments are venvs (venv_conda.py) with the pins of their files. Scripts also see the
+packages of the Python that runs Snakemake. So Snakemake runs from a venv with few other packages: a
+package that a rule uses but its environment does not declare is an error here.
 """
 
 import os
@@ -29,19 +29,19 @@ from checkout import (
 )
 
 PLANNING = ("snakemake", "pydantic", "pyyaml", "psutil")
-"""Packages that Snakemake and the Snakefile import; none of them computes."""
+"""Packages that Snakemake and the Snakefile import while they plan."""
 
 
 @pytest.fixture
 def conda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A conda on the path."""
+    """A `conda` on PATH."""
     folder = venv_conda.install(tmp_path / "conda")
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
 
 @pytest.fixture(scope="session")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a venv in which Snakemake plans and starts jobs, but no rule could compute."""
+    """The Python of a venv that can run Snakemake, but no script of a rule."""
     pins = dict(
         line.split("==")
         for line in (ORIGINAL / "envs" / "requirements.lock").read_text().splitlines()
@@ -57,7 +57,7 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where Snakemake makes the environments, for all tests: each is made once."""
+    """The folder of the conda environments, shared by all tests."""
     return tmp_path_factory.mktemp("environments")
 
 
@@ -68,7 +68,7 @@ def smoke(smoked: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 def with_conda(python: Path, folder: Path, prefix: Path) -> subprocess.CompletedProcess[str]:
-    """Run the smoke study with `--sdm conda`; all that Snakemake says is in `stdout`."""
+    """Run the smoke study with `--sdm conda`; `stdout` holds all output."""
     conda = ("--sdm", "conda", "--conda-prefix", str(prefix))
     return subprocess.run(
         [str(python), "-m", "snakemake", *options(SMOKE), *conda],
@@ -78,14 +78,14 @@ def with_conda(python: Path, folder: Path, prefix: Path) -> subprocess.Completed
 
 
 def environments(folder: Path, prefix: Path) -> set[str]:
-    """Environment files of a copy of which Snakemake has made an environment."""
+    """Names of the environment files of a copy that Snakemake has created environments for."""
     made = {file.read_text() for file in prefix.glob("*.yaml")}
     return {file.stem for file in (folder / "envs").glob("*.yaml") if file.read_text() in made}
 
 
 @pytest.mark.conda
 @pytest.mark.slow
-def test_each_rule_runs_in_its_environment_to_the_same_tables_and_back(
+def test_each_rule_runs_in_its_environment_and_makes_the_same_tables(
     conda: None, bare_python: Path, prefix: Path, fresh: Path, smoked: Path
 ) -> None:
     done = with_conda(bare_python, fresh, prefix)
@@ -97,10 +97,10 @@ def test_each_rule_runs_in_its_environment_to_the_same_tables_and_back(
 
 @pytest.mark.conda
 @pytest.mark.slow
-def test_a_package_that_is_used_but_not_declared_fails(
+def test_an_undeclared_package_fails(
     conda: None, bare_python: Path, prefix: Path, smoke: Path
 ) -> None:
-    # Snakemake makes the environments of finished jobs too, so this one comes after the test above
+    # Snakemake also creates the environments of finished jobs. The test above has created them.
     for name in ("tables", "figures"):
         shutil.rmtree(smoke / "results" / "smoke" / name)
     pin = re.search(r"      - seaborn==\S+\n", (smoke / "envs" / "figures.yaml").read_text())
@@ -111,5 +111,5 @@ def test_a_package_that_is_used_but_not_declared_fails(
     assert "No module named 'seaborn'" in done.stdout
 
 
-def test_moving_a_finished_study_to_conda_reruns_nothing(conda: None, study: Path) -> None:
+def test_switching_a_finished_study_to_conda_reruns_nothing(conda: None, study: Path) -> None:
     assert dry_run(study, "--sdm", "conda", config=COUNTED) == {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Planning is quick: what it imports and what it looks at."""
+"""Planning stays quick: the modules that it imports and the files that it opens."""
 
 from pathlib import Path
 
@@ -9,16 +9,16 @@ HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "scipy", "statsmode
 HEAVY |= {"pandas", "snakemake_executor_plugin_slurm"}
 GRID = ("--config", "study=grid", "seeds=[1,2]")
 ABOUT_RUNS = "general_points/base-1/"
-"""Folder of all files that are made for each base or each seed."""
+"""Folder of all files made per base or per seed."""
 
 
-def test_planning_imports_nothing_that_computes_or_draws(fresh: Path) -> None:
+def test_planning_imports_no_package_for_computing_or_plotting(fresh: Path) -> None:
     assert (
         HEAVY & set(planned(fresh, "--configfile", SMOKE, "--profile", "local")["modules"]) == set()
     )
 
 
-def test_planning_a_finished_study_opens_its_landmarks_and_no_other_result(study: Path) -> None:
+def test_planning_a_finished_study_opens_only_its_landmarks(study: Path) -> None:
     opened = planned(study, "--configfile", COUNTED, "--profile", "local")["opened"]
     made = [file for file in opened if file.startswith("results/counted/")]
     assert made == [f"results/counted/{ABOUT_RUNS}seed-1/landmarks.json"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The same study gives the same bytes, wherever and however often it is run."""
+"""Runs of the same study give the same bytes."""
 
 from pathlib import Path
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What an edit reruns: exact job counts, so that neither a stale nor a needless result slips in.
+"""Which jobs an edit reruns: exact counts, so that no result is stale and no job runs in vain.
 
-A case is one edit after a finished study (study.yaml here) and what Snakemake plans then. The study
-has two SFT segments of one checkpoint each (steps 4 and 8), GRPO from step 8, two forward recipes
-and a reverse one, and diagnostics; max_ood is step 4. What lies behind landmarks that are remade
-cannot be planned: those edits are run too, and what was done is counted.
+A case is one edit of a finished study (study.yaml) and the jobs that Snakemake then plans. The study
+has two SFT segments of one checkpoint each (steps 4 and 8), GRPO from step 8, two forward recipes, a
+reverse one, and diagnostics; max_ood is step 4. Snakemake cannot plan the jobs behind a landmarks
+checkpoint that is remade. Such edits are also run, and the finished jobs are counted.
 """
 
 import re
@@ -20,14 +20,14 @@ LOCK = "envs/requirements.lock"
 
 @dataclass(frozen=True)
 class Edit:
-    """A text of a file, replaced by another."""
+    """A replacement of one text in a file."""
 
     file: str
     old: str
     new: str
 
     def apply(self, folder: Path) -> None:
-        """Make the edit in a copy of the checkout."""
+        """Edit a copy of the checkout."""
         edit(folder, self.file, self.old, self.new)
 
 
@@ -62,8 +62,8 @@ LAST_WINS = Edit(
     "src/derotate/stages/landmarks.py", "(scores[step], -step)", "(scores[step], step)"
 )
 
-# What follows the RL run: its evaluation, its factors, its two pairs, the reverse surgery into it,
-# the diagnostics of the run.
+# Jobs downstream of the RL run: evaluation, factors, two pairs, the reverse surgery into it and its
+# diagnostics.
 AFTER_GRPO = {
     "grpo": 1,
     "evaluate": 1,
@@ -81,19 +81,17 @@ AFTER_GRPO = {
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        pytest.param(DOCSTRING, {}, id="a docstring: the digest is of what Python executes"),
+        pytest.param(DOCSTRING, {}, id="a docstring: the digest covers only what Python executes"),
         pytest.param(COMMENT, {}, id="a comment in the package: likewise"),
         pytest.param(
-            SCRIPT_COMMENT, AFTER_GRPO, id="a comment in a script: Snakemake sees its bytes"
+            SCRIPT_COMMENT, AFTER_GRPO, id="a comment in a script: Snakemake compares its bytes"
         ),
         pytest.param(
             STYLE,
             {"accuracy_by_step": 1, "figures": 1, "reexamination": 1},
             id="the style of figures: redrawn",
         ),
-        pytest.param(
-            PUBLISHED, {"figures": 1}, id="a number of the papers: drawn beside ours, no table"
-        ),
+        pytest.param(PUBLISHED, {"figures": 1}, id="a published number: redrawn, no table"),
         pytest.param(
             ANGLES,
             {
@@ -138,16 +136,16 @@ AFTER_GRPO = {
                 "claims": 1,
                 "figures": 1,
             },
-            id="the prompt: all but the problems, since the base is trained on it too",
+            id="the prompt: all but the problems, since the base is trained on it",
         ),
         pytest.param(LEARNING_RATE, AFTER_GRPO, id="a config key of RL: RL and what follows"),
-        pytest.param(SFT_STATES, {}, id="which states SFT keeps: no result"),
-        pytest.param(RL_STATES, {}, id="which states RL keeps: likewise"),
+        pytest.param(SFT_STATES, {}, id="which states SFT saves: no result"),
+        pytest.param(RL_STATES, {}, id="which states RL saves: likewise"),
         pytest.param(GPUS, {}, id="where jobs run: likewise"),
         pytest.param(
             RECIPE,
             {"surgery": 1, "tables": 1, "claims": 1, "figures": 1},
-            id="a recipe: it and the aggregates",
+            id="a recipe: its surgery and the aggregates",
         ),
         pytest.param(
             SEGMENT,
@@ -161,11 +159,11 @@ AFTER_GRPO = {
                 "claims": 1,
                 "figures": 1,
             },
-            id="a later segment: it resumes, nothing before it runs",
+            id="a later segment: it resumes, no earlier segment runs",
         ),
     ],
 )
-def test_an_edit_plans_just_the_jobs_it_touches(
+def test_an_edit_reruns_exactly_the_affected_jobs(
     study: Path, change: Edit, expected: dict[str, int]
 ) -> None:
     change.apply(study)
@@ -179,7 +177,7 @@ def bump_torch(study: Path) -> None:
     edit(study, LOCK, f"\n{pin[0]}\n", "\ntorch==99.0.0\n")
 
 
-def test_another_torch_in_the_lock_file_reruns_what_computes_with_it(study: Path) -> None:
+def test_another_torch_in_the_lock_file_reruns_the_rules_that_use_torch(study: Path) -> None:
     bump_torch(study)
     assert dry_run(study) == {
         "base": 1,
@@ -204,7 +202,7 @@ def test_a_comment_in_the_lock_file_reruns_nothing(study: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_later_segment_that_does_not_win_touches_no_cell_of_the_landmark(study: Path) -> None:
+def test_a_later_segment_that_is_not_max_ood_reruns_no_job_behind_landmarks(study: Path) -> None:
     SEGMENT.apply(study)
     assert run(study) == {
         "sft_samples": 1,
@@ -220,9 +218,12 @@ def test_a_later_segment_that_does_not_win_touches_no_cell_of_the_landmark(study
 
 
 @pytest.mark.slow
-def test_a_later_segment_that_wins_makes_just_its_own_cells_in_the_same_run(study: Path) -> None:
+def test_a_later_segment_that_is_max_ood_adds_only_its_own_jobs_in_the_same_run(
+    study: Path,
+) -> None:
     SEGMENT.apply(study)
-    LAST_WINS.apply(study)  # an untrained model scores 0 at every step; now the last tie wins
+    # an untrained model scores 0 at every step; now ties go to the last step
+    LAST_WINS.apply(study)
     assert run(study) == {
         "sft_samples": 1,
         "sft_to_12": 1,
@@ -230,7 +231,7 @@ def test_a_later_segment_that_wins_makes_just_its_own_cells_in_the_same_run(stud
         "landmarks": 1,
         "factors": 1,  # of step 12
         "spectra": 3,  # from the base, into sft_end, into rl_end
-        "surgery": 2,  # forward; the reverse one does not know max_ood
+        "surgery": 2,  # forward; the reverse one does not depend on max_ood
         "states": 1,
         "weights": 1,
         "accuracy_by_step": 1,
@@ -242,7 +243,7 @@ def test_a_later_segment_that_wins_makes_just_its_own_cells_in_the_same_run(stud
 
 
 @pytest.mark.slow
-def test_another_evaluation_reruns_the_surgery_behind_the_landmark_too(study: Path) -> None:
+def test_another_evaluation_also_reruns_the_surgery_behind_the_landmarks(study: Path) -> None:
     EVALUATION.apply(study)
     assert run(study) == {
         "evaluate_base": 1,
@@ -284,7 +285,7 @@ def test_another_prompt_reruns_all_but_the_problems(study: Path) -> None:
 
 
 @pytest.mark.slow
-def test_another_torch_reruns_the_torch_rules_behind_the_landmark_too(study: Path) -> None:
+def test_another_torch_also_reruns_the_torch_rules_behind_the_landmarks(study: Path) -> None:
     bump_torch(study)
     assert run(study) == {
         "base": 1,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""vLLM where it is asked for: refused before any work if it is missing, or an environment's."""
+"""Configs that use vLLM are refused before any job without it; conda supplies its environment."""
 
 import os
 from importlib.util import find_spec
@@ -18,7 +18,7 @@ KEYS = {
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
 @pytest.mark.parametrize("key", KEYS)
-def test_without_vllm_the_key_is_refused_in_one_line_and_nothing_is_made(
+def test_without_vllm_the_key_is_refused_in_one_line_and_no_file_is_written(
     fresh: Path, key: str
 ) -> None:
     done = snakemake(fresh, "--config", KEYS[key], config=SMOKE)
@@ -32,7 +32,7 @@ def test_without_vllm_the_key_is_refused_in_one_line_and_nothing_is_made(
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_with_conda_the_rules_that_use_it_get_its_environment(
+def test_with_conda_the_rules_that_use_vllm_get_its_environment(
     fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     folder = venv_conda.install(tmp_path / "conda")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A run that is killed, whenever, goes on with the same command and ends with the same results."""
+"""After a kill at any time, the same command resumes the run and gives the same results."""
 
 import os
 import random
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 SEED: Final = 20_240_117
 BASE: Final = Path("results/smoke/general_points/base-1/base")
 
-# Makes the moment between two moves of a checkpoint's files long enough to be hit.
+# Lengthens the time between two moves of a checkpoint's files, so that the kill falls into it.
 SLOW_MOVES: Final = """
     import os, time
 
@@ -58,7 +58,7 @@ class Run:
         return self._output.read_text()
 
     def kill_when(self, moment: Callable[[], bool], seconds: float = 0.0) -> None:
-        """SIGKILL the whole group `seconds` after that moment, before the run has ended."""
+        """SIGKILL the process group `seconds` after that moment, before the run has ended."""
         deadline = time.monotonic() + PATIENCE
         while not moment():
             assert self._process.poll() is None, f"ended before the moment to kill:\n{self.said}"
@@ -70,12 +70,12 @@ class Run:
         self._process.wait()
 
     def finish(self) -> None:
-        """Wait for the end, which must be a good one."""
+        """Wait for the end of the run, which must succeed."""
         assert self._process.wait(timeout=PATIENCE) == 0, self.said
 
 
 def has_done(run: Run, jobs: int) -> bool:
-    """Whether a run has finished so many jobs."""
+    """Whether a run has finished at least this number of jobs."""
     return len(FINISHED.findall(run.said)) >= jobs
 
 
@@ -85,13 +85,13 @@ def test_five_kills_change_no_result_and_leave_nothing_half_written(
     output, base = tmp_path / "output.txt", fresh / BASE
     dice = random.Random(SEED)
 
-    # inside training: the trainer's own folder is there, the checkpoint is not
+    # during training: the scratch folder of the trainer exists, the checkpoint does not
     training = base / ".training.csv.scratch"
     Run(fresh, output).kill_when(training.exists)
     assert training.exists()
     assert not (base / "model.safetensors").exists()
 
-    # inside a move into place: some of the checkpoint's files are moved, the weights are not
+    # during the move into place: some files of the checkpoint are moved, the weights are not
     slow = tmp_path / "slow"
     slow.mkdir()
     (slow / "sitecustomize.py").write_text(textwrap.dedent(SLOW_MOVES))
@@ -100,7 +100,7 @@ def test_five_kills_change_no_result_and_leave_nothing_half_written(
     assert (aside / "model.safetensors").exists()
     assert not (base / "model.safetensors").exists()
 
-    # at seeded moments, counted in jobs so that they are the same ones on a slow machine
+    # at random moments (seeded), counted in jobs so that a slow machine is killed at the same ones
     for _ in range(3):
         run, jobs = Run(fresh, output), dice.randint(1, 5)
         run.kill_when(partial(has_done, run, jobs), dice.uniform(0, 3))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The phase diagram as a study of its own, and what it adds to other studies: nothing."""
+"""The phase diagram as a study of its own; studies without a grid plan no job of it."""
 
 import shutil
 from pathlib import Path
@@ -10,10 +10,10 @@ from checkout import SMOKE, dry_run, snakemake
 PHASE = "config/phase.yaml"
 
 
-def test_the_diagram_is_twelve_runs_from_three_bases_and_nothing_else(fresh: Path) -> None:
+def test_the_diagram_plans_twelve_runs_from_three_bases_and_no_other_job(fresh: Path) -> None:
     assert dry_run(fresh, "phase_diagram", config=PHASE) == {
         "problems": 1,
-        "base": 1,  # that of base.steps is the study's own
+        "base": 1,  # the one with base.steps belongs to the study
         "evaluate_base": 1,
         "phase_base": 2,
         "phase_evaluate_base": 2,
@@ -25,20 +25,20 @@ def test_the_diagram_is_twelve_runs_from_three_bases_and_nothing_else(fresh: Pat
 
 
 @pytest.mark.parametrize("config", ["config/demo.yaml", "config/tiny.yaml"])
-def test_a_study_without_a_grid_plans_none_of_it(fresh: Path, config: str) -> None:
+def test_a_study_without_a_grid_plans_no_job_of_the_diagram(fresh: Path, config: str) -> None:
     planned = dry_run(fresh, config=config)
     assert planned["tables"] == 1
     assert not {rule for rule in planned if rule.startswith("phase")}
 
 
-def test_the_diagram_of_a_study_without_a_grid_is_refused_with_the_keys(fresh: Path) -> None:
+def test_the_diagram_of_a_study_without_a_grid_is_refused_naming_the_keys(fresh: Path) -> None:
     done = snakemake(fresh, "--dry-run", "phase_diagram")
     assert done.returncode == 1
     assert "phase: got an empty grid, expected base_steps, learning_rates and steps" in done.stdout
 
 
 @pytest.mark.slow
-def test_another_grid_reruns_nothing_of_the_study(smoked: Path, tmp_path: Path) -> None:
+def test_another_grid_reruns_no_job_of_the_study(smoked: Path, tmp_path: Path) -> None:
     folder = tmp_path / "checkout"
     shutil.copytree(smoked, folder)
     assert dry_run(folder, "--config", "phase={'steps': [4, 6]}", config=SMOKE) == {

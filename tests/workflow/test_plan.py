@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The config that `derotate plan` writes makes Snakemake plan the chosen cells and no others."""
+"""With the config that `derotate plan` writes, Snakemake plans the chosen cells and no others."""
 
 import os
 import subprocess
@@ -21,11 +21,11 @@ STUDY = "config/planned.yaml"
 PLAN = "results/planned/plan"
 NOT_OF_THE_STUDY = {"reexamination"}
 SHARE = 0.5
-"""Of what the whole grid takes: enough for several runs, and not for all cells of them."""
+"""Budget as a fraction of the full grid: enough for several runs, but not for all their cells."""
 
 
 def write_study(folder: Path) -> None:
-    """The smoke study with more runs, recipes, starts of RL and a later segment to choose from."""
+    """The smoke study with more seeds, RL starts and a later segment to choose from."""
     values = yaml.safe_load((folder / "config/smoke.yaml").read_text(encoding="utf-8"))
     values |= {"study": "planned", "seeds": [1, 2, 3], "base_seeds": [1, 2]}
     values["sft"]["segments"] = [[4], [8], [12]]
@@ -35,7 +35,7 @@ def write_study(folder: Path) -> None:
 
 
 def whole_hours(folder: Path) -> float:
-    """Core hours of the whole grid, by estimates."""
+    """Estimated core hours of the full grid."""
     config = load(yaml.safe_load((folder / STUDY).read_text(encoding="utf-8")))
     problem, _ = pose(config, unit_cells(config, Prices({}), "core"), budget=0)
     return whole_grid(problem) / HOUR
@@ -51,7 +51,10 @@ def plan(folder: Path, hours: float) -> pd.DataFrame:
 
 
 def make_up_to_the_landmarks(folder: Path, config: Config) -> set[str]:
-    """Files as if a study had run to its landmarks, each newer than those before; rules done."""
+    """Write empty files as if the study had run to its landmarks; returns the finished rules.
+
+    Each file is newer than those before it.
+    """
     made = [f"{Paths.of(config).task}/data/problems.csv"]
     bases = {run.base_seed: Paths.of(config, run) for run in runs(config)}
     for paths in bases.values():

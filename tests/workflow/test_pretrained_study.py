@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The whole DAG from tiny models of the papers' architectures, in shards of bfloat16."""
+"""The full DAG from tiny models of the papers' architectures, as bfloat16 shards."""
 
 import json
 import runpy
@@ -46,7 +46,7 @@ CONFIG: dict[str, Any] = {
 
 
 def write_model(name: str, folder: Path) -> None:
-    """A model with spectra as training leaves them, that knows the words of the task."""
+    """Write a model with trained-looking spectra and a tokenizer with the words of the task."""
     dealt = [problem for split in ("id", "ood") for problem in generate(split, 1, seed=0)]
     said = [response(problem, "natural") for problem in dealt[:50]]
     for problem in dealt:
@@ -64,7 +64,7 @@ def write_model(name: str, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "processes"), [("qwen2", 1), ("mllama", 2)])
-def test_a_pretrained_model_goes_through_the_whole_study(
+def test_a_pretrained_model_runs_through_the_full_study(
     fresh: Path, name: str, processes: int
 ) -> None:
     compute = {"processes": processes, "precision": "bf16", "gradient_checkpointing": True}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The pages of the reference study: made from its tables alone, each anew when its numbers change.
+"""Pages of the reference study: made from its tables, and remade only if their numbers change.
 
-Until the reference study is committed, the demo's tables stand in for it.
+Tables that the reference study lacks are replaced by those of the demo.
 """
 
 import shutil
@@ -24,7 +24,7 @@ PAGES = ("findings", "reproducing")
 
 
 def complete(folder: Path) -> None:
-    """Give the reference the demo's tables, and empty ones where that has none."""
+    """Fill in missing tables of the reference with those of the demo, or with empty ones."""
     tables, demo = folder / TABLES, ORIGINAL / "results/reference/demo"
     tables.mkdir(parents=True, exist_ok=True)
     headers = {
@@ -43,7 +43,7 @@ def complete(folder: Path) -> None:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Digest of each page and derived table, by name."""
+    """SHA-256 of each page and derived table, by name."""
     paths = [
         *(folder / PICTURES).glob("*.png"),
         *(folder / TABLES / f"{name}.csv" for name in DERIVED),
@@ -53,10 +53,10 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def change(folder: Path, table: str, column: str) -> None:
-    """Make one number of a table larger by one."""
+    """Increase one number of a table by one."""
     path = folder / TABLES / f"{table}.csv"
     own = pd.read_csv(path, dtype=str, keep_default_na=False)
-    # of all seeds pooled, out of distribution: a number that is drawn
+    # a number that a figure shows: all seeds pooled, out of distribution
     keys = {"seed": "all", "split": "ood", "fold": "test"}
     known = [key for key in keys if key in own]
     place = (own[known] == [keys[key] for key in known]).all(axis=1).idxmax()
@@ -66,7 +66,7 @@ def change(folder: Path, table: str, column: str) -> None:
 
 @pytest.fixture(scope="module")
 def redrawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the checkout, trained nothing, in which all pages were made; not to be changed."""
+    """A copy of the checkout with all pages remade, without training; do not change it."""
     folder = tmp_path_factory.mktemp("redrawn") / "checkout"
     copy_checkout(folder)
     complete(folder)
@@ -76,11 +76,11 @@ def redrawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def pages(redrawn: Path, tmp_path: Path) -> Iterator[Path]:
-    """A clone of it, dates included, to edit and to run in."""
+    """A clone of `redrawn`, with its time stamps, to edit and to run in."""
     yield from cloned(redrawn, tmp_path)
 
 
-def test_every_figure_and_verdict_is_made_and_stays_made(redrawn: Path) -> None:
+def test_every_figure_and_verdict_is_made_once(redrawn: Path) -> None:
     assert set(digests(redrawn)) == {*figures(DRAWINGS), *DERIVED, *PAGES}
     assert dry_run(redrawn, *ASKED) == {}
     made = {path.name for path in (redrawn / "results").iterdir()}
@@ -105,7 +105,7 @@ def test_every_figure_and_verdict_is_made_and_stays_made(redrawn: Path) -> None:
         ),
     ],
 )
-def test_one_changed_number_changes_the_pages_that_depend_on_it_and_no_others(
+def test_a_changed_number_changes_only_the_pages_that_depend_on_it(
     pages: Path, table: str, column: str, jobs: dict[str, int], may_change: set[str]
 ) -> None:
     before = digests(pages)
@@ -120,7 +120,7 @@ def test_one_changed_number_changes_the_pages_that_depend_on_it_and_no_others(
     assert changed <= may_change
 
 
-def test_a_date_alone_redraws_nothing(pages: Path) -> None:
+def test_a_new_time_stamp_alone_redraws_nothing(pages: Path) -> None:
     (pages / TABLES / "surgery.csv").touch()
     assert dry_run(pages, *ASKED) == {}
 
@@ -132,7 +132,7 @@ def test_pages_made_twice_have_the_same_bytes(pages: Path) -> None:
     assert digests(pages) == before
 
 
-def test_nothing_that_makes_a_page_imports_torch(pages: Path) -> None:
+def test_making_the_pages_does_not_import_torch(pages: Path) -> None:
     code = (
         "import sys; from pathlib import Path;"
         "from derotate.study.reference import PAPERS, REEXAMINATION, TABLES;"

@@ -18,7 +18,7 @@ QUIET = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-extensions", "--hide-scrollbars",
 )  # fmt: skip
-"""Keep the browser from asking its maker's servers for anything of its own."""
+"""Options that keep the browser from contacting its vendor's servers."""
 
 FIGURE = "results/counted/figures/sft_and_rl.png"
 OPEN_FIGURE = f"""<script>
@@ -27,7 +27,7 @@ setTimeout(function () {{
                contentPath: results["{FIGURE}"].data_uri}});
 }}, 500);
 </script>"""
-"""What a click on a figure does: the report keeps its view in this object, not in the address."""
+"""The effect of a click on a figure: the report keeps its view in this object, not in the URL."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -55,7 +55,7 @@ def opened(report: Path) -> Path:
 
 
 def browse(page: Path, *arguments: str) -> str:
-    """Open a page with no name resolved; what the browser prints."""
+    """Open a page without name resolution; returns what the browser prints."""
     profile = page.parent / "profile"
     done = subprocess.run(
         [BROWSER, *QUIET, f"--user-data-dir={profile}", "--host-resolver-rules=MAP * ~NOTFOUND",
@@ -66,10 +66,10 @@ def browse(page: Path, *arguments: str) -> str:
 
 
 def requested(log: Path) -> set[str]:
-    """Addresses that the opened page asked for, from a log of Chromium's network stack.
+    """URLs that the page requested, from a log of Chromium's network stack.
 
-    What the browser asks for on its own account has no origin and does not count; the name
-    resolver is off, so that it leads nowhere either.
+    Requests of the browser itself have no origin and do not count. Name resolution is off, so they
+    reach no host.
     """
     text = log.read_text()
     try:
@@ -91,8 +91,8 @@ def test_no_request_leaves_the_machine(opened: Path) -> None:
     assert not {url for url in requested(log) if re.match(r"(https?|wss?|ftp):", url)}
 
 
-def test_a_request_would_have_been_seen(opened: Path) -> None:
-    """Otherwise the test above could not fail."""
+def test_the_log_would_show_a_request(opened: Path) -> None:
+    """Shows that the test above can fail."""
     leaking = opened.with_name("leaking.html")
     leaking.write_text('<img src="http://example.com/pixel.png">')
     log = leaking.with_name("leaking.json")
@@ -100,7 +100,7 @@ def test_a_request_would_have_been_seen(opened: Path) -> None:
     assert "http://example.com/pixel.png" in requested(log)
 
 
-def test_the_page_refers_to_no_file_beside_it(report: Path) -> None:
+def test_the_page_references_no_other_file(report: Path) -> None:
     text = report.read_text()
     assert re.findall(r"""<(?:script|img|link|iframe)[^>]+(?:src|href)=["'](?!data:)""", text) == []
     assert str(report.parent) not in text
@@ -116,7 +116,7 @@ def test_a_click_on_a_figure_shows_it_with_its_caption(opened: Path) -> None:
     assert "arrows from SFT checkpoints" in page
 
 
-def test_every_item_has_a_caption_of_sentences(report: Path) -> None:
+def test_every_item_has_a_caption_of_full_sentences(report: Path) -> None:
     text = report.read_text()
     start = re.search(r'<script id="results">\s*var results = ', text)
     assert start is not None

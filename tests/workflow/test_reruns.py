@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A finished study stays finished; what is missing is made again; a wrong config makes nothing."""
+"""A finished study reruns nothing, missing files are remade, an invalid config starts no job."""
 
 import shutil
 from pathlib import Path
@@ -24,8 +24,8 @@ def test_deleted_figures_are_redrawn_and_nothing_else(study: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_training_state_that_a_killed_run_left_is_dropped(fresh: Path) -> None:
-    # as a kill leaves it: segment resumed, but Snakemake has not come to remove what is temporary
+def test_a_training_state_left_by_a_killed_run_is_deleted(fresh: Path) -> None:
+    # the state after a kill: the segment has resumed, but its temporary input is not yet removed
     run(fresh, "--until", "sft_to_8", "--notemp", "--no-hooks")
     sft = fresh / STUDY / "general_points/base-1/seed-1/sft"
     assert (sft / "state-4").exists()
@@ -35,7 +35,7 @@ def test_a_training_state_that_a_killed_run_left_is_dropped(fresh: Path) -> None
     assert (sft / "state-8").exists()
 
 
-def test_deleted_tables_and_figures_are_made_again_from_what_was_measured(study: Path) -> None:
+def test_deleted_tables_and_figures_are_remade_from_the_evaluation_rows(study: Path) -> None:
     before = tables(study)
     shutil.rmtree(study / f"{STUDY}/tables")
     shutil.rmtree(study / f"{STUDY}/figures")
@@ -49,7 +49,7 @@ def test_deleted_tables_and_figures_are_made_again_from_what_was_measured(study:
     assert tables(study) == before
 
 
-def test_another_seed_moves_all_but_the_base_and_the_evaluated_problems(study: Path) -> None:
+def test_another_seed_shares_only_the_base_and_the_evaluation_problems(study: Path) -> None:
     assert dry_run(study, "--config", "seeds=[101]") == {
         "sft_samples": 2,
         "sft_to_4": 1,
@@ -66,7 +66,7 @@ def test_another_seed_moves_all_but_the_base_and_the_evaluated_problems(study: P
     }
 
 
-def test_another_base_seed_moves_all_but_the_evaluated_problems(study: Path) -> None:
+def test_another_base_seed_shares_only_the_evaluation_problems(study: Path) -> None:
     planned = dry_run(study, "--config", "base_seeds=[2]")
     assert (planned["base"], planned["evaluate_base"], planned["sft_to_8"]) == (1, 1, 1)
     assert not {"problems", "data_card"} & planned.keys()
@@ -87,19 +87,19 @@ def test_more_cores_rerun_nothing(study: Path) -> None:
         ("rl={'runs': [{'starts': [5]}]}", ("rl.runs.starts", "5", "(4, 8)")),
     ],
 )
-def test_a_wrong_config_is_one_line_and_makes_nothing(
+def test_an_invalid_config_is_refused_in_one_line_and_writes_no_file(
     fresh: Path, setting: str, expected: tuple[str, ...]
 ) -> None:
     done = snakemake(fresh, "--config", setting)
-    said = [line for line in done.stdout.splitlines() if not line.startswith(("Using", "Config "))]
+    lines = [line for line in done.stdout.splitlines() if not line.startswith(("Using", "Config "))]
     assert done.returncode == 1
-    assert len(said) == 1, done.stdout
+    assert len(lines) == 1, done.stdout
     for part in expected:
-        assert part in said[0]
+        assert part in lines[0]
     assert not (fresh / STUDY).exists()
 
 
-def test_a_file_that_no_rule_makes_is_named(fresh: Path) -> None:
+def test_a_target_that_no_rule_makes_is_named(fresh: Path) -> None:
     path = f"{STUDY}/general_points/base-1/seed-1/sft/step-9/model.safetensors"
     done = snakemake(fresh, path)
     assert done.returncode == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The workflow keeps to what Snakemake's own linter and formatter ask for."""
+"""The workflow passes Snakemake's linter and formatter."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from checkout import ORIGINAL, snakemake
 
 
-def test_snakemake_finds_nothing_to_criticise(fresh: Path) -> None:
+def test_the_linter_of_snakemake_finds_nothing(fresh: Path) -> None:
     done = snakemake(fresh, "--lint")
     assert done.returncode == 0, done.stdout
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every task has a study that can be planned, with the same rules as any other or beside it."""
+"""Each task has a study that can be planned, alone or together with other studies."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from derotate.tasks import TASKS
 
 
 @pytest.mark.parametrize("task", [task for task in TASKS if task != "general_points"])
-def test_the_smallest_study_has_the_same_jobs_whatever_the_task(fresh: Path, task: str) -> None:
+def test_the_smallest_study_has_the_same_jobs_for_every_task(fresh: Path, task: str) -> None:
     # an arm that general_points alone has
     without = "diverse={steps: []}"
     planned = dry_run(fresh, "--config", f"task={task}", without, config=SMOKE)
@@ -27,17 +27,17 @@ def test_the_demo_of_a_task_is_planned_with_rl_from_two_starts(fresh: Path, task
 
 
 OTHER = "also=[{file: tests/workflow/study.yaml, study: of-rank, task: rank}]"
-"""A study of the task rank beside the counted one, and as small."""
+"""A study of the task rank beside the counted one, of the same size."""
 
 
-def test_a_further_study_is_planned_with_its_own_name_before_each_rule(fresh: Path) -> None:
+def test_the_rules_of_a_further_study_are_prefixed_with_its_name(fresh: Path) -> None:
     alone = dry_run(fresh)
     both = dry_run(fresh, "--config", OTHER)
     assert both == alone | {f"of_rank_{rule}": jobs for rule, jobs in alone.items()}
 
 
 @pytest.mark.slow
-def test_studies_made_by_one_run_are_those_made_alone_and_stay_apart(
+def test_studies_made_in_one_run_equal_those_made_alone_and_rerun_separately(
     fresh: Path, finished: Path
 ) -> None:
     run(fresh, "--config", OTHER)

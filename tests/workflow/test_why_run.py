@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`derotate why` after a run that failed, and after the one that mended it."""
+"""`derotate why` after a failed run, and after the run that completed the study."""
 
 import re
 import shutil
@@ -22,13 +22,13 @@ def why(folder: Path, *arguments: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_bad_checkpoint_is_named_with_its_log_what_waits_and_what_it_costs(study: Path) -> None:
+def test_a_failed_job_is_reported_with_log_waiting_jobs_and_cost_of_a_rerun(study: Path) -> None:
     weights = study / RUN / "sft/step-4/model.safetensors"
     shutil.copy2(weights, study / "good")
     tensors = load_file(weights)
     tensors[MATRIX][0, 0] = torch.nan
     save_file(tensors, weights, metadata={"format": "pt"})
-    # only this of what reads the weights: more than one job could fail otherwise
+    # only one of the jobs that read the weights, since otherwise several could fail
     assert snakemake(study, f"{RUN}/evaluations/sft-4.csv").returncode == 1
     told = why(study)
     assert told == why(study, STUDY)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What Snakemake asks of conda, answered with venv and pip, where no conda channel can be reached.
+"""A replacement for conda, based on venv and pip, for machines without access to conda channels.
 
-`python venv_conda.py BASE ARGUMENTS` stands for `conda ARGUMENTS`. An environment file of this
-project names a Python and packages of pip, so a venv with those packages is what conda would make
-of it: nothing else can be imported in it, Snakemake's own packages apart.
+`python venv_conda.py BASE ARGUMENTS` answers `conda ARGUMENTS`. The environment files of this
+project list only a Python and pip packages, so a venv with these packages is equivalent: no other
+package can be imported in it, except those of Snakemake itself.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 VERSION = "24.7.1"
-"""The oldest conda that Snakemake 9 takes."""
+"""The oldest conda that Snakemake 9 accepts."""
 ACTIVATE = 'export PATH="$1/bin:$PATH"\n'
 COMMAND = '#!/bin/sh\nexec "{python}" "{script}" "{base}" "$@"\n'
 
@@ -34,10 +34,10 @@ def install(base: Path) -> Path:
 
 
 def create(file: Path, prefix: Path) -> None:
-    """Make the environment of a file.
+    """Create the environment of a file.
 
     Raises:
-        SystemExit: the file asks for another Python than this one, or for packages of conda.
+        SystemExit: the file lists another Python version or conda packages.
     """
     python, pip, packages = yaml.safe_load(file.read_text(encoding="utf-8"))["dependencies"]
     here = f"python={sys.version_info.major}.{sys.version_info.minor}"
@@ -47,7 +47,7 @@ def create(file: Path, prefix: Path) -> None:
 
 
 def make_venv(prefix: Path, packages: Sequence[str]) -> Path:
-    """Make a venv with packages of pip; returns its Python."""
+    """Create a venv with pip packages; returns its Python."""
     venv.create(prefix, with_pip=True, symlinks=True)
     python = prefix / "bin" / "python"
     command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -56,7 +56,7 @@ def make_venv(prefix: Path, packages: Sequence[str]) -> Path:
 
 
 def main(base: str, arguments: Sequence[str]) -> None:
-    """Answer one call of conda."""
+    """Answer one conda command."""
     match list(arguments):
         case ["--version"]:
             print(f"conda {VERSION}")
@@ -71,9 +71,9 @@ def main(base: str, arguments: Sequence[str]) -> None:
             known, _ = parser.parse_known_args(options)
             create(known.file, known.prefix)
         case ["clean", "-y", "--tarballs"]:
-            pass  # pip keeps none
+            pass  # pip leaves no tarballs
         case _:
-            raise SystemExit(f"conda {' '.join(arguments)}: not among what Snakemake asked before")
+            raise SystemExit(f"conda {' '.join(arguments)}: not among the commands of Snakemake")
 
 
 if __name__ == "__main__":

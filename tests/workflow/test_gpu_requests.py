@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Training in several processes asks for a GPU for each of them, on one node."""
+"""Training in several processes requests one GPU per process, on one node."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from pathlib import Path
 from checkout import SMOKE, planned, snakemake
 
 
-def test_a_training_asks_for_a_gpu_and_cores_for_each_process(fresh: Path) -> None:
+def test_training_requests_a_gpu_and_a_core_per_process(fresh: Path) -> None:
     profile = fresh / "slurm" / "profile.yaml"
     text = profile.read_text(encoding="utf-8")
     block = text[text.index("# set-resources:") :]
@@ -31,7 +31,7 @@ def test_a_training_asks_for_a_gpu_and_cores_for_each_process(fresh: Path) -> No
     assert {"sft_to_4", "sft_to_8", "lora", "grpo", "ppo"} < {job["rule"] for job in jobs}
 
 
-def test_a_config_can_ask_for_gpus_whatever_the_profile_says(fresh: Path) -> None:
+def test_a_config_can_request_gpus_without_the_profile(fresh: Path) -> None:
     two = "sft={compute: {processes: 2}}"
     jobs = planned(fresh, "--configfile", SMOKE, "--config", "gpu=true", two)["jobs"]
     gpus = {job["rule"]: job["resources"].get("gpu", 0) for job in jobs}
@@ -46,7 +46,7 @@ def test_a_config_can_ask_for_gpus_whatever_the_profile_says(fresh: Path) -> Non
     assert longest["grpo"] <= on_cores["grpo"]
 
 
-def test_the_papers_setting_is_planned_in_hours_of_gpus(fresh: Path) -> None:
+def test_the_setting_of_the_papers_is_planned_in_gpu_hours(fresh: Path) -> None:
     shown = snakemake(fresh, "--dry-run", config="config/paper.yaml").stdout
     table = shown[shown.index("Asked for by stage:") :].splitlines()
     hours = {row[0]: float(row[4].replace(",", "")) for row in map(str.split, table[2:6])}

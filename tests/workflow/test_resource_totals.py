@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`snakemake -n` ends with what the study asks for by stage, in the open and behind landmarks."""
+"""`snakemake -n` ends with the requested resources by stage, before and behind landmarks."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ FOLDER = "results/counted/general_points/base-1/seed-1"
 
 
 def asked(said: str) -> dict[str, dict[str, float]]:
-    """The rows of the table by stage; Snakemake's words have it once."""
+    """The rows of the table by stage; the output holds exactly one such table."""
     ((table),) = TABLE.findall(said)
     columns, *rows = (re.split(r" {2,}", line) for line in table.splitlines())
     return {
@@ -37,8 +37,8 @@ def test_the_table_counts_the_jobs_that_snakemake_counts(fresh: Path) -> None:
     assert rows["evaluation"]["GPU hours"] == 0
 
 
-def test_jobs_behind_landmarks_ask_for_what_is_foretold_of_them(fresh: Path) -> None:
-    # paths name steps, so that these jobs can be asked for without landmarks
+def test_jobs_behind_landmarks_request_what_the_table_predicts(fresh: Path) -> None:
+    # paths contain steps, so these jobs can be requested without landmarks
     peak, end, healed = "sft-4", "sft-8", "rl-grpo-8-1"
     pairs = [("base", peak), ("base", end), (peak, end), (peak, healed), (end, healed)]
     recipes = [(peak, end, "directions-all"), (peak, end, "rollback"), (end, healed, "rollback")]
@@ -63,7 +63,7 @@ def test_a_quiet_dry_run_has_no_table(fresh: Path) -> None:
     assert "Asked for" not in said.stdout
 
 
-def test_the_papers_setting_is_planned_on_gpus(fresh: Path) -> None:
+def test_the_setting_of_the_papers_is_planned_on_gpus(fresh: Path) -> None:
     said = snakemake(
         fresh, "--dry-run", "--set-resources", "training:gpu=1", config="config/paper.yaml"
     ).stdout

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a plan asks of a cluster, and that it is no reason to run again."""
+"""The resources that jobs request from a cluster; changing them reruns no job."""
 
 import re
 from pathlib import Path
@@ -11,10 +11,10 @@ STUDY = ("--configfile", SMOKE)
 TRAINS = re.compile(r"base|phase_base|phase_sft|sft_to_\d+|lora|oracle|diverse|grpo|shuffled|ppo")
 SECONDS = {"problems", "data_card", "rl_problems", "landmarks"}
 SECONDS |= {"sft_samples", "oracle_samples", "diverse_samples"}
-"""Rules whose jobs take seconds whatever the model: not worth a place in a queue."""
+"""Rules whose jobs take seconds for any model, so they are not submitted to a queue."""
 
 
-def test_every_job_asks_for_memory_time_and_disk_and_none_for_a_gpu(fresh: Path) -> None:
+def test_every_job_requests_memory_time_and_disk_and_none_requests_a_gpu(fresh: Path) -> None:
     jobs = planned(fresh, *STUDY)["jobs"]
     assert len(jobs) > 30
     for job in jobs:
@@ -23,7 +23,7 @@ def test_every_job_asks_for_memory_time_and_disk_and_none_for_a_gpu(fresh: Path)
         assert "gpu" not in asked
 
 
-def test_the_profile_gives_a_gpu_to_each_rule_that_trains_and_to_no_other(fresh: Path) -> None:
+def test_the_profile_requests_a_gpu_for_exactly_the_rules_that_train(fresh: Path) -> None:
     profile = fresh / "slurm" / "profile.yaml"
     text = profile.read_text(encoding="utf-8")
     block = text[text.index("# set-resources:") :]
@@ -39,7 +39,7 @@ def test_the_profile_gives_a_gpu_to_each_rule_that_trains_and_to_no_other(fresh:
     assert {"base", "sft_to_4", "sft_to_8", "grpo", "ppo"} < {job["rule"] for job in jobs}
 
 
-def test_what_is_set_for_a_rule_goes_before_what_is_set_for_training(fresh: Path) -> None:
+def test_resources_of_a_rule_override_those_of_training(fresh: Path) -> None:
     jobs = planned(fresh, *STUDY, "--set-resources", "training:mem_mb=7000", "base:mem_mb=9000")[
         "jobs"
     ]
@@ -48,7 +48,7 @@ def test_what_is_set_for_a_rule_goes_before_what_is_set_for_training(fresh: Path
     assert asked["evaluate"] < 7000
 
 
-def test_jobs_of_seconds_run_where_snakemake_runs(fresh: Path) -> None:
+def test_jobs_of_seconds_are_local_rules(fresh: Path) -> None:
     rules = "".join(path.read_text() for path in sorted((fresh / "workflow/rules").glob("*.smk")))
     local = {
         name
@@ -63,8 +63,8 @@ def test_jobs_of_seconds_run_where_snakemake_runs(fresh: Path) -> None:
     assert not [name for name in local if TRAINS.fullmatch(name)]
 
 
-def test_no_rule_repeats_itself(fresh: Path) -> None:
-    # within one allocation, with the memory that was too little; the profile's retries ask anew
+def test_no_rule_sets_retries(fresh: Path) -> None:
+    # it would retry within one allocation, with too little memory; the profile's retries resubmit
     rules = "".join(path.read_text() for path in sorted((fresh / "workflow/rules").glob("*.smk")))
     assert "retries" not in rules
     assert re.search(r"^retries: [1-9]", (fresh / "slurm/profile.yaml").read_text(), re.M)
