@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Which jobs an edit reruns: exact counts, so that no result is stale and no job runs in vain.
 
-A case is one edit of a finished study (study.yaml) and the jobs that Snakemake then plans. The study
-has two SFT segments of one checkpoint each (steps 4 and 8), GRPO from step 8, two forward recipes, a
-reverse one, and diagnostics; max_ood is step 4. Snakemake cannot plan the jobs behind a landmarks
-checkpoint that is remade. Such edits are also run, and the finished jobs are counted.
+A case is one edit of a finished study (study.yaml) and the jobs that Snakemake then plans. The
+study has two SFT segments of one checkpoint each (steps 4 and 8), GRPO from step 8, two forward
+recipes, a reverse one, and diagnostics; max_ood is step 4. Snakemake cannot plan the jobs behind a
+landmarks checkpoint that is remade. Such edits are also run, and the finished jobs are counted.
 """
 
 import re
@@ -218,7 +218,7 @@ def test_a_later_segment_that_is_not_max_ood_reruns_no_job_behind_landmarks(stud
 
 
 @pytest.mark.slow
-def test_a_later_segment_that_is_max_ood_adds_only_its_own_jobs_in_the_same_run(
+def test_a_later_segment_that_is_max_ood_adds_its_own_jobs_in_the_same_run(
     study: Path,
 ) -> None:
     SEGMENT.apply(study)
