@@ -31,15 +31,19 @@ def test_without_vllm_the_key_is_refused_in_one_line_and_no_file_is_written(
     assert not (fresh / "results" / "smoke").exists()
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize(
+    ("config", "uses_vllm"), [((), False), *((("--config", KEYS[key]), True) for key in KEYS)]
+)
 def test_with_conda_the_rules_that_use_vllm_get_its_environment(
-    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+    fresh: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    config: tuple[str, ...],
+    uses_vllm: bool,
 ) -> None:
     folder = venv_conda.install(tmp_path / "conda")
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    plain = snakemake(fresh, "--dry-run", "--sdm", "conda", config=SMOKE)
-    asked = snakemake(fresh, "--dry-run", "--sdm", "conda", "--config", KEYS[key], config=SMOKE)
-    assert plain.returncode == asked.returncode == 0, asked.stdout
-    assert "envs/vllm.yaml" not in plain.stdout
-    assert "envs/vllm.yaml" in asked.stdout
-    assert "envs/train.yaml" in asked.stdout
+    plan = snakemake(fresh, "--dry-run", "--sdm", "conda", *config, config=SMOKE)
+    assert plan.returncode == 0, plan.stdout
+    assert ("envs/vllm.yaml" in plan.stdout) == uses_vllm
+    assert "envs/train.yaml" in plan.stdout

@@ -22,6 +22,9 @@ ASKED = ("--no-hooks", "reference")
 DERIVED = ("claims", "claim_parts")
 PAGES = ("findings", "reproducing")
 
+# All pages are drawn by a run of the workflow: a minute and more of CPU time.
+pytestmark = pytest.mark.slow
+
 
 def complete(folder: Path) -> None:
     """Fill in missing tables of the reference with those of the demo, or with empty ones."""
@@ -96,12 +99,11 @@ def test_every_figure_and_verdict_is_made_once(redrawn: Path) -> None:
             {"reference_pictures": 1, "findings": 1},
             {"surgery", "findings"},
         ),
-        pytest.param(
+        (
             "stages",
             "accuracy",
             {"reference_pictures": 1, "reference_claims": 1, "findings": 1},
             {"stages", *DERIVED, *PAGES},
-            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -125,7 +127,6 @@ def test_a_new_time_stamp_alone_redraws_nothing(pages: Path) -> None:
     assert dry_run(pages, *ASKED) == {}
 
 
-@pytest.mark.slow
 def test_pages_made_twice_have_the_same_bytes(pages: Path) -> None:
     before = digests(pages)
     run(pages, "--forceall", *ASKED)

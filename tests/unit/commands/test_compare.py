@@ -108,6 +108,7 @@ def test_other_seeds_are_compared_where_they_are_pooled(tmp_path: Path, referenc
     assert set(agreement(other, reference)["seed"].dropna()) == {ALL}
 
 
+@pytest.mark.slow
 def test_honest_studies_seem_to_differ_in_at_most_a_twentieth_of_cases(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     differing = shifted = 0

@@ -133,6 +133,7 @@ with exported(qwen2(), tiny_tokenizer(("w",))) as directory:
 """
 
 
+@pytest.mark.slow
 def test_the_export_is_removed_when_the_job_is_told_to_end(temporary: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", ENDED, str(Path(model_zoo.__file__).parent)],
