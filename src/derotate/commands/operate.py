@@ -14,7 +14,7 @@ from derotate.commands.errors import one_line
 if TYPE_CHECKING:
     from derotate.config.recipes import Recipe
     from derotate.config.schema import Config
-    from derotate.surgery.export import Operated
+    from derotate.surgery.export import SurgeryReport
 
 LARGEST = 5
 """Matrices shown, those with the largest edits; all are in the record beside the weights."""
@@ -52,10 +52,10 @@ def operate(
     with one_line(CheckpointError, ConfigError, GuardError, NotLowRankError, OSError):
         config = read(configfile)
         chosen, matched = find_recipe(config, recipe)
+        options = export.Options(form, cache=factors, precision=getattr(torch, precision))
         done = export.operate(
-            donor, patient, chosen, out, config.guards,
-            matched=matched, form=form, cache=factors, precision=getattr(torch, precision),
-        )  # fmt: skip
+            donor, patient, chosen, out, config.guards, matched=matched, options=options
+        )
     _show(done, chosen, out)
 
 
@@ -74,7 +74,7 @@ def find_recipe(config: Config, name: str) -> tuple[Recipe, Recipe | None]:
     return chosen, recipes[chosen.reference[1]] if chosen.reference else None
 
 
-def _show(done: Operated, recipe: Recipe, out: Path) -> None:
+def _show(done: SurgeryReport, recipe: Recipe, out: Path) -> None:
     from derotate.surgery.export import RECORD
 
     for row in sorted(done.rows, key=lambda row: -row.edit_norm)[:LARGEST]:

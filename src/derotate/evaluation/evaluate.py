@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Batched evaluation: one table row for each problem and attempt.
+"""Batched evaluation: one row per problem and attempt.
 
-Greedy answers give pass@1, independent samples pass@k, and the loss of the reference answer stands
-beside the greedy one, so that "the loss does not see it" can be tested on the same problems.
+Greedy responses give pass@1 and independent samples pass@k. The loss of the reference answer is in
+the row of the greedy response, so that loss and accuracy can be compared on the same problems.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 
+from derotate.files.atomic import atomic_write
 from derotate.models.chat import (
     Prompt,
     answer_ids,
@@ -33,12 +33,12 @@ COLUMNS = (
     "response",
 )  # fmt: skip
 LOSS_BATCH = 32
-"""Answers in one pass for their losses. It bounds memory; neither time nor a loss depends on it."""
+"""Reference answers per forward pass. It bounds memory; time and losses do not depend on it."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """A problem as evaluation sees it: what to ask, the reference answer, how to grade."""
+    """A problem to evaluate: its prompt, reference answer, grader and verifier."""
 
     problem: str
     split: str
@@ -49,28 +49,51 @@ class Item:
     grade: Callable[[str], tuple[bool, str]]
     """Whether a response is correct, and its kind of error."""
     feedback: Callable[[str], str]
-    """What the verifier says of a wrong response, before the next attempt."""
+    """The verifier's message on a wrong response, which precedes the next attempt."""
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How responses are drawn; `temperature` 0 is greedy."""
+    """Decoding parameters of a response; `temperature` 0 is greedy."""
 
     max_new_tokens: int
     batch_size: int
     temperature: float = 0.0
 
 
+@dataclass(frozen=True)
+class ExtraAttempts:
+    """Responses beyond the first greedy one, to the problems of the chosen suites.
+
+    Attributes:
+        suites: pairs of split and fold.
+        samples: independent samples per problem.
+        temperature: of the samples.
+        attempts: greedy attempts, each after the verifier's feedback on the previous one; the
+            first of them is the greedy response itself.
+        seed: of the samples.
+    """
+
+    suites: frozenset[tuple[str, str]] = frozenset()
+    samples: int = 0
+    temperature: float = 1.0
+    attempts: int = 0
+    seed: int = 0
+
+
+GREEDY_ONLY = ExtraAttempts()
+
+
 class Responder(Protocol):
-    """A model that answers; which engine computes the answers is its own affair."""
+    """A model with an engine that generates its responses."""
 
     def __call__(self, prompts: Sequence[Prompt], decoding: Decoding, seed: int = 0) -> list[str]:
-        """One response to each prompt, up to the end of the turn, special tokens left out.
+        """One response per prompt, up to the end of the turn, without special tokens.
 
         Args:
-            prompts: in any order; the result follows it.
-            decoding: limits and temperature.
-            seed: of the samples; greedy answers do not depend on it.
+            prompts: in any order; responses have the same order.
+            decoding: length limit, batch size and temperature.
+            seed: of the samples; greedy responses do not depend on it.
         """
         ...
 
@@ -78,14 +101,14 @@ class Responder(Protocol):
 def respond(
     model: Any, tokenizer: Any, prompts: Sequence[Prompt], decoding: Decoding, seed: int = 0
 ) -> list[str]:
-    """Responses as a `Responder` gives them, by transformers.
+    """Responses of a model by transformers' `generate`; see `Responder`.
 
     Args:
         model: causal language model in evaluation mode.
         tokenizer: its tokenizer.
-        prompts: in any order; the result follows it.
-        decoding: limits and temperature.
-        seed: of the samples; greedy answers do not depend on it.
+        prompts: in any order; responses have the same order.
+        decoding: length limit, batch size and temperature.
+        seed: of the samples; greedy responses do not depend on it.
     """
     responses: list[str] = [""] * len(prompts)
     sampling = (
@@ -102,7 +125,7 @@ def respond(
                 input_ids=inputs.to(model.device),
                 attention_mask=mask.to(model.device),
                 **sampling,
-                # instruct models come with a penalty, which would make greedy answers others
+                # The generation config of instruct models has a penalty that changes greedy output.
                 repetition_penalty=1.0,
                 max_new_tokens=decoding.max_new_tokens,
                 eos_token_id=stops,
@@ -118,11 +141,12 @@ def respond(
 def reference_losses(
     model: Any, tokenizer: Any, items: Sequence[Item], batch_size: int = LOSS_BATCH
 ) -> list[float]:
-    """Mean negative log-likelihood (nats a token) of each reference answer and its end token."""
+    """Mean negative log-likelihood (nats per token) of each reference answer and its end token."""
     losses = [0.0] * len(items)
     for batch, prompts in _batches(tokenizer, [item.prompt for item in items], batch_size):
         answers = answer_ids(tokenizer, [items[i].reference for i in batch])
         width = max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True))
+        # [batch, width], padded on the right: causal attention keeps losses free of the padding.
         ids = torch.full((len(batch), width), pad_id(tokenizer))
         mask = torch.zeros((len(batch), width), dtype=torch.long)
         answer_mask = torch.zeros((len(batch), width), dtype=torch.bool)
@@ -138,8 +162,9 @@ def reference_losses(
         token_losses = torch.nn.functional.cross_entropy(
             logits[:, :-1].transpose(1, 2), ids[:, 1:].to(model.device), reduction="none"
         ).cpu()
-        kept = answer_mask[:, 1:]
-        means = (token_losses * kept).sum(1) / kept.sum(1)
+        # Logits at position t predict token t + 1, so the mask is shifted as the labels are.
+        predicted = answer_mask[:, 1:]
+        means = (token_losses * predicted).sum(1) / predicted.sum(1)
         for i, loss in zip(batch, means.tolist(), strict=True):
             losses[i] = loss
     return losses
@@ -149,46 +174,41 @@ def evaluate(
     responder: Responder,
     items: Sequence[Item],
     losses: Sequence[float],
-    *,
     greedy: Decoding,
-    samples: int = 0,
-    sampled: frozenset[tuple[str, str]] = frozenset(),
-    temperature: float = 1.0,
-    attempts: int = 0,
-    seed: int = 0,
+    extra: ExtraAttempts = GREEDY_ONLY,
 ) -> pd.DataFrame:
-    """Rows of one checkpoint: greedy answers with losses, then more draws of the chosen suites.
+    """Rows of one checkpoint: greedy responses with losses, then the extra attempts.
 
     Args:
         responder: the checkpoint.
-        items: the problems, graded by their own `grade`.
-        losses: of their reference answers (`reference_losses`), nats a token.
-        greedy: limits of a response.
-        samples: independent samples for each problem of the `sampled` suites.
-        sampled: pairs of split and fold that get samples and attempts.
-        temperature: of those samples.
-        attempts: greedy attempts, each after the verifier's feedback on the one before.
-        seed: of those samples.
+        items: the problems, each with its grader.
+        losses: of the reference answers (`reference_losses`), nats per token.
+        greedy: decoding of the greedy responses; its limits hold for the others too.
+        extra: samples and attempts with feedback.
+
+    Returns:
+        `COLUMNS`; the loss is NaN except in the rows of greedy responses.
     """
-    answers = responder([item.prompt for item in items], greedy)
+    responses = responder([item.prompt for item in items], greedy)
     rows = [
-        _row(item, "greedy", 0, answer, loss)
-        for item, answer, loss in zip(items, answers, losses, strict=True)
+        _row(item, "greedy", 0, response, loss)
+        for item, response, loss in zip(items, responses, losses, strict=True)
     ]
-    asked = [
-        (item, answer)
-        for item, answer in zip(items, answers, strict=True)
-        if (item.split, item.fold) in sampled
+    chosen = [
+        (item, response)
+        for item, response in zip(items, responses, strict=True)
+        if (item.split, item.fold) in extra.suites
     ]
-    drawn, first = [item for item, _ in asked], [answer for _, answer in asked]
-    decoding = Decoding(greedy.max_new_tokens, greedy.batch_size, temperature)
-    for attempt in range(samples if drawn else 0):
-        answers = responder([item.prompt for item in drawn], decoding, draw_seed(seed, attempt))
+    again, first = [item for item, _ in chosen], [response for _, response in chosen]
+    decoding = Decoding(greedy.max_new_tokens, greedy.batch_size, extra.temperature)
+    for sample in range(extra.samples if again else 0):
+        prompts = [item.prompt for item in again]
+        responses = responder(prompts, decoding, draw_seed(extra.seed, sample))
         rows += [
-            _row(item, "sample", attempt, answer, float("nan"))
-            for item, answer in zip(drawn, answers, strict=True)
+            _row(item, "sample", sample, response, float("nan"))
+            for item, response in zip(again, responses, strict=True)
         ]
-    rows += _attempts_with_feedback(responder, drawn, first, greedy, attempts)
+    rows += _attempts_with_feedback(responder, again, first, greedy, extra.attempts)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -199,41 +219,41 @@ def _attempts_with_feedback(
     decoding: Decoding,
     attempts: int,
 ) -> list[tuple[Any, ...]]:
-    """Rows of attempts until the first correct one; the context grows by response and feedback.
+    """Rows of attempts up to the first correct one; response and feedback extend the context.
 
-    The first attempt is the greedy answer that there is already.
+    Args:
+        responder: the checkpoint.
+        items: the problems.
+        first: their greedy responses, which are attempt 0.
+        decoding: of the later attempts.
+        attempts: the most attempts per problem.
     """
     rows = []
     contexts: dict[int, Prompt] = {index: item.prompt for index, item in enumerate(items)}
     for attempt in range(attempts):
-        answers = first
-        if attempt:
-            answers = responder(list(contexts.values()), decoding)
-        for index, answer in zip(list(contexts), answers, strict=True):
-            row = _row(items[index], "feedback", attempt, answer, float("nan"))
+        responses = responder(list(contexts.values()), decoding) if attempt else first
+        for index, response in zip(list(contexts), responses, strict=True):
+            row = _row(items[index], "feedback", attempt, response, float("nan"))
             rows.append(row)
             if row[COLUMNS.index("correct")]:
                 del contexts[index]
             else:
-                contexts[index] = continued(contexts[index], answer, items[index].feedback(answer))
+                feedback = items[index].feedback(response)
+                contexts[index] = continued(contexts[index], response, feedback)
     return rows
 
 
 def draw_seed(seed: int, part: int) -> int:
-    """A seed for one part of a run that depends on nothing but the run's seed and the part."""
+    """The seed of one part of a run, a hash of the run's seed and the part's number."""
     return int.from_bytes(sha256(f"{seed} {part}".encode()).digest()[:4], "big")
 
 
 def write(rows: pd.DataFrame, parquet: Path, csv: Path) -> None:
-    """Both forms of the rows, written aside and moved into place; the CSV is what is compared."""
-    for path in (parquet, csv):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}")
-        if path is parquet:
-            rows.to_parquet(aside, index=False)
-        else:
-            rows.to_csv(aside, index=False, float_format="%.6g", lineterminator="\n")
-        os.replace(aside, path)
+    """Write the rows as Parquet and as CSV, each atomically; studies are compared by the CSV."""
+    with atomic_write(parquet) as part:
+        rows.to_parquet(part, index=False)
+    with atomic_write(csv) as part:
+        rows.to_csv(part, index=False, float_format="%.6g", lineterminator="\n")
 
 
 def _row(item: Item, decoding: str, attempt: int, response: str, loss: float) -> tuple[Any, ...]:
@@ -247,7 +267,7 @@ def _row(item: Item, decoding: str, attempt: int, response: str, loss: float) ->
 def _batches(
     tokenizer: Any, prompts: Sequence[Prompt], size: int
 ) -> Iterator[tuple[list[int], list[list[int]]]]:
-    """Indices and token ids in batches of similar prompt length, so that little is padded."""
+    """Indices and token ids in batches of similar prompt length, which need little padding."""
     ids = prompt_ids(tokenizer, prompts)
     order = sorted(range(len(prompts)), key=lambda index: len(ids[index]))
     for start in range(0, len(order), size):

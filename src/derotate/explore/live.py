@@ -21,10 +21,10 @@ from derotate.explore.pair import SUITES, Pair
 from derotate.models import checkpoint as checkpoints
 from derotate.models.pair import open_pair
 from derotate.spectral.factor_sources import cached
-from derotate.spectral.guards import Measured
 from derotate.stages.evaluate import items
-from derotate.stages.surgery import Operation, matched_amount, operate
-from derotate.surgery.apply import donor_distance, edits, names_to_edit
+from derotate.stages.surgery import matched_amount
+from derotate.surgery.apply import Surgery, guarded_edits
+from derotate.surgery.in_memory import set_variant
 
 
 @dataclass(frozen=True)
@@ -86,35 +86,31 @@ def trials(pair: Pair, recipe: Recipe, *, style: str, with_donor: bool) -> Itera
         return Trial(name, norm, rows, time.monotonic() - start)
 
     with TemporaryDirectory() as folder:
-        operation = prepare(pair, recipe, Path(folder))
-        distance = donor_distance(recipe, operation.pair)
+        surgery = prepare(pair, recipe, Path(folder))
+        distance = surgery.donor_distance()
         yield asked("patient", lambda: 0.0)
-        yield asked(recipe.name, partial(operate, model, operation, recipe))
+        yield asked(recipe.name, partial(set_variant, model, surgery))
         for name, control in controls_for(recipe):
-            amount = None
+            other, amount = surgery.with_recipe(control), None
             if control.reference:
-                amount = matched_amount(model, tokenizer, operation, control, recipe, known)
-            yield asked(name, partial(operate, model, operation, control, amount))
+                amount = matched_amount(model, tokenizer, other, recipe, known)
+            yield asked(name, partial(set_variant, model, other, amount))
     if with_donor:
         yield asked("donor", lambda: distance, checkpoints.load(pair.donor, dtype=torch.float32)[0])
 
 
-def prepare(pair: Pair, recipe: Recipe, folder: Path) -> Operation:
-    """Donor and patient, with the decompositions that the recipe needs kept in `folder`, guarded.
+def prepare(pair: Pair, recipe: Recipe, folder: Path) -> Surgery:
+    """The recipe on the pair, guarded; the factors that it needs are cached in `folder`.
 
     Raises:
         CheckpointError: the two are not of one model, or not of one that the recipe can edit.
         GuardError: spectra look like random weights, and the pair's config refuses such.
     """
-    operation = Operation(open_pair(pair.donor, pair.patient), cached(folder, folder / "passing"))
-    places = operation.pair.patient.places
-    matrices = {
-        name: Measured(name, (places[name].shape[0], places[name].shape[1]))
-        for name in names_to_edit(recipe, operation.pair)
-    }
-    for _ in edits(recipe, operation.pair, pair.config.guards, operation.sources, matrices):
-        pass  # decomposed, kept and looked at by the guards
-    return operation
+    sources = cached(folder, folder / "passing")
+    surgery = Surgery.resolve(open_pair(pair.donor, pair.patient), recipe, sources)
+    for _ in guarded_edits(surgery, pair.config.guards):
+        pass  # Decomposed, cached and guarded.
+    return surgery
 
 
 def _ask(model: Any, tokenizer: Any, known: list[Item], pair: Pair) -> pd.DataFrame:

@@ -3,12 +3,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from derotate import tasks
-from derotate.evaluation.evaluate import Decoding, Item, evaluate, reference_losses, write
+from derotate.evaluation.evaluate import (
+    Decoding,
+    ExtraAttempts,
+    Item,
+    evaluate,
+    reference_losses,
+    write,
+)
 from derotate.models import checkpoint as checkpoints
 from derotate.models.device import fastest
 from derotate.stages.data import read_problems
@@ -17,10 +25,39 @@ if TYPE_CHECKING:
     from derotate.config.evaluation import Evaluation
 
 
+@dataclass(frozen=True)
+class EvaluationJob:
+    """One evaluation: a checkpoint, its problems, and the files of the rows.
+
+    Attributes:
+        task: name of the task.
+        style: of the prompts.
+        checkpoint: model directory.
+        problems: CSV of the problems.
+        settings: the config's `evaluation`.
+        seed: of the samples.
+        parquet: the rows.
+        csv: the same rows.
+    """
+
+    task: str
+    style: str
+    checkpoint: Path
+    problems: Path
+    settings: Evaluation
+    seed: int
+    parquet: Path
+    csv: Path
+
+    def items(self) -> list[Item]:
+        """The problems with their prompts, reference answers, graders and verifiers."""
+        return items(self.task, self.style, self.problems)
+
+
 def items(task: str, style: str, problems: Path) -> list[Item]:
-    """The problems as evaluation wants them: prompt, reference answer, grader, verifier."""
-    prompts, answers = tasks.load(task).prompts, tasks.load(task).answers
-    verifier = tasks.load(task).feedback
+    """The problems of a CSV with their prompts, reference answers, graders and verifiers."""
+    parts = tasks.load(task)
+    prompts, answers, verifier = parts.prompts, parts.answers, parts.feedback
 
     def item(problem: Any) -> Item:
         def grade(response: str) -> tuple[bool, str]:
@@ -44,48 +81,27 @@ def items(task: str, style: str, problems: Path) -> list[Item]:
     return [item(problem) for problem in read_problems(task, problems)]
 
 
-def evaluate_model(
-    model: Any,
-    tokenizer: Any,
-    known: list[Item],
-    settings: Evaluation,
-    seed: int,
-    parquet: Path,
-    csv: Path,
-) -> None:
-    """Score a model that is in memory and write its rows.
-
-    Losses come first: an engine may take the model's place on the GPU.
-    """
-    losses = reference_losses(model, tokenizer, known)
-    # by name, so that rules carry the digest of the engine they use and of no other
+def evaluate_model(model: Any, tokenizer: Any, items: list[Item], job: EvaluationJob) -> None:
+    """Evaluate a loaded model, which need not equal the job's checkpoint, and write the rows."""
+    settings = job.settings
+    # Losses first: an engine may take the model's place on the GPU.
+    losses = reference_losses(model, tokenizer, items)
+    # Imported by name, so that a rule's code digest holds only the engine that it uses.
     engine = import_module(f"derotate.evaluation.engines.{settings.engine}")
+    extra = ExtraAttempts(
+        suites=frozenset(settings.sampled),
+        samples=settings.samples,
+        temperature=settings.temperature,
+        attempts=settings.attempts,
+        seed=job.seed,
+    )
+    greedy = Decoding(settings.max_new_tokens, settings.batch_size)
     with engine.responding(model, tokenizer) as responder:
-        rows = evaluate(
-            responder,
-            known,
-            losses,
-            greedy=Decoding(settings.max_new_tokens, settings.batch_size),
-            samples=settings.samples,
-            sampled=frozenset(settings.sampled),
-            temperature=settings.temperature,
-            attempts=settings.attempts,
-            seed=seed,
-        )
-    write(rows, parquet, csv)
+        rows = evaluate(responder, items, losses, greedy, extra)
+    write(rows, job.parquet, job.csv)
 
 
-def evaluate_checkpoint(
-    task: str,
-    *,
-    style: str,
-    checkpoint: Path,
-    problems: Path,
-    settings: Evaluation,
-    seed: int,
-    parquet: Path,
-    csv: Path,
-) -> None:
-    """Score a checkpoint on the problems of a file and write its rows."""
-    model, tokenizer = checkpoints.load(checkpoint, device=fastest())
-    evaluate_model(model, tokenizer, items(task, style, problems), settings, seed, parquet, csv)
+def evaluate_checkpoint(job: EvaluationJob) -> None:
+    """Evaluate a checkpoint on the problems of a file and write the rows."""
+    model, tokenizer = checkpoints.load(job.checkpoint, device=fastest())
+    evaluate_model(model, tokenizer, job.items(), job)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from derotate.stages.data import write_text
+from derotate.files.atomic import atomic_write_text
 
 
 def selection_scores(evaluations: Mapping[int, Path]) -> dict[int, float]:
@@ -18,11 +18,11 @@ def selection_scores(evaluations: Mapping[int, Path]) -> dict[int, float]:
 
 
 def choose(evaluations: Mapping[int, Path], sft_end: int, out: Path) -> None:
-    """Write the landmarks of a run; the earliest step wins a tie."""
+    """Write the landmarks of a run as JSON; the earliest step wins a tie."""
     scores = selection_scores(evaluations)
     best = max(scores, key=lambda step: (scores[step], -step))
     landmarks = {"max_ood": best, "sft_end": sft_end, "selection_scores": scores}
-    write_text(out, json.dumps(landmarks, indent=2) + "\n")
+    atomic_write_text(out, json.dumps(landmarks, indent=2) + "\n")
 
 
 def max_ood(landmarks: Path) -> int:
@@ -31,5 +31,5 @@ def max_ood(landmarks: Path) -> int:
 
 
 def _score(rows: pd.DataFrame) -> float:
-    kept = rows.query("split == 'ood' and fold == 'selection' and decoding == 'greedy'")
-    return float(kept["correct"].mean())
+    greedy = rows.query("split == 'ood' and fold == 'selection' and decoding == 'greedy'")
+    return float(greedy["correct"].mean())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Evaluation of surgery variants: the loaded patient, edited matrix by matrix, written nowhere."""
+"""Evaluation of surgery variants: the loaded patient, edited in memory and never written."""
 
 from __future__ import annotations
 
@@ -14,159 +14,149 @@ import pandas as pd
 
 from derotate.config.recipes import Recipe
 from derotate.evaluation.evaluate import Item, reference_losses
+from derotate.files.atomic import atomic_write_text
 from derotate.models import checkpoint as checkpoints
 from derotate.models.device import fastest
-from derotate.models.pair import Operands, open_scanned
-from derotate.spectral.factor_sources import Sources, stored
+from derotate.models.pair import open_scanned
+from derotate.spectral.factor_sources import stored
 from derotate.spectral.factors import load_factors
 from derotate.spectral.guards import GuardError, loss_difference
-from derotate.stages.data import write_text
-from derotate.stages.evaluate import evaluate_model, items
-from derotate.surgery.apply import amount_of_norm, changes, donor_distance
+from derotate.stages.evaluate import EvaluationJob, evaluate_model
+from derotate.surgery.apply import Surgery
 from derotate.surgery.band_edits import interpolation_for_loss
 from derotate.surgery.edits import change_norm
 from derotate.surgery.in_memory import distance_from_donor, set_variant
 
 if TYPE_CHECKING:
-    from derotate.config.evaluation import Evaluation
     from derotate.config.surgery import Guards
 
-CHECKED = 64
-"""Problems whose losses tell whether the loaded patient is the one that was evaluated."""
+PROBED = 64
+"""Problems whose losses must agree with the patient's own evaluation."""
 
 
 @dataclass(frozen=True)
-class Operation:
-    """Donor and patient of a surgery, and where the factors of their matrices come from."""
+class SurgeryJob:
+    """One surgery variant: recipe, donor, patient, and the files of its evaluation.
 
-    pair: Operands
-    sources: Sources
+    Attributes:
+        recipe: the edit.
+        matched: the recipe that an interpolation is matched to, if any.
+        donor: directory of a checkpoint.
+        factors: files with the donor's and the patient's factors.
+        recorded: Parquet rows of the patient's own evaluation.
+        guards: thresholds, and whether a failed guard refuses or warns.
+        evaluation: of the variant; its checkpoint is the patient.
+        facts: JSON file of the edit's numbers.
+    """
 
-    @classmethod
-    def read(
-        cls, donor: Path, patient: Path, donor_factors: Path, patient_factors: Path, passing: Path
-    ) -> Operation:
-        """From two checkpoint directories and their cached factors; nothing of them is in memory.
+    recipe: Recipe
+    matched: Recipe | None
+    donor: Path
+    factors: tuple[Path, Path]
+    recorded: Path
+    guards: Guards
+    evaluation: EvaluationJob
+    facts: Path
 
-        The rule that made the factors has refused numbers that are not finite.
+    def surgery(self) -> Surgery:
+        """The recipe on its pair; no weight is read yet.
 
-        Args:
-            donor: its directory.
-            patient: its directory.
-            donor_factors: file of the donor's factors.
-            patient_factors: of the patient's.
-            passing: folder for the factors of a matrix that the files lack; removed after use.
+        The rule that made the factors has refused weights that are not finite.
 
         Raises:
-            CheckpointError: see `open_scanned`.
+            CheckpointError: see `open_scanned` and `Surgery.resolve`.
         """
-        known = load_factors(donor_factors), load_factors(patient_factors)
-        return cls(open_scanned(donor, patient), stored(*known, passing))
-
-
-def operate(model: Any, operation: Operation, recipe: Recipe, amount: float | None = None) -> float:
-    """Make the loaded patient a variant, in place, whatever variant it was before.
-
-    Returns:
-        The Frobenius norm of the edit over all edited matrices.
-    """
-    return set_variant(model, operation.pair, recipe, operation.sources, amount)
+        donor_factors, patient_factors = map(load_factors, self.factors)
+        # For the factors of matrices that the files lack, as the embedding's.
+        temporary = self.facts.with_suffix(".factors")
+        sources = stored(donor_factors, patient_factors, temporary)
+        pair = open_scanned(self.donor, self.evaluation.checkpoint)
+        return Surgery.resolve(pair, self.recipe, sources)
 
 
 def matched_amount(
-    model: Any, tokenizer: Any, operation: Operation, recipe: Recipe, matched: Recipe,
-    known: list[Item],
-) -> float | None:  # fmt: skip
-    """The amount of an interpolation that equals another recipe in norm or in ID loss.
+    model: Any, tokenizer: Any, surgery: Surgery, matched: Recipe, items: list[Item]
+) -> float | None:
+    """The amount of an interpolation that equals another recipe in edit norm or in ID loss.
+
+    Args:
+        model: the loaded patient; it may hold any variant afterwards.
+        tokenizer: of the patient.
+        surgery: the interpolation on its pair.
+        matched: the recipe that it is matched to.
+        items: the study's problems; losses are those of the ID selection fold.
 
     Returns:
         None where no amount in 0..1 has that loss: then there is no such control.
     """
+    recipe = surgery.recipe
     if recipe.reference is None:
         raise ValueError(f"recipe {recipe.name}: has no match, expected norm: or id_loss:")
+    other = surgery.with_recipe(matched)
     if recipe.reference[0] == "norm":
-        made = changes(matched, operation.pair, operation.sources)
-        target = math.hypot(*(change_norm(change) for _, change in made))
-        return amount_of_norm(target, recipe, operation.pair)
-    id_items = [item for item in known if (item.split, item.fold) == ("id", "selection")]
+        norm = math.hypot(*(change_norm(change) for _, change in other.changes()))
+        return surgery.amount_of_norm(norm)
+    id_items = [item for item in items if (item.split, item.fold) == ("id", "selection")]
 
-    def loss_of(edit: Recipe, amount: float | None) -> float:
-        operate(model, operation, edit, amount)
+    def loss_of(variant: Surgery, amount: float | None = None) -> float:
+        set_variant(model, variant, amount)
         losses = reference_losses(model, tokenizer, id_items)
         return sum(losses) / len(losses)
 
-    return interpolation_for_loss(lambda amount: loss_of(recipe, amount), loss_of(matched, None))
+    return interpolation_for_loss(lambda amount: loss_of(surgery, amount), loss_of(other))
 
 
-def evaluate_variant(
-    task: str,
-    *,
-    style: str,
-    recipe: Recipe,
-    matched: Recipe | None,
-    checkpoint: Path,
-    recorded: Path,
-    guards: Guards,
-    operation: Operation,
-    problems: Path,
-    settings: Evaluation,
-    seed: int,
-    parquet: Path,
-    csv: Path,
-    facts: Path,
-) -> None:
-    """Make a variant of the loaded patient, score it, and write its rows and the facts of the edit.
+def evaluate_variant(job: SurgeryJob) -> None:
+    """Make the loaded patient a variant, evaluate it, and write its rows and the edit's facts.
 
-    The facts are the edit's norm, the distance of donor and patient over the edited matrices, how
-    far the variant is from a rollback of the same matrices, the amount of an interpolation, and how
-    far the loaded patient's losses were from those that its own evaluation (`recorded`) has.
+    Facts: norm of the edit, distance of donor and patient over the edited matrices, distance of the
+    variant from a rollback of these matrices, amount of an interpolation, and the difference of the
+    loaded patient's losses to those of its own evaluation.
 
     Raises:
         GuardError: the patient does not reproduce its evaluation and `guards.action` is refuse.
     """
-    model, tokenizer = checkpoints.load(checkpoint, device=fastest())
-    known = items(task, style, problems)
-    reproduced = _reproduced(model, tokenizer, known, recorded, guards)
-    amount = recipe.amount
-    if matched is not None:
-        amount = matched_amount(model, tokenizer, operation, recipe, matched, known)
-    impossible = matched is not None and amount is None
-    # Where no interpolation has the loss asked for, the nearest end stands in and is marked.
-    norm = operate(model, operation, recipe, 1.0 if impossible else amount)
-    distance = donor_distance(recipe, operation.pair)
-    from_rollback = distance_from_donor(model, operation.pair, recipe)
-    evaluate_model(model, tokenizer, known, settings, seed, parquet, csv)
-    write_text(
-        facts,
-        json.dumps(
-            {
-                "recipe": recipe.name,
-                "part": recipe.part,
-                "amount": 1.0 if impossible else amount,
-                "matched": not impossible if matched is not None else None,
-                "edit_norm": float(f"{norm:.6g}"),
-                "donor_distance": float(f"{distance:.6g}"),
-                "from_rollback": float(f"{from_rollback:.6g}"),
-                "patient_loss_difference": float(f"{reproduced:.1g}"),
-            },
-            indent=2,
-        )
-        + "\n",
-    )
+    surgery = job.surgery()
+    model, tokenizer = checkpoints.load(job.evaluation.checkpoint, device=fastest())
+    items = job.evaluation.items()
+    reproduced = _reproduced(model, tokenizer, items, job.recorded, job.guards)
+    amount = job.recipe.amount
+    if job.matched is not None:
+        amount = matched_amount(model, tokenizer, surgery, job.matched, items)
+    impossible = job.matched is not None and amount is None
+    if impossible:
+        # No interpolation has this loss: the donor's end stands in, and `matched` is false.
+        amount = 1.0
+    norm = set_variant(model, surgery, amount)
+    distance = surgery.donor_distance()
+    from_rollback = distance_from_donor(model, surgery)
+    evaluate_model(model, tokenizer, items, job.evaluation)
+    facts = {
+        "recipe": job.recipe.name,
+        "part": job.recipe.part,
+        "amount": amount,
+        "matched": not impossible if job.matched is not None else None,
+        "edit_norm": float(f"{norm:.6g}"),
+        "donor_distance": float(f"{distance:.6g}"),
+        "from_rollback": float(f"{from_rollback:.6g}"),
+        "patient_loss_difference": float(f"{reproduced:.1g}"),
+    }
+    atomic_write_text(job.facts, json.dumps(facts, indent=2) + "\n")
 
 
 def _reproduced(
-    model: Any, tokenizer: Any, known: list[Item], recorded: Path, guards: Guards
+    model: Any, tokenizer: Any, items: list[Item], recorded: Path, guards: Guards
 ) -> float:
-    """How far the losses of the first problems are from the recorded ones, guarded."""
+    """Largest difference of the first problems' losses to the recorded ones (nats), guarded."""
     rows = pd.read_parquet(recorded, columns=["problem", "decoding", "loss"])
-    rows = rows[rows["decoding"] == "greedy"][:CHECKED]
-    asked = known[: len(rows)]
-    if [item.problem for item in asked] != rows["problem"].tolist():
+    rows = rows[rows["decoding"] == "greedy"][:PROBED]
+    probed = items[: len(rows)]
+    if [item.problem for item in probed] != rows["problem"].tolist():
         raise GuardError(f"{recorded}: rows of other problems; delete the file to evaluate again")
-    losses = reference_losses(model, tokenizer, asked)
+    losses = reference_losses(model, tokenizer, probed)
     difference = loss_difference(losses, rows["loss"].tolist())
-    if not difference <= guards.recorded_loss:  # NaN is no match either
+    # `not <=` and not `>`: NaN must fail too.
+    if not difference <= guards.recorded_loss:
         line = (
             f"{recorded}: the loaded model's losses differ by {difference:.3g} nats from those "
             f"recorded here, expected at most {guards.recorded_loss:g}; check that the weights are "

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""One recipe applied to checkpoints of any size: what is refused, and the edit of each matrix.
+"""One recipe on a pair of checkpoints of any size: the matrices it edits and the edit of each.
 
-Matrix by matrix: the donor's and the patient's are read from their memory-mapped shards and
-decomposed if the recipe asks for it. No more than one of them is worked on at a time.
+Matrices are edited one at a time. Donor and patient are read from memory-mapped shards and are
+decomposed only if the recipe needs their factors.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from derotate.models.checkpoint import CheckpointError
 from derotate.models.pair import Operands
 from derotate.spectral.decompose import tall_difference
 from derotate.spectral.factor_sources import Sources
-from derotate.spectral.factors import Factors
+from derotate.spectral.factors import Decompose, Factors
 from derotate.spectral.guards import (
     GuardError,
     Measured,
@@ -28,22 +28,130 @@ from derotate.spectral.guards import (
     relative_change,
 )
 from derotate.surgery.band_edits import edited_names
-from derotate.surgery.edits import Change, Decompose, change_norm, streamed_change
+from derotate.surgery.edits import Change, change_norm, streamed_change
 
 if TYPE_CHECKING:
     from derotate.config.surgery import Guards
 
 
 @dataclass(frozen=True, eq=False)
+class Surgery:
+    """A recipe on a pair of checkpoints; `resolve` finds the matrices that it edits.
+
+    Attributes:
+        pair: donor and patient.
+        recipe: the edit.
+        names: tensors that the recipe edits, in the patient's order.
+        sources: opens the factors of a matrix.
+    """
+
+    pair: Operands
+    recipe: Recipe
+    names: tuple[str, ...]
+    sources: Sources
+
+    @classmethod
+    def resolve(cls, pair: Operands, recipe: Recipe, sources: Sources) -> Surgery:
+        """Find the matrices that a recipe edits in the patient.
+
+        Raises:
+            CheckpointError: the recipe names a layer or a kind of matrix that the patient lacks, or
+                a band wider than one of its matrices.
+        """
+        try:
+            names = edited_names(recipe, pair.patient)
+            for name in names:
+                if recipe.band is not None:
+                    recipe.band.size(min(pair.patient.places[name].shape))
+        except ValueError as error:
+            raise CheckpointError(f"{pair.patient.directory}: {error}") from None
+        return cls(pair, recipe, tuple(names), sources)
+
+    def with_recipe(self, recipe: Recipe) -> Surgery:
+        """Another recipe on the same pair, its matrices resolved.
+
+        Raises:
+            CheckpointError: see `resolve`.
+        """
+        return self.resolve(self.pair, recipe, self.sources)
+
+    def weights(self, name: str) -> tuple[Tensor, Tensor]:
+        """The donor's and the patient's weight [out, in], memory-mapped."""
+        return self.pair.donor[name], self.pair.patient[name]
+
+    def changes(self, amount: float | None = None) -> Iterator[tuple[str, Change]]:
+        """Stream (tensor name, change); both checkpoints must have passed the guards before.
+
+        Args:
+            amount: of a matched interpolation, in place of `recipe.amount`.
+        """
+        for name in self.names:
+            weights = self.weights(name)
+            with self.sources(name, *weights) as decompose:
+                yield name, streamed_change(self.recipe, name, *weights, decompose, amount)
+
+    def donor_distance(self) -> float:
+        """||W_t - W_b||_F over the edited matrices."""
+        differences = (
+            tall_difference(self.pair.patient[name], self.pair.donor[name]) for name in self.names
+        )
+        return math.hypot(
+            *(float(side.read(rows).norm()) for side in differences for rows in side.blocks())
+        )
+
+    def amount_of_norm(self, norm: float) -> float:
+        """The amount at which an interpolation's change has this Frobenius norm.
+
+        Above 1 where the norm exceeds the distance to the donor: such an interpolation passes it.
+
+        Raises:
+            CheckpointError: donor and patient are equal, so no amount reaches a norm above zero.
+        """
+        if norm == 0:
+            return 0.0
+        distance = self.donor_distance()
+        if distance == 0:
+            raise CheckpointError(
+                f"{self.pair.patient.directory}: equal to {self.pair.donor.directory}, so no "
+                f"interpolation has norm {norm:g}; give two different checkpoints"
+            )
+        return norm / distance
+
+
+@dataclass(frozen=True)
+class MatrixReport:
+    """Per-matrix edit report.
+
+    Attributes:
+        matrix: name of the tensor.
+        rank: of the change in a LoRA adapter; None in a checkpoint.
+        edit_norm: ||delta||_F.
+        cast_error: ||W' as stored - W'||_F / ||delta||_F; NaN without a change or without a cast.
+        relative_change: ||W_t - W_b||_F / ||W_b||_F.
+        donor_distance: Kolmogorov distance of the donor's spectrum to the Marchenko-Pastur law; NaN
+            if the matrix was not decomposed.
+        patient_distance: the same of the patient's spectrum.
+    """
+
+    matrix: str
+    rank: int | None
+    edit_norm: float
+    cast_error: float
+    relative_change: float
+    donor_distance: float
+    patient_distance: float
+
+
+@dataclass(frozen=True, eq=False)
 class Edit:
-    """The edit of one matrix, and what the guards saw of it on the way.
+    """The edit of one matrix and its guard measurements.
 
     Attributes:
         name: of the tensor.
-        weight: the patient's, memory-mapped [out, in].
-        change: what the recipe adds to it.
-        donor: measured of the donor's matrix.
-        patient: measured of the patient's, its relative change from the donor's with it.
+        weight: the patient's [out, in], memory-mapped.
+        change: delta, what the recipe adds to the weight.
+        donor: guard measurements of the donor's matrix.
+        patient: those of the patient's, with its relative change from the donor's.
     """
 
     name: str
@@ -52,169 +160,120 @@ class Edit:
     donor: Measured
     patient: Measured
 
-
-def names_to_edit(recipe: Recipe, pair: Operands) -> list[str]:
-    """The tensors that the recipe edits, in the patient's order.
-
-    Raises:
-        CheckpointError: the recipe names a layer or a kind of matrix that is not there, or a band
-            that does not fit.
-    """
-    try:
-        names = edited_names(recipe, pair.patient)
-        for name in names:
-            if recipe.band is not None:
-                recipe.band.size(min(pair.patient.places[name].shape))
-    except ValueError as error:
-        raise CheckpointError(f"{pair.patient.directory}: {error}") from None
-    return names
-
-
-def require_near(recipe: Recipe, pair: Operands, guards: Guards) -> dict[str, Measured]:
-    """How far the patient's matrices are from the donor's, guarded before any decomposition.
-
-    Raises:
-        GuardError: one of them is further away than the guards allow and `guards.action` is refuse.
-    """
-    measured = {
-        name: Measured(
-            name,
-            (pair.patient[name].shape[0], pair.patient[name].shape[1]),
-            relative_change=relative_change(pair.donor[name], pair.patient[name]),
+    def report(self, rank: int | None, norm: float, cast_error: float) -> MatrixReport:
+        """The report of this edit once it is written, with ||delta||_F and the loss of the cast."""
+        return MatrixReport(
+            matrix=self.name,
+            rank=rank,
+            edit_norm=norm,
+            cast_error=cast_error,
+            relative_change=self.patient.relative_change,
+            donor_distance=self.donor.marchenko_pastur_distance,
+            patient_distance=self.patient.marchenko_pastur_distance,
         )
-        for name in names_to_edit(recipe, pair)
-    }
-    refuse_or_warn(str(pair.patient.directory), list(measured.values()), guards)
+
+
+def require_near(surgery: Surgery, guards: Guards) -> dict[str, Measured]:
+    """Guard the patient's distance to the donor, matrix by matrix, before any decomposition.
+
+    Returns:
+        Tensor name -> measurement with the relative change.
+
+    Raises:
+        GuardError: a relative change exceeds the guard and `guards.action` is refuse.
+    """
+    measured = {}
+    for name in surgery.names:
+        donor, patient = surgery.weights(name)
+        shape = (patient.shape[0], patient.shape[1])
+        change = relative_change(donor, patient)
+        measured[name] = Measured(name, shape, relative_change=change)
+    refuse_or_warn(str(surgery.pair.patient.directory), list(measured.values()), guards)
     return measured
 
 
-def edits(
-    recipe: Recipe,
-    pair: Operands,
+def guarded_edits(
+    surgery: Surgery,
     guards: Guards,
-    sources: Sources,
-    changes: Mapping[str, Measured],
+    near: Mapping[str, Measured] | None = None,
     amount: float | None = None,
 ) -> Iterator[Edit]:
-    """The edits of the recipe's matrices, one at a time.
+    """Stream the edits of a surgery; spectra are guarded as soon as they are known.
 
     Args:
-        recipe: what to do.
-        pair: whom to take from, whom to edit.
-        guards: a matrix with a random spectrum is refused as soon as it is decomposed.
-        sources: opened for each matrix, closed when its edit was used.
-        changes: what `require_near` measured; only its matrices are edited.
-        amount: of a matched interpolation.
+        surgery: the recipe on its pair.
+        guards: thresholds. A matrix with a random spectrum is refused when it is decomposed, the
+            medians over all matrices at the end.
+        near: measurements of `require_near`; without them relative changes are not guarded.
+        amount: of a matched interpolation, in place of `recipe.amount`.
 
     Raises:
         GuardError: spectra look random and `guards.action` is refuse.
     """
-    sides: dict[str, list[Measured]] = {"donor": [], "patient": []}
+    donors: list[Measured] = []
+    patients: list[Measured] = []
 
-    def noted(edit: Edit) -> Edit:
-        sides["donor"].append(edit.donor)
-        sides["patient"].append(edit.patient)
+    def recorded(edit: Edit) -> Edit:
+        donors.append(edit.donor)
+        patients.append(edit.patient)
         return edit
 
-    for near in changes.values():
-        weights = pair.donor[near.matrix], pair.patient[near.matrix]
-        with sources(near.matrix, *weights) as decompose:
-            # not bound to a name here, so that it is freed before the next one is made
-            yield noted(_edit(recipe, pair, guards, decompose, near, weights, amount))
-    refuse_or_warn(str(pair.donor.directory), sides["donor"], guards)
-    refuse_or_warn(str(pair.patient.directory), sides["patient"], guards)
+    for name in surgery.names:
+        weights = surgery.weights(name)
+        shape = (weights[1].shape[0], weights[1].shape[1])
+        measured = near[name] if near is not None else Measured(name, shape)
+        with surgery.sources(name, *weights) as decompose:
+            # Not bound to a name: an edit must be freed before the next one is made.
+            yield recorded(_edit(surgery, guards, decompose, weights, measured, amount))
+    refuse_or_warn(str(surgery.pair.donor.directory), donors, guards)
+    refuse_or_warn(str(surgery.pair.patient.directory), patients, guards)
 
 
 def _edit(
-    recipe: Recipe,
-    pair: Operands,
+    surgery: Surgery,
     guards: Guards,
     decompose: Decompose,
-    near: Measured,
     weights: tuple[Tensor, Tensor],
+    measured: Measured,
     amount: float | None,
 ) -> Edit:
-    values: list[Tensor] = []
+    name = measured.matrix
+    spectra: list[Tensor] = []
 
-    def noted(weight: Tensor) -> Factors:
+    def recorded(weight: Tensor) -> Factors:
         factors = decompose(weight)
-        values.append(factors.s.clone())
+        spectra.append(factors.s.clone())
         return factors
 
-    weight = weights[1]
-    change = streamed_change(recipe, near.matrix, *weights, noted, amount)
-    donor, patient = Measured(near.matrix, near.shape), near
-    if values:
+    change = streamed_change(surgery.recipe, name, *weights, recorded, amount)
+    donor, patient = Measured(name, measured.shape), measured
+    # `streamed_change` decomposes either both weights, the donor's first, or none.
+    if spectra:
         donor, patient = (
-            replace(side, marchenko_pastur_distance=law_distance(weight, found))
-            for side, found in zip((donor, patient), values, strict=True)
+            replace(side, marchenko_pastur_distance=law_distance(weights[1], values))
+            for side, values in zip((donor, patient), spectra, strict=True)
         )
-    for shards, row in ((pair.donor, donor), (pair.patient, patient)):
-        if guards.action == "refuse" and (why := row.failure(guards)):
-            raise GuardError(f"{shards.directory}: {why}")
-    return Edit(near.matrix, weight, change, donor, patient)
+    for shards, side in ((surgery.pair.donor, donor), (surgery.pair.patient, patient)):
+        if guards.action == "refuse" and (reason := side.failure(guards)):
+            raise GuardError(f"{shards.directory}: {reason}")
+    return Edit(name, weights[1], change, donor, patient)
 
 
-def changes(
-    recipe: Recipe, pair: Operands, sources: Sources, amount: float | None = None
-) -> Iterator[tuple[str, Change]]:
-    """Stream (tensor name, change) of the recipe's matrices; checkpoints were guarded before.
-
-    Args:
-        recipe: what to do.
-        pair: whom to take from, whom to edit.
-        sources: opened for each matrix, closed when its change was used.
-        amount: of a matched interpolation.
-    """
-    for name in names_to_edit(recipe, pair):
-        weights = pair.donor[name], pair.patient[name]
-        with sources(name, *weights) as decompose:
-            yield name, streamed_change(recipe, name, *weights, decompose, amount)
-
-
-def matched_amount(
-    recipe: Recipe, matched: Recipe, pair: Operands, guards: Guards, sources: Sources
-) -> float:
-    """The amount of an interpolation whose change has the norm of another recipe's, guarded.
+def matched_amount(surgery: Surgery, reference: Recipe, guards: Guards) -> float:
+    """The amount of an interpolation whose change has the norm of the reference recipe's, guarded.
 
     Raises:
-        CheckpointError: the loss is to be matched, which needs an evaluation; or donor and patient
+        CheckpointError: the recipe matches a loss, which needs an evaluation; or donor and patient
             are equal.
-        GuardError: see `require_near` and `edits`.
+        GuardError: see `require_near` and `guarded_edits`.
     """
+    recipe = surgery.recipe
     if recipe.reference is None or recipe.reference[0] != "norm":
         raise CheckpointError(
             f"recipe {recipe.name}: match = {recipe.match} needs an evaluation, expected norm: "
             "here; give amount, or run the study"
         )
-    near = require_near(matched, pair, guards)
-    norms = (change_norm(edit.change) for edit in edits(matched, pair, guards, sources, near))
-    return amount_of_norm(math.hypot(*norms), recipe, pair)
-
-
-def amount_of_norm(target: float, recipe: Recipe, pair: Operands) -> float:
-    """The amount of an interpolation whose change has the Frobenius norm `target`.
-
-    Above 1 where the target exceeds the distance to the donor: such an interpolation passes it.
-
-    Raises:
-        CheckpointError: donor and patient are equal, so that no amount reaches a norm above zero.
-    """
-    if target == 0:
-        return 0.0
-    distance = donor_distance(recipe, pair)
-    if distance == 0:
-        raise CheckpointError(
-            f"{pair.patient.directory}: equal to {pair.donor.directory}, so that no interpolation "
-            f"has the norm {target:g}; give different checkpoints"
-        )
-    return target / distance
-
-
-def donor_distance(recipe: Recipe, pair: Operands) -> float:
-    """||W_t - W_b||_F over the matrices that the recipe edits."""
-    sides = (
-        tall_difference(pair.patient[name], pair.donor[name])
-        for name in names_to_edit(recipe, pair)
-    )
-    return math.hypot(*(float(side.read(rows).norm()) for side in sides for rows in side.blocks()))
+    other = surgery.with_recipe(reference)
+    near = require_near(other, guards)
+    norms = (change_norm(edit.change) for edit in guarded_edits(other, guards, near))
+    return surgery.amount_of_norm(math.hypot(*norms))

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What surgery needs beside the changes themselves: which matrices, which pairs of vectors, random
-axes, and the amount of an interpolation that is matched.
+"""Parts of surgery: edits of a band, pairing of vectors, random rotations, matched interpolations.
 
-The algebra of each recipe is in `derotate.surgery.edits`.
+`derotate.surgery.edits` combines them to the change that each recipe makes.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,15 +14,20 @@ from derotate.config.recipes import Recipe
 from derotate.spectral.factors import Factors
 
 LOSS_TOLERANCE = 1e-3
-"""Precision in the amount of an interpolation that is matched by loss: each step of the solver is
-an evaluation of a model, and a change of the amount by 0.001 moves no loss that can be measured."""
+"""Tolerance of the amount of an interpolation matched by loss. Each step of the solver evaluates a
+model, and a change of the amount by 0.001 has no measurable effect on its loss."""
 
 
 def band_sides(part: str, donor: Factors, patient: Factors, band: range) -> tuple[Tensor, Tensor]:
-    """Thin matrices [out, k], [in, k], whose product is the change of values, directions or both.
+    """Left [out, r] and right [in, r], whose product left right^T is the change of a band.
 
-    The sign of a pair (u, v) cancels, so the signs of two decompositions need not agree.
+    Args:
+        part: values (r = k, the size of the band), directions or both (r = 2 k).
+        donor: factors of W_b [out, in].
+        patient: factors of W_t [out, in].
+        band: indices of the singular values concerned.
     """
+    # The sign of a pair (u, v) cancels in u v^T, so two decompositions may differ in signs.
     on = slice(band.start, band.stop)
     if part == "values":
         return patient.u[:, on] * (donor.s[on] - patient.s[on]), patient.v[:, on]
@@ -33,10 +37,10 @@ def band_sides(part: str, donor: Factors, patient: Factors, band: range) -> tupl
 
 
 def paired_by_similarity(donor: Factors, patient: Factors) -> Factors:
-    """The donor's triplets in the order that gives each the most similar one of the patient.
+    """The donor's triplets, reordered so that index i holds the match of the patient's triplet i.
 
-    One to one, with the largest sum of |u_b . u_t| |v_b . v_t|: singular values that crossed
-    between donor and patient are no longer taken for vectors that moved.
+    The assignment is one to one and maximises the sum of |u_b . u_t| |v_b . v_t|. Pairing by index
+    would read singular values that crossed between donor and patient as rotated vectors.
     """
     similarity = (donor.u.T @ patient.u).abs() * (donor.v.T @ patient.v).abs()
     _, order = linear_sum_assignment(similarity.T.numpy(force=True), maximize=True)
@@ -44,19 +48,25 @@ def paired_by_similarity(donor: Factors, patient: Factors) -> Factors:
     return Factors(donor.u[:, index], donor.s[index], donor.v[:, index])
 
 
-def turn(basis: Tensor, angles: Tensor, generator: torch.Generator) -> Tensor:
-    """Change of an orthonormal basis [n, k] turned by `angles` [k] in random orthogonal planes.
+def rotation_change(basis: Tensor, angles: Tensor, generator: torch.Generator) -> Tensor:
+    """R B - B for an orthonormal basis B [n, k], R a rotation by `angles` in random planes.
 
-    Each plane is spanned by a random direction inside the span and one outside. Outside there are
-    n - k directions, and not more of the angles can differ from zero.
+    The planes are orthogonal; each is spanned by a random direction inside the span of B and one
+    outside.
+
+    Args:
+        basis: [n, k], float64.
+        angles: [k] in radians, ascending.
+        generator: of the random directions.
     """
     n, k = basis.shape
+    # Only n - k directions lie outside; more angles than that cannot differ from zero.
     planes = min(k, n - k)
     angles = angles[k - planes :]
     inside = _orthonormal(torch.randn(k, planes, dtype=torch.float64, generator=generator))
     outward = torch.randn(n, planes, dtype=torch.float64, generator=generator)
     outside = _orthonormal(outward - basis @ (basis.T @ outward))
-    # cos - 1 = -2 sin^2(angle / 2), precise for small angles.
+    # cos(angle) - 1 = -2 sin^2(angle / 2), which does not cancel for small angles.
     shrink = -2 * (angles / 2).sin().square()
     return (basis @ (inside * shrink) + outside * angles.sin()) @ inside.T
 
@@ -64,6 +74,7 @@ def turn(basis: Tensor, angles: Tensor, generator: torch.Generator) -> Tensor:
 def _orthonormal(columns: Tensor) -> Tensor:
     """Orthonormal basis of gaussian columns, uniformly distributed (Mezzadri 2007)."""
     basis, triangle = torch.linalg.qr(columns)
+    # QR fixes signs in its own way, so without this the distribution would not be uniform.
     sign = torch.where(triangle.diagonal() < 0, -1.0, 1.0).to(columns.dtype)
     return basis * sign
 
@@ -74,24 +85,29 @@ def edited_names(recipe: Recipe, tensor_names: Iterable[str]) -> list[str]:
     Raises:
         ValueError: a layer or a kind of matrix that the recipe names does not exist.
     """
-    every = list(tensor_names)
-    for key, wanted in (("layers", recipe.layers), ("matrices", recipe.matrices)):
-        for item in wanted or ():
-            if not any(recipe.model_copy(update={key: (item,)}).edits(name) for name in every):
+    tensors = list(tensor_names)
+    for key, items in (("layers", recipe.layers), ("matrices", recipe.matrices)):
+        for item in items or ():
+            if not any(recipe.model_copy(update={key: (item,)}).edits(name) for name in tensors):
                 raise ValueError(
                     f"recipe {recipe.name}: {key} names {item}, expected {key} of the checkpoint"
                 )
-    names = [name for name in every if recipe.edits(name)]
+    names = [name for name in tensors if recipe.edits(name)]
     if not names:
         raise ValueError(f"recipe {recipe.name} edits no tensor, expected Llama or Qwen2 names")
     return names
 
 
 def interpolation_for_loss(loss_at: Callable[[float], float], target: float) -> float | None:
-    """Amount in 0..1 at which the loss of the interpolation is `target`, to `LOSS_TOLERANCE`.
+    """Amount in 0..1 at which an interpolation has the loss `target`, to `LOSS_TOLERANCE`.
 
-    `loss_at(amount)` is evaluated about ten times. None if the target is not between the losses of
-    patient (amount 0) and donor (amount 1): nothing is then bracketed, and no control can be made.
+    Args:
+        loss_at: loss by amount, nats per token; evaluated about ten times.
+        target: nats per token.
+
+    Returns:
+        None if the target is not between the losses of patient (amount 0) and donor (amount 1):
+        then no root is bracketed.
     """
     ends = {0.0: loss_at(0.0) - target, 1.0: loss_at(1.0) - target}
     if ends[0.0] * ends[1.0] > 0:

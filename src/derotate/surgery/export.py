@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""An edit written as a checkpoint, or as a LoRA adapter that holds exactly the same change.
+"""Write an edit as a checkpoint, or as a LoRA adapter that holds exactly the same change.
 
-All is written aside and moved into place; a refusal leaves nothing. What the cast to the stored
-type loses of an edit is measured: bfloat16 keeps eight bits, and a small edit may not survive it.
+The output appears complete or not at all. The loss of the cast to the stored dtype is measured:
+bfloat16 has eight significant bits, and a small edit may not survive it.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,9 +19,10 @@ import torch
 from torch import Tensor
 
 from derotate.config.recipes import Recipe
+from derotate.files.atomic import atomic_write
 from derotate.files.scratch import scratch
 from derotate.models.checkpoint import CheckpointError
-from derotate.models.pair import Operands, open_pair
+from derotate.models.pair import open_pair
 from derotate.models.shard_writer import (
     Entry,
     Slot,
@@ -35,8 +35,14 @@ from derotate.models.shard_writer import (
 from derotate.models.shards import INDEX, PICKLED
 from derotate.spectral.decompose import part_of
 from derotate.spectral.factor_sources import cached
-from derotate.surgery.apply import Edit, edits, matched_amount, require_near
-from derotate.surgery.edit_report import Row, row_of
+from derotate.surgery.apply import (
+    Edit,
+    MatrixReport,
+    Surgery,
+    guarded_edits,
+    matched_amount,
+    require_near,
+)
 from derotate.surgery.edits import Change, edited_blocks
 from derotate.surgery.lora import adapter_ranks, write_adapter
 
@@ -46,27 +52,45 @@ if TYPE_CHECKING:
 Format = Literal["checkpoint", "lora"]
 
 RECORD = "derotate-edit.json"
-"""What was done, beside the weights: recipe, donor, patient, and the numbers of each matrix."""
+"""File beside the weights with recipe, donor, patient and the per-matrix edit report."""
 
 BESIDE = ("*.json", "*.model", "*.txt", "*.jinja", "LICENSE*")
-"""Files that go with the weights: config, tokenizer, templates; no code and no other weights."""
+"""Files copied with the weights: config, tokenizer, templates; no code and no other weights."""
 
 
 @dataclass(frozen=True)
-class Operated:
-    """What `operate` did: a row a matrix, and the amount of a matched interpolation."""
+class Options:
+    """How an edit is computed and written.
 
-    rows: tuple[Row, ...]
+    Attributes:
+        form: a checkpoint, or a LoRA adapter for the patient.
+        cache: folder that keeps the factors; None: those of one matrix at a time.
+        precision: dtype of the factors.
+    """
+
+    form: Format = "checkpoint"
+    cache: Path | None = None
+    precision: torch.dtype = torch.float32
+
+
+DEFAULTS = Options()
+
+
+@dataclass(frozen=True)
+class SurgeryReport:
+    """Per-matrix edit reports of a surgery, and the amount of a matched interpolation."""
+
+    rows: tuple[MatrixReport, ...]
     amount: float | None
 
     @property
     def edit_norm(self) -> float:
-        """Frobenius norm of the whole edit."""
+        """Frobenius norm of the edit over all matrices."""
         return math.hypot(*(row.edit_norm for row in self.rows))
 
     @property
     def cast_error(self) -> float:
-        """What the cast to the stored type changed, as a share of the whole edit."""
+        """Norm of what the cast to the stored dtype changed, relative to the norm of the edit."""
         lost = (row.edit_norm * row.cast_error for row in self.rows if row.edit_norm)
         return math.hypot(*lost) / self.edit_norm if self.edit_norm else float("nan")
 
@@ -79,22 +103,18 @@ def operate(
     guards: Guards,
     *,
     matched: Recipe | None = None,
-    form: Format = "checkpoint",
-    cache: Path | None = None,
-    precision: torch.dtype = torch.float32,
-) -> Operated:
-    """Edit the patient by a recipe and write it to a new directory.
+    options: Options = DEFAULTS,
+) -> SurgeryReport:
+    """Edit the patient by a recipe and write the result to a new directory.
 
     Args:
         donor: directory of a checkpoint.
-        patient: of the same model.
-        recipe: what to do.
+        patient: directory of a checkpoint of the same model.
+        recipe: the edit.
         out: must not exist, or be empty.
-        guards: thresholds, and whether a failed guard refuses or not.
+        guards: thresholds, and whether a failed guard refuses or warns.
         matched: the recipe whose norm an interpolation is to have.
-        form: a checkpoint, or an adapter for the patient.
-        cache: folder that keeps the factors; by default those of one matrix at a time.
-        precision: of the factors.
+        options: form of the output, and how factors are computed.
 
     Raises:
         CheckpointError, GuardError, NotLowRankError: one line; nothing is written.
@@ -102,98 +122,97 @@ def operate(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CheckpointError(f"{out}: exists, expected a new directory; name another one")
     pair = open_pair(donor, patient)
-    near = require_near(recipe, pair, guards)
-    ranks = adapter_ranks(recipe, pair, list(near)) if form == "lora" else {}
-    with scratch(out) as aside:
-        made = aside / "made"
-        made.mkdir()
-        sources = cached(cache, aside / "factors", precision)
-        amount = None
-        if matched is not None:
-            amount = matched_amount(recipe, matched, pair, guards, sources)
-        changed = edits(recipe, pair, guards, sources, near, amount)
-        if form == "lora":
-            rows = write_adapter(pair, changed, ranks, made)
-        else:
-            rows = _write_checkpoint(recipe, pair, changed, made)
-        done = Operated(tuple(rows), amount)
-        record = _record(recipe, pair, form, precision, done)
-        (made / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        os.replace(made, out)
-    return done
+    with scratch(out) as folder:
+        sources = cached(options.cache, folder / "factors", options.precision)
+        surgery = Surgery.resolve(pair, recipe, sources)
+        near = require_near(surgery, guards)
+        lora = options.form == "lora"
+        ranks = adapter_ranks(recipe, pair, surgery.names) if lora else {}
+        amount = None if matched is None else matched_amount(surgery, matched, guards)
+        edits = guarded_edits(surgery, guards, near, amount)
+        with atomic_write(out) as part:
+            part.mkdir()
+            if lora:
+                rows = write_adapter(pair, edits, ranks, part)
+            else:
+                rows = _write_checkpoint(surgery, edits, part)
+            report = SurgeryReport(tuple(rows), amount)
+            record = _record(surgery, options, report)
+            (part / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return report
 
 
-def _write_checkpoint(
-    recipe: Recipe, pair: Operands, changed: Iterator[Edit], made: Path
-) -> list[Row]:
-    """The patient's shards under their own names, edited; config and tokenizer beside them."""
-    places = pair.patient.places
-    entries: dict[Path, dict[str, Entry]] = {file: {} for file in pair.patient.files}
+def _write_checkpoint(surgery: Surgery, edits: Iterator[Edit], out: Path) -> list[MatrixReport]:
+    """The patient's shards under their own names, edited, with its config and tokenizer."""
+    patient = surgery.pair.patient
+    places = patient.places
+    entries: dict[Path, dict[str, Entry]] = {file: {} for file in patient.files}
     for name, place in places.items():
         entries[place.file][name] = Entry(place.dtype, place.shape, place.size)
-    require_room(made, sum(map(file_size, entries.values())))
+    require_room(out, sum(map(file_size, entries.values())))
     slots: dict[str, Slot] = {}
-    for file, held in entries.items():
-        slots |= lay_out(made / file.name, held)
+    for file, tensors in entries.items():
+        slots |= lay_out(out / file.name, tensors)
 
-    def written(edit: Edit) -> Row:
+    def write(edit: Edit) -> MatrixReport:
         target = as_tensor(slots.pop(edit.name).data(), edit.weight.dtype, places[edit.name].shape)
         norm, cast_error = _apply(edit.change, edit.weight, target)
         if math.isinf(cast_error):
             raise CheckpointError(
-                f"{pair.patient.directory}: tensor {edit.name} edited by {recipe.name} is too "
+                f"{patient.directory}: tensor {edit.name} edited by {surgery.recipe.name} is too "
                 f"large for {places[edit.name].dtype}; convert the patient to float32 first"
             )
-        return row_of(edit, None, norm, cast_error)
+        return edit.report(None, norm, cast_error)
 
-    # `map` holds no edit while the next one is made
-    rows = list(map(written, changed))
+    # A loop variable would keep an edit in memory while the next one is made; `map` does not.
+    rows = list(map(write, edits))
     for name, slot in slots.items():
-        copy_bytes(slot.data(), pair.patient[name])
-    _copy_beside(pair, made)
+        copy_bytes(slot.data(), patient[name])
+    _copy_beside(patient.directory, out)
     return rows
 
 
 def _apply(change: Change, weight: Tensor, target: Tensor) -> tuple[float, float]:
-    """Write W + delta block by block; the norm of delta and what the cast lost of it."""
+    """Write W + delta block by block; returns ||delta||_F and the relative loss of the cast."""
     square = lost = 0.0
-    for rows, step, new in edited_blocks(change, weight):
-        stored = new.to(weight.dtype)
+    for rows, delta, edited in edited_blocks(change, weight):
+        stored = edited.to(weight.dtype)
+        # The file is full of zeros already: a sparse file stays sparse.
         if bool(stored.any()):
             part_of(target, rows).copy_(stored)
-        square += float(step.to(torch.float64).square().sum())
-        lost += float((stored.to(torch.float64) - new.to(torch.float64)).square().sum())
+        square += float(delta.to(torch.float64).square().sum())
+        lost += float((stored.to(torch.float64) - edited.to(torch.float64)).square().sum())
     return math.sqrt(square), math.sqrt(lost / square) if square else float("nan")
 
 
-def _copy_beside(pair: Operands, made: Path) -> None:
+def _copy_beside(directory: Path, out: Path) -> None:
     for pattern in BESIDE:
-        for file in sorted(pair.patient.directory.glob(pattern)):
+        for file in sorted(directory.glob(pattern)):
             other_index = file.name.endswith(".index.json") and file.name != INDEX
             if file.is_file() and file.suffix not in PICKLED and not other_index:
-                shutil.copyfile(file, made / file.name)
+                shutil.copyfile(file, out / file.name)
 
 
-def _record(
-    recipe: Recipe, pair: Operands, form: Format, precision: torch.dtype, done: Operated
-) -> dict[str, Any]:
-    """The facts of an edit; numbers that are not known are null."""
+def _record(surgery: Surgery, options: Options, report: SurgeryReport) -> dict[str, Any]:
+    """The content of `RECORD`; unknown numbers are null."""
 
     def number(value: float | None) -> float | None:
         return None if value is None or math.isnan(value) else float(f"{value:.6g}")
 
-    def known(row: Row) -> dict[str, Any]:
-        fields = vars(row).items()
-        return {key: number(value) if isinstance(value, float) else value for key, value in fields}
+    def fields(row: MatrixReport) -> dict[str, Any]:
+        return {
+            key: number(value) if isinstance(value, float) else value
+            for key, value in vars(row).items()
+        }
 
     return {
-        "recipe": recipe.model_dump(mode="json", exclude_defaults=True),
-        "donor": str(pair.donor.directory),
-        "patient": str(pair.patient.directory),
-        "format": form,
-        "factors": str(precision).removeprefix("torch."),
-        "amount": number(done.amount),
-        "edit_norm": number(done.edit_norm),
-        "cast_error": number(done.cast_error),
-        "matrices": [known(row) for row in done.rows],
+        "recipe": surgery.recipe.model_dump(mode="json", exclude_defaults=True),
+        "donor": str(surgery.pair.donor.directory),
+        "patient": str(surgery.pair.patient.directory),
+        "format": options.form,
+        "factors": str(options.precision).removeprefix("torch."),
+        "amount": number(report.amount),
+        "edit_norm": number(report.edit_norm),
+        "cast_error": number(report.cast_error),
+        "matrices": [fields(row) for row in report.rows],
     }

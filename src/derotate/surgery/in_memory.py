@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A surgery variant that is nowhere but in a loaded model: its parameters are set, one at a time.
+"""A surgery variant in a loaded model: its parameters are set one matrix at a time.
 
-Beside the model no more is held than one matrix needs. The edit is made in float32 or better and
-cast to the type of the parameter, as it is when the variant is written as a checkpoint.
+Beside the model, memory holds what one matrix needs. An edit is computed in float32 or better and
+cast to the dtype of the parameter, as in a variant that is written as a checkpoint.
 """
 
 from __future__ import annotations
@@ -15,57 +15,52 @@ import torch
 from torch import Tensor
 
 from derotate.config.matrix_kinds import matrix_kind
-from derotate.config.recipes import Recipe
 from derotate.models.checkpoint import CheckpointError
 from derotate.models.pair import Operands
 from derotate.spectral.decompose import part_of, tall
-from derotate.spectral.factor_sources import Sources
-from derotate.surgery.apply import changes, names_to_edit
+from derotate.surgery.apply import Surgery
 from derotate.surgery.edits import Change, edited_blocks
 
 
-def set_variant(
-    model: Any, pair: Operands, recipe: Recipe, sources: Sources, amount: float | None = None
-) -> float:
-    """Make of the loaded patient, or of a variant of it, the variant of a recipe, in place.
+def set_variant(model: Any, surgery: Surgery, amount: float | None = None) -> float:
+    """Set the parameters of the loaded patient to a variant, in place.
 
-    Matrices that the recipe does not edit are set to the patient's, whatever they were before.
+    Matrices that the recipe does not edit are reset to the patient's, so the model may hold another
+    variant before.
 
     Args:
-        model: of the class in the patient's config.json, loaded from it.
-        pair: donor and patient.
-        recipe: what to do.
-        sources: of the factors.
-        amount: of a matched interpolation.
+        model: loaded from the patient's directory, of the class in its config.json.
+        surgery: the recipe on its pair.
+        amount: of a matched interpolation, in place of `recipe.amount`.
 
     Returns:
-        The Frobenius norm of the edit over all edited matrices.
+        Frobenius norm of the edit over all edited matrices.
 
     Raises:
-        CheckpointError: the model is not that of the patient, or the recipe does not fit it.
+        CheckpointError: the model has other parameters than the patient.
     """
+    pair = surgery.pair
     parameters = matrix_parameters(model, pair)
-    edited = set(names_to_edit(recipe, pair))
     square = 0.0
     with torch.no_grad():
-        for name in parameters.keys() - edited:
+        for name in parameters.keys() - set(surgery.names):
             parameters[name].copy_(pair.patient[name])
-        for name, change in changes(recipe, pair, sources, amount):
-            square += _apply(change, pair.patient[name], parameters[name])
-            # freed before the next matrix is worked on
+        for name, change in surgery.changes(amount):
+            square += apply_change(change, pair.patient[name], parameters[name])
+            # Freed before the next matrix is edited.
             del change
     return square**0.5
 
 
-def distance_from_donor(model: Any, pair: Operands, recipe: Recipe) -> float:
-    """||W' - W_b||_F over the matrices that the recipe edits, W' as it is in the model."""
-    parameters = matrix_parameters(model, pair)
+def distance_from_donor(model: Any, surgery: Surgery) -> float:
+    """||W' - W_b||_F over the edited matrices, W' the parameters of the model."""
+    parameters = matrix_parameters(model, surgery.pair)
     square = 0.0
-    for name in names_to_edit(recipe, pair):
-        donor, own = pair.donor[name], parameters[name].detach()
+    for name in surgery.names:
+        donor, parameter = surgery.pair.donor[name], parameters[name].detach()
         for rows in tall(donor).blocks():
-            here = part_of(own, rows).to("cpu", torch.float64)
-            square += float((here - part_of(donor, rows).to(torch.float64)).square().sum())
+            edited = part_of(parameter, rows).to("cpu", torch.float64)
+            square += float((edited - part_of(donor, rows).to(torch.float64)).square().sum())
     return math.sqrt(square)
 
 
@@ -75,22 +70,32 @@ def matrix_parameters(model: Any, pair: Operands) -> Mapping[str, Tensor]:
     Raises:
         CheckpointError: the model has no such parameter.
     """
-    known = dict(model.named_parameters(remove_duplicate=False))
+    # A tied head is the embedding under a second name, which must be found too.
+    parameters = dict(model.named_parameters(remove_duplicate=False))
     names = [name for name in pair.patient if matrix_kind(name)]
     for name in names:
-        if pair.parameters[name] not in known:
+        if pair.parameters[name] not in parameters:
             raise CheckpointError(
                 f"{pair.patient.directory}: {type(model).__name__} has no parameter "
                 f"{pair.parameters[name]} for tensor {name}, expected the class in config.json; "
                 "load the patient by that class"
             )
-    return {name: known[pair.parameters[name]] for name in names}
+    return {name: parameters[pair.parameters[name]] for name in names}
 
 
-def _apply(change: Change, weight: Tensor, parameter: Tensor) -> float:
-    """Set a parameter to W + delta; the square of the norm of delta."""
+def apply_change(change: Change, weight: Tensor, parameter: Tensor) -> float:
+    """Set a parameter to W + delta, block by block.
+
+    Args:
+        change: delta [out, in].
+        weight: W [out, in], of the stored dtype, memory-mapped or not.
+        parameter: [out, in] of any dtype and device, without gradient.
+
+    Returns:
+        ||delta||_F^2.
+    """
     square = 0.0
-    for rows, step, new in edited_blocks(change, weight):
-        part_of(parameter, rows).copy_(new)
-        square += float(step.to(torch.float64).square().sum())
+    for rows, delta, edited in edited_blocks(change, weight):
+        part_of(parameter, rows).copy_(edited)
+        square += float(delta.to(torch.float64).square().sum())
     return square

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""An edit of low rank as a LoRA adapter of peft, which holds exactly the same change.
+"""A low-rank edit as a LoRA adapter for peft that holds exactly the same change.
 
-An adapter adds (alpha / r) B A to a weight: here B = left, A = right^T and alpha = r, each matrix
-with the rank that its own shape and the recipe give.
+An adapter adds (alpha / r) B A to a weight, A [r, in], B [out, r] (Hu et al. 2021). Here B = left,
+A = right^T and alpha = r. The rank r of each matrix follows from its shape and the recipe.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ import torch
 from derotate.config.recipes import Recipe
 from derotate.models.pair import Operands
 from derotate.models.shard_writer import Entry, as_tensor, file_size, lay_out, require_room
-from derotate.surgery.apply import Edit
-from derotate.surgery.edit_report import Row, row_of
-from derotate.surgery.low_rank import NotLowRankError, edit_rank, thin_change
+from derotate.surgery.apply import Edit, MatrixReport
+from derotate.surgery.low_rank import NotLowRankError, edit_rank, low_rank_change
 
 
 def adapter_ranks(recipe: Recipe, pair: Operands, names: Sequence[str]) -> dict[str, int]:
-    """The rank of the change of each matrix that an adapter shall hold; 0 for an empty band.
+    """Rank of the change of each matrix; 0 where the band is empty.
 
     Raises:
-        NotLowRankError: the recipe makes a change that no adapter holds, or none.
+        NotLowRankError: no adapter can hold the recipe's change, or the recipe changes nothing.
     """
-    found = {}
+    ranks = {}
     for name in names:
         if name.endswith("embed_tokens.weight"):
             raise NotLowRankError(
@@ -36,18 +35,18 @@ def adapter_ranks(recipe: Recipe, pair: Operands, names: Sequence[str]) -> dict[
                 "head for LoRA; write a checkpoint (--format checkpoint)"
             )
         shape = pair.patient.places[name].shape
-        found[name] = edit_rank(recipe, (shape[0], shape[1]), name)
-    if not any(found.values()):
+        ranks[name] = edit_rank(recipe, (shape[0], shape[1]), name)
+    if not any(ranks.values()):
         raise NotLowRankError(
             f"recipe {recipe.name}: its band is empty, expected a change for LoRA; widen the band"
         )
-    return found
+    return ranks
 
 
 def write_adapter(
-    pair: Operands, changed: Iterator[Edit], ranks: Mapping[str, int], made: Path
-) -> list[Row]:
-    """Write weights and config of the adapter into the folder `made`; a row a matrix."""
+    pair: Operands, edits: Iterator[Edit], ranks: Mapping[str, int], out: Path
+) -> list[MatrixReport]:
+    """Write the adapter's weights and config into the folder `out`; one report per matrix."""
     modules = {
         name: pair.parameters[name].removesuffix(".weight") for name, rank in ranks.items() if rank
     }
@@ -56,22 +55,22 @@ def write_adapter(
         out_features, in_features = pair.patient.places[name].shape
         for side, shape in (("A", (ranks[name], in_features)), ("B", (out_features, ranks[name]))):
             entries[_key(module, side)] = Entry("F32", shape, 4 * math.prod(shape))
-    require_room(made, file_size(entries))
-    slots = lay_out(made / "adapter_model.safetensors", entries)
+    require_room(out, file_size(entries))
+    slots = lay_out(out / "adapter_model.safetensors", entries)
 
-    def written(edit: Edit) -> Row:
-        rank, nothing = ranks[edit.name], float("nan")
+    def write(edit: Edit) -> MatrixReport:
+        rank, no_cast = ranks[edit.name], float("nan")
         if not rank:
-            return row_of(edit, 0, 0.0, nothing)
-        thin = thin_change(edit.change, rank, edit.name)
-        for side, factor in (("A", thin.right.T), ("B", thin.left)):
+            return edit.report(0, 0.0, no_cast)
+        low_rank = low_rank_change(edit.change, rank, edit.name)
+        for side, factor in (("A", low_rank.right.T), ("B", low_rank.left)):
             key = _key(modules[edit.name], side)
             as_tensor(slots[key].data(), torch.float32, entries[key].shape).copy_(factor)
-        return row_of(edit, rank, thin.norm, nothing)
+        return edit.report(rank, low_rank.norm, no_cast)
 
-    # `map` holds no edit while the next one is made
-    rows = list(map(written, changed))
-    _write_adapter_config(pair, {module: ranks[name] for name, module in modules.items()}, made)
+    # A loop variable would keep an edit in memory while the next one is made; `map` does not.
+    rows = list(map(write, edits))
+    _write_adapter_config(pair, {module: ranks[name] for name, module in modules.items()}, out)
     return rows
 
 
@@ -79,7 +78,7 @@ def _key(module: str, side: str) -> str:
     return f"base_model.model.{module}.lora_{side}.weight"
 
 
-def _write_adapter_config(pair: Operands, ranks: Mapping[str, int], made: Path) -> None:
+def _write_adapter_config(pair: Operands, ranks: Mapping[str, int], out: Path) -> None:
     from peft import LoraConfig
 
     largest = max(ranks.values())
@@ -89,13 +88,16 @@ def _write_adapter_config(pair: Operands, ranks: Mapping[str, int], made: Path) 
         target_modules=sorted(ranks),
         r=largest,
         lora_alpha=largest,
+        # alpha = r for every module: the scale alpha / r is 1, so B A is the change itself.
         rank_pattern=dict(ranks),
         alpha_pattern=dict(ranks),
         lora_dropout=0.0,
         bias="none",
         inference_mode=True,
     ).to_dict()
-    plain = {key: sorted(value) if isinstance(value, set) else value for key, value in
-             config.items()}  # fmt: skip
+    # peft holds module names as sets, which JSON lacks and whose order is not reproducible.
+    plain = {
+        key: sorted(value) if isinstance(value, set) else value for key, value in config.items()
+    }
     text = json.dumps(plain, indent=2, sort_keys=True) + "\n"
-    (made / "adapter_config.json").write_text(text, encoding="utf-8")
+    (out / "adapter_config.json").write_text(text, encoding="utf-8")

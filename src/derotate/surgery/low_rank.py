@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Which edits are of low rank, and how low: what a LoRA adapter can hold exactly.
+"""The rank of each edit, and low-rank changes as products of thin factors: what LoRA can hold.
 
-An adapter adds left @ right^T. With k values or vectors in the band, an edit of values has rank k,
-of directions or both 2 k (the donor's band comes, the patient's goes), and aligned directions 3 k.
-The last: the polar factor of a basis with k foreign columns is a function of its Gram matrix, which
-differs from the identity only by the overlaps of those columns with the others. So a vector y is
-mapped as before if its coefficients c in the patient's complete basis, that of the shorter side,
-are zero on the band and orthogonal to the overlaps, and if S c is orthogonal to those of the other
-side: 3 k conditions.
+With k singular values or vectors in the band, an edit of values has rank k. Directions and both
+have 2 k: the donor's band is added, the patient's removed. Aligned directions have 3 k. Proof of
+the last: the polar factor of a basis with k replaced columns is a function of its Gram matrix,
+which differs from the identity only by the overlaps of these columns with the others. Let c be the
+coefficients of an input in the patient's complete basis of the shorter side. Its image is unchanged
+if c is zero on the band, if c is orthogonal to the overlaps of this side, and if S c is orthogonal
+to those of the other side: 3 k conditions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from derotate.config.recipes import Recipe
 from derotate.spectral.decompose import Tall
-from derotate.surgery.edits import Change, Thin
+from derotate.surgery.edits import Change, LowRank
 
 PER_VECTOR: dict[str, int] = {
     "values": 1,
@@ -28,27 +28,26 @@ PER_VECTOR: dict[str, int] = {
     "random_rotation": 2,
     "aligned": 3,
 }
-"""Rank of an edit for each value or vector in its band."""
+"""Rank of an edit per singular value or vector in its band."""
 
 RESIDUAL = 1e-5
-"""Largest part of a change that an adapter may leave out, relative to the change: float32 factors
-are orthonormal to 1e-7 only, and the aligned bases are made of them."""
+"""Largest relative residual of a low-rank factorisation: float32 factors, of which aligned bases
+are made, are orthonormal to 1e-7 only."""
 
-
-SPARE = 8
-"""Random combinations beyond the rank; without them the rounding of factors grows tenfold."""
+OVERSAMPLING = 8
+"""Random combinations beyond the rank; without them the rounding of the factors grows tenfold."""
 
 
 class NotLowRankError(ValueError):
-    """An edit that no adapter holds: one line with the recipe, the matrix and the reason."""
+    """No LoRA adapter can hold an edit: one line with the recipe, the matrix and the reason."""
 
 
 def edit_rank(recipe: Recipe, shape: tuple[int, int], name: str) -> int:
-    """The rank of the change that a recipe makes to a matrix of that shape; 0 for an empty band.
+    """Rank of a recipe's change of a matrix [out, in]; 0 for an empty band.
 
     Raises:
-        NotLowRankError: full rank, or so near to it that an adapter would hold more numbers than
-            the matrix.
+        NotLowRankError: full rank, or a rank at which an adapter has more parameters than the
+            matrix.
     """
     if recipe.part == "low_rank":
         assert recipe.rank is not None
@@ -70,43 +69,50 @@ def edit_rank(recipe: Recipe, shape: tuple[int, int], name: str) -> int:
     return rank
 
 
-def thin_change(change: Change, rank: int, name: str) -> Thin:
-    """The change as a product of thin matrices, exactly.
+def low_rank_change(change: Change, rank: int, name: str) -> LowRank:
+    """The change as a product of thin factors, exact.
 
-    Where the algebra does not give one, the range is found from a few more random combinations of
-    columns than the rank: exact for an exact rank, in contrast to its use on flat spectra (Halko,
-    Martinsson and Tropp 2011), and what is left over is measured.
+    Where the algebra gives no product, the range is found by a randomised range finder (Halko,
+    Martinsson and Tropp 2011, algorithm 4.1). That is exact for a matrix of exactly this rank, in
+    contrast to its use on the flat spectra of weights, and the residual is checked.
+
+    Args:
+        change: of a matrix [out, in].
+        rank: of the change.
+        name: of the tensor, for the message.
 
     Raises:
-        NotLowRankError: more than `RESIDUAL` of the change is left over.
+        NotLowRankError: the relative residual exceeds `RESIDUAL`.
     """
-    if change.thin is not None:
-        return change.thin
+    if change.low_rank is not None:
+        return change.low_rank
     wide = change.shape[0] < change.shape[1]
 
     def read(rows: slice) -> Tensor:
         block = change.block(rows).to(torch.float64)
         return block.T if wide else block
 
-    tall = Tall(change.shape, read)
+    view = Tall(change.shape, read)
     short = min(change.shape)
     generator = torch.Generator().manual_seed(0)
-    mixes = torch.randn(short, min(short, rank + SPARE), dtype=torch.float64, generator=generator)
-    basis = torch.linalg.qr(torch.cat([read(rows) @ mixes for rows in tall.blocks()])).Q
-    near = torch.zeros(short, basis.shape[1], dtype=torch.float64)
-    for rows in tall.blocks():
-        near += read(rows).T @ basis[rows]
-    turn, values, near = torch.linalg.svd(near.T, full_matrices=False)
-    far, near = (basis @ turn[:, :rank]) * values[:rank], near[:rank].T
-    square, left_over = 0.0, 0.0
-    for rows in tall.blocks():
+    columns = min(short, rank + OVERSAMPLING)
+    mixes = torch.randn(short, columns, dtype=torch.float64, generator=generator)
+    # [long, columns], orthonormal: the range of the change
+    basis = torch.linalg.qr(torch.cat([read(rows) @ mixes for rows in view.blocks()])).Q
+    projection = torch.zeros(short, basis.shape[1], dtype=torch.float64)
+    for rows in view.blocks():
+        projection += read(rows).T @ basis[rows]
+    u, s, vh = torch.linalg.svd(projection.T, full_matrices=False)
+    long_side, short_side = (basis @ u[:, :rank]) * s[:rank], vh[:rank].T
+    square = residual = 0.0
+    for rows in view.blocks():
         block = read(rows)
         square += float(block.square().sum())
-        left_over += float((block - far[rows] @ near.T).square().sum())
-    if left_over > RESIDUAL**2 * square:
+        residual += float((block - long_side[rows] @ short_side.T).square().sum())
+    if residual > RESIDUAL**2 * square:
         raise NotLowRankError(
-            f"{name}: rank {rank} leaves out {math.sqrt(left_over / square):.1e} of the change, "
+            f"{name}: rank {rank} leaves out {math.sqrt(residual / square):.1e} of the change, "
             f"expected at most {RESIDUAL:.0e}; take factors of float64 (--precision float64) or "
             "write a checkpoint (--format checkpoint)"
         )
-    return Thin(near, far) if wide else Thin(far, near)
+    return LowRank(short_side, long_side) if wide else LowRank(long_side, short_side)

@@ -28,10 +28,11 @@ from derotate.spectral.guards import GuardError
 from derotate.spectral.pair_metrics import compare
 from derotate.stages import spectra
 from derotate.surgery.edits import streamed_change
-from derotate.surgery.export import RECORD, operate
+from derotate.surgery.export import RECORD, Options, operate
 from derotate.surgery.low_rank import NotLowRankError
 
 GUARDS = Guards(marchenko_pastur_distance=0.05, relative_change=0.5)
+LORA = Options("lora")
 BAND = {"fraction": 0.2}
 MODELS: dict[str, Callable[[], Any]] = {
     "llama": llama,
@@ -130,7 +131,7 @@ def test_adapter_and_checkpoint_give_the_same_logits(
     donor, patient = pairs[model]
     edit = recipe(part)
     operate(donor, patient, edit, tmp_path / "full", GUARDS)
-    done = operate(donor, patient, edit, tmp_path / "lora", GUARDS, form="lora")
+    done = operate(donor, patient, edit, tmp_path / "lora", GUARDS, options=LORA)
     assert all(row.rank for row in done.rows)
     tokens = torch.arange(3, 23)[None]
     with torch.no_grad():
@@ -151,7 +152,7 @@ def test_an_adapter_of_mllama_names_the_parameters_of_the_loaded_model(
     donor, patient = pairs["mllama"]
     edit = recipe("directions")
     operate(donor, patient, edit, tmp_path / "full", GUARDS)
-    operate(donor, patient, edit, tmp_path / "lora", GUARDS, form="lora")
+    operate(donor, patient, edit, tmp_path / "lora", GUARDS, options=LORA)
     full = MllamaForConditionalGeneration.from_pretrained(tmp_path / "full").state_dict()
     plain = MllamaForConditionalGeneration.from_pretrained(patient)
     merged = PeftModel.from_pretrained(plain, tmp_path / "lora").merge_and_unload().state_dict()
@@ -168,7 +169,7 @@ def test_an_edit_that_is_not_of_low_rank_is_no_adapter(
     pairs: dict[str, tuple[Path, Path]], part: str, tmp_path: Path
 ) -> None:
     with pytest.raises(NotLowRankError, match="full rank"):
-        operate(*pairs["llama"], recipe(part), tmp_path / "out", GUARDS, form="lora")
+        operate(*pairs["llama"], recipe(part), tmp_path / "out", GUARDS, options=LORA)
     assert not list(tmp_path.iterdir())
 
 
@@ -182,7 +183,7 @@ def test_an_embedding_is_edited_only_if_named_and_not_by_an_adapter(
     changed = {name for name in before if not torch.equal(before[name], written[name])}
     assert changed == {"model.embed_tokens.weight", "lm_head.weight"}
     with pytest.raises(NotLowRankError, match="embed_tokens"):
-        operate(donor, patient, edit, tmp_path / "lora", GUARDS, form="lora")
+        operate(donor, patient, edit, tmp_path / "lora", GUARDS, options=LORA)
 
 
 def test_what_bfloat16_loses_of_an_edit_is_measured(tmp_path: Path) -> None:
@@ -239,10 +240,19 @@ def test_a_cache_of_factors_serves_the_next_recipe(
 ) -> None:
     donor, patient = pairs["llama"]
     cache = tmp_path / "factors"
-    operate(donor, patient, recipe("values"), tmp_path / "first", GUARDS, cache=cache)
+    operate(
+        donor, patient, recipe("values"), tmp_path / "first", GUARDS, options=Options(cache=cache)
+    )
     assert len(list(cache.iterdir())) == 2 * 14
     monkeypatch.setattr("derotate.spectral.factor_cache.factorise_streamed", pytest.fail)
-    operate(donor, patient, recipe("directions"), tmp_path / "second", GUARDS, cache=cache)
+    operate(
+        donor,
+        patient,
+        recipe("directions"),
+        tmp_path / "second",
+        GUARDS,
+        options=Options(cache=cache),
+    )
 
 
 def test_a_matrix_that_was_initialised_again_is_refused(

@@ -8,11 +8,19 @@ import pytest
 import torch
 
 from derotate.config.model import TinyModel
-from derotate.evaluation.evaluate import Decoding, Item, evaluate, reference_losses, respond
+from derotate.evaluation.evaluate import (
+    Decoding,
+    ExtraAttempts,
+    Item,
+    evaluate,
+    reference_losses,
+    respond,
+)
 from derotate.models.tiny import tiny_model, tiny_tokenizer
 
 WORDS = tuple("abcdefgh")
 PROMPTS = ["a", "a b c d e", "c c", "h g f e d c b a", "b a", "d"]
+OOD_TEST = frozenset({("ood", "test")})
 DECODING = Decoding(max_new_tokens=6, batch_size=4)
 
 
@@ -69,12 +77,9 @@ def test_samples_follow_their_seed_and_differ_between_attempts() -> None:
     items = [item(prompt) for prompt in PROMPTS]
     losses = reference_losses(model, tokenizer, items)
     runs = [
-        evaluate(
-            responder, items, losses, greedy=DECODING, samples=3, temperature=5.0,
-            sampled=frozenset({("ood", "test")}), seed=seed,
-        )
+        evaluate(responder, items, losses, DECODING, ExtraAttempts(OOD_TEST, 3, 5.0, seed=seed))
         for seed in (1, 1, 2)
-    ]  # fmt: skip
+    ]
     same, again, other = (run.query("decoding == 'sample'")["response"].tolist() for run in runs)
     assert same == again != other
     assert same[: len(items)] != same[len(items) : 2 * len(items)]
@@ -89,8 +94,9 @@ def test_attempts_read_the_feedback_and_stop_at_the_first_success() -> None:
         partial(respond, model, tokenizer),
         [item("a", correct=first), item("b", correct=second), item("c")],
         losses=[1.0, 1.0, 1.0],
-        greedy=DECODING, attempts=3, sampled=frozenset({("ood", "test")}),
-    ).query("decoding == 'feedback'")  # fmt: skip
+        greedy=DECODING,
+        extra=ExtraAttempts(OOD_TEST, attempts=3),
+    ).query("decoding == 'feedback'")
     solved = {problem: own["correct"].tolist() for problem, own in rows.groupby("problem")}
     assert solved["a"] == [1]
     assert solved["b"] in ([1], [0, 1])

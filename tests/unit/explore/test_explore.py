@@ -24,7 +24,7 @@ from derotate.explore.pair import SUITES, PairError, read
 from derotate.models import checkpoint as checkpoints
 from derotate.models.tiny import tiny_model, tiny_tokenizer
 from derotate.stages.data import write_problems
-from derotate.stages.evaluate import evaluate_checkpoint
+from derotate.stages.evaluate import EvaluationJob, evaluate_checkpoint
 from derotate.stages.factors import factorise_checkpoint
 from derotate.stages.landmarks import choose
 from derotate.stages.spectra import compare
@@ -57,8 +57,10 @@ def finished(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
             tokenizer = tiny_tokenizer(WORDS)
             checkpoints.save(tiny_model(config.model, tokenizer, seed), tokenizer, checkpoint)
             evaluate_checkpoint(
-                config.task, style=config.style, checkpoint=checkpoint, problems=problems,
-                settings=config.evaluation, seed=1, parquet=rows, csv=rows.with_suffix(".csv"),
+                EvaluationJob(
+                    config.task, config.style, checkpoint, problems, config.evaluation,
+                    seed=1, parquet=rows, csv=rows.with_suffix(".csv"),
+                )
             )  # fmt: skip
             factors = Path(paths.factors(label))
             guards = factors.with_suffix(".csv")

@@ -14,9 +14,13 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from derotate.config.recipes import Band, Recipe
 from derotate.config.surgery import Guards
-from derotate.stages import surgery
+from derotate.models.pair import open_scanned
+from derotate.spectral.factor_sources import stored
+from derotate.spectral.factors import load_factors
 from derotate.stages.factors import factorise_checkpoint
 from derotate.surgery import export
+from derotate.surgery.apply import Surgery
+from derotate.surgery.in_memory import set_variant
 
 HIDDEN, INTERMEDIATE = 1024, 6144
 CONSTANT = 96 * 2**20
@@ -71,8 +75,9 @@ def of_variant(donor: Path, patient: Path, part: str) -> int:
         # what is mapped would be counted when it is written to
         parameter.data = parameter.data.clone()
     files = [side.with_suffix(".safetensors") for side in (donor, patient)]
-    known = surgery.Operation.read(donor, patient, *files, passing=patient.with_name("passing"))
-    return growth(lambda: surgery.operate(model, known, recipe(part)))
+    sources = stored(*map(load_factors, files), patient.with_name("passing"))
+    surgery = Surgery.resolve(open_scanned(donor, patient), recipe(part), sources)
+    return growth(lambda: set_variant(model, surgery))
 
 
 def alone(of: Callable[..., int], *arguments: object) -> int:

@@ -2,6 +2,7 @@
 """Stages: files that continue each other, variants that are what their recipes say."""
 
 import json
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -20,10 +21,12 @@ from derotate.spectral.decompose import factorise
 from derotate.spectral.factors import save_factors
 from derotate.spectral.guards import GuardError
 from derotate.stages.data import read_problems, write_problems, write_sft_samples
-from derotate.stages.evaluate import evaluate_checkpoint, items
+from derotate.stages.evaluate import EvaluationJob, evaluate_checkpoint, items
 from derotate.stages.factors import factorise_checkpoint
 from derotate.stages.landmarks import choose
-from derotate.stages.surgery import Operation, evaluate_variant, matched_amount, operate
+from derotate.stages.surgery import SurgeryJob, evaluate_variant, matched_amount
+from derotate.surgery.band_edits import edited_names
+from derotate.surgery.in_memory import set_variant
 from derotate.tasks.general_points.pretraining import WORDS
 from derotate.tasks.general_points.problems import fold_of, generate
 from derotate.tasks.general_points.streams import oracle_stream
@@ -50,9 +53,38 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     return folder / "donor", folder / "patient", folder / "problems.csv"
 
 
-def operation(donor: Path, patient: Path) -> Operation:
-    factors = (side.with_suffix(".safetensors") for side in (donor, patient))
-    return Operation.read(donor, patient, *factors, passing=donor.with_name("passing"))
+def scoring(checkpoint: Path, problems: Path, rows: Path) -> EvaluationJob:
+    """An evaluation whose rows go to `rows` with the suffixes .parquet and .csv."""
+    return EvaluationJob(
+        task=TASK,
+        style="compact",
+        checkpoint=checkpoint,
+        problems=problems,
+        settings=SETTINGS,
+        seed=1,
+        parquet=rows.with_suffix(".parquet"),
+        csv=rows.with_suffix(".csv"),
+    )
+
+
+def variant(
+    recipe: Recipe,
+    sides: tuple[Path, Path, Path],
+    folder: Path,
+    matched: Recipe | None = None,
+) -> SurgeryJob:
+    """A surgery of the donor into the patient, whose own evaluation is folder/a.parquet."""
+    donor, patient, problems = sides
+    return SurgeryJob(
+        recipe=recipe,
+        matched=matched,
+        donor=donor,
+        factors=(donor.with_suffix(".safetensors"), patient.with_suffix(".safetensors")),
+        recorded=folder / "a.parquet",
+        guards=Guards(),
+        evaluation=scoring(patient, problems, folder / "b"),
+        facts=folder / "facts.json",
+    )
 
 
 def test_the_oracle_trains_on_both_rules_and_on_no_problem_that_is_scored() -> None:
@@ -103,11 +135,12 @@ def test_problems_are_of_their_suite_and_within_its_limit(tmp_path: Path) -> Non
 
 
 def test_a_rollback_of_all_matrices_answers_as_the_donor_but_for_the_rest(
-    sides: tuple[Path, Path, Path],
+    sides: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
     donor, patient, _ = sides
     model, _ = checkpoints.load(patient)
-    norm = operate(model, operation(donor, patient), Recipe(name="rollback", part="rollback"))
+    rollback = Recipe(name="rollback", part="rollback")
+    norm = set_variant(model, variant(rollback, sides, tmp_path).surgery())
     wanted, own = checkpoints.load_state(donor), checkpoints.load_state(patient)
     distance = 0.0
     for name, parameter in model.named_parameters():
@@ -118,48 +151,68 @@ def test_a_rollback_of_all_matrices_answers_as_the_donor_but_for_the_rest(
     assert norm == pytest.approx(distance**0.5)
 
 
-def test_a_second_operation_starts_from_the_patient_again(sides: tuple[Path, Path, Path]) -> None:
-    donor, patient, _ = sides
+def test_a_second_variant_starts_from_the_patient_again(
+    sides: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    _, patient, _ = sides
     model, _ = checkpoints.load(patient)
-    known = operation(donor, patient)
     empty = Recipe(name="nothing", part="directions", band=Band(fraction=0.0))
-    operate(model, known, Recipe(name="rollback", part="rollback"))
-    assert operate(model, known, empty) == 0.0
+    rollback = variant(Recipe(name="rollback", part="rollback"), sides, tmp_path).surgery()
+    set_variant(model, rollback)
+    assert set_variant(model, rollback.with_recipe(empty)) == 0.0
     own = checkpoints.load_state(patient)
     assert all(torch.equal(parameter, own[name]) for name, parameter in model.named_parameters())
 
 
-def test_an_interpolation_matched_in_norm_has_the_norm(sides: tuple[Path, Path, Path]) -> None:
-    donor, patient, problems = sides
+DIRECTIONS = Recipe(name="directions", part="directions", band=Band(fraction=0.2))
+
+
+def test_an_interpolation_matched_in_norm_has_the_norm(
+    sides: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    _, patient, problems = sides
     model, tokenizer = checkpoints.load(patient)
-    known = operation(donor, patient)
-    directions = Recipe(name="directions", part="directions", band=Band(fraction=0.2))
-    matched = Recipe(name="equal", part="interpolate", match="norm:directions")
-    amount = matched_amount(
-        model, tokenizer, known, matched, directions, items(TASK, "compact", problems)
-    )
-    assert operate(model, known, matched, amount) == pytest.approx(
-        operate(model, known, directions)
-    )
+    equal = Recipe(name="equal", part="interpolate", match="norm:directions")
+    matched = variant(equal, sides, tmp_path).surgery()
+    problem_items = items(TASK, "compact", problems)
+    amount = matched_amount(model, tokenizer, matched, DIRECTIONS, problem_items)
+    norm = set_variant(model, matched.with_recipe(DIRECTIONS))
+    assert set_variant(model, matched, amount) == pytest.approx(norm)
+
+
+@pytest.mark.parametrize(
+    ("match", "recipes"), [(None, ["r"]), ("norm", ["r", "directions"]),
+                           ("id_loss", ["r", "directions"])]
+)  # fmt: skip
+def test_the_matrices_of_a_recipe_are_resolved_once_per_variant(
+    sides: tuple[Path, Path, Path],
+    match: str | None,
+    recipes: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolved: list[str] = []
+
+    def counted(recipe: Recipe, names: Iterable[str]) -> list[str]:
+        resolved.append(recipe.name)
+        return edited_names(recipe, names)
+
+    monkeypatch.setattr("derotate.surgery.apply.edited_names", counted)
+    evaluate_checkpoint(scoring(sides[1], sides[2], tmp_path / "a"))
+    amount = {"match": f"{match}:directions"} if match else {"amount": 0.5}
+    recipe = Recipe.model_validate({"name": "r", "part": "interpolate", **amount})
+    evaluate_variant(variant(recipe, sides, tmp_path, DIRECTIONS if match else None))
+    assert resolved == recipes
 
 
 def test_a_variant_is_scored_like_the_checkpoint_it_equals(
     sides: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
-    donor, patient, problems = sides
-    out = {"parquet": tmp_path / "a.parquet", "csv": tmp_path / "a.csv"}
-    evaluate_checkpoint(
-        TASK, style="compact", checkpoint=patient, problems=problems, settings=SETTINGS, seed=1,
-        **out,
-    )  # fmt: skip
-    variant = {"parquet": tmp_path / "b.parquet", "csv": tmp_path / "b.csv"}
-    evaluate_variant(
-        TASK, style="compact", recipe=Recipe(name="none", part="interpolate", amount=0.0),
-        matched=None, checkpoint=patient, recorded=out["parquet"], guards=Guards(),
-        operation=operation(donor, patient), problems=problems,
-        settings=SETTINGS, seed=1, facts=tmp_path / "facts.json", **variant,
-    )  # fmt: skip
-    assert out["csv"].read_bytes() == variant["csv"].read_bytes()
+    _, patient, problems = sides
+    evaluate_checkpoint(scoring(patient, problems, tmp_path / "a"))
+    none = Recipe(name="none", part="interpolate", amount=0.0)
+    evaluate_variant(variant(none, sides, tmp_path))
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     facts = json.loads((tmp_path / "facts.json").read_text())
     assert facts["edit_norm"] == 0 and facts["from_rollback"] == facts["donor_distance"]
     assert facts["patient_loss_difference"] < 1e-4
@@ -168,18 +221,11 @@ def test_a_variant_is_scored_like_the_checkpoint_it_equals(
 def test_a_patient_that_is_not_the_one_evaluated_is_refused_and_nothing_is_written(
     sides: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
-    donor, patient, problems = sides
-    evaluate_checkpoint(
-        TASK, style="compact", checkpoint=donor, problems=problems, settings=SETTINGS, seed=1,
-        parquet=tmp_path / "a.parquet", csv=tmp_path / "a.csv",
-    )  # fmt: skip
+    donor, _, problems = sides
+    evaluate_checkpoint(scoring(donor, problems, tmp_path / "a"))
+    none = Recipe(name="none", part="interpolate", amount=0.0)
     with pytest.raises(GuardError, match="the loaded model's losses differ by"):
-        evaluate_variant(
-            TASK, style="compact", recipe=Recipe(name="none", part="interpolate", amount=0.0),
-            matched=None, checkpoint=patient, recorded=tmp_path / "a.parquet", guards=Guards(),
-            operation=operation(donor, patient), problems=problems, settings=SETTINGS, seed=1,
-            parquet=tmp_path / "b.parquet", csv=tmp_path / "b.csv", facts=tmp_path / "facts.json",
-        )  # fmt: skip
+        evaluate_variant(variant(none, sides, tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {"a.parquet", "a.csv"}
 
 

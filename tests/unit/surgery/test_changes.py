@@ -14,7 +14,7 @@ from derotate.spectral.decompose import factorise
 from derotate.spectral.factor_cache import FactorCache
 from derotate.spectral.factors import Factors
 from derotate.surgery.edits import Change, streamed_change
-from derotate.surgery.low_rank import NotLowRankError, edit_rank, thin_change
+from derotate.surgery.low_rank import NotLowRankError, edit_rank, low_rank_change
 
 NAME = "model.layers.0.mlp.up_proj.weight"
 SHAPES = [(40, 40), (64, 24), (24, 64)]
@@ -113,7 +113,7 @@ def test_an_edit_of_low_rank_is_a_product_of_thin_matrices(
     donor, patient = pair(shape)
     change = streamed_change(edit, NAME, donor, patient, decompose)
     rank = edit_rank(edit, shape, NAME)
-    thin = thin_change(change, rank, NAME)
+    thin = low_rank_change(change, rank, NAME)
     assert thin.left.shape == (shape[0], rank)
     assert thin.right.shape == (shape[1], rank)
     product = thin.left.double() @ thin.right.double().T
@@ -133,7 +133,7 @@ def test_the_rank_of_an_aligned_edit_is_three_times_its_band(shape: tuple[int, i
     assert values[6] < 1e-11 * values[0]
     assert edit_rank(edit, shape, NAME) == 6
     with pytest.raises(NotLowRankError, match="rank 5 leaves out"):
-        thin_change(change, 5, NAME)
+        low_rank_change(change, 5, NAME)
 
 
 @pytest.mark.parametrize("part", ["rollback", "interpolate", "random_norm"])

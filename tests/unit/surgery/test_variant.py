@@ -15,18 +15,17 @@ from model_zoo import llama, mllama, near, pair, power_law, qwen2, write
 from derotate.config.recipes import Recipe
 from derotate.config.surgery import Guards
 from derotate.models.checkpoint import CheckpointError
-from derotate.models.pair import open_pair
+from derotate.models.pair import open_pair, open_scanned
 from derotate.models.shards import INDEX, open_shards
 from derotate.spectral.decompose import factorise
-from derotate.spectral.factor_sources import cached
+from derotate.spectral.factor_sources import cached, stored
 from derotate.spectral.factors import load_factors
 from derotate.spectral.guards import GuardError
 from derotate.stages import spectra
 from derotate.stages.factors import factorise_checkpoint
-from derotate.stages.surgery import Operation, operate
 from derotate.surgery import export
-from derotate.surgery.apply import amount_of_norm
-from derotate.surgery.in_memory import distance_from_donor
+from derotate.surgery.apply import Surgery
+from derotate.surgery.in_memory import distance_from_donor, set_variant
 
 GUARDS = Guards(marchenko_pastur_distance=0.05, relative_change=0.5)
 MODELS: dict[str, Callable[[], Any]] = {
@@ -68,13 +67,14 @@ def loaded(directory: Path, dtype: torch.dtype = torch.float32) -> Any:
     return getattr(transformers, name).from_pretrained(directory, dtype=dtype).eval()
 
 
-def operation(sides: Sides, folder: Path) -> Operation:
+def surgery(sides: Sides, recipe: Recipe, folder: Path) -> Surgery:
     """The surgery of a pair as its rules do it: factors first, each in a file."""
     files = [folder / f"{side.name}.safetensors" for side in sides]
     for side, file in zip(sides, files, strict=True):
         if not file.exists():
             factorise_checkpoint(side, None, GUARDS, file, folder / "guards.csv")
-    return Operation.read(*sides, *files, passing=folder / "passing")
+    sources = stored(*map(load_factors, files), folder / "passing")
+    return Surgery.resolve(open_scanned(*sides), recipe, sources)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -85,7 +85,7 @@ def test_a_variant_and_its_export_give_the_same_logits(
     tokens = torch.arange(3, 23)[None]
     with torch.no_grad():
         before = virtual(input_ids=tokens).logits
-        norm = operate(virtual, operation(pairs[model], tmp_path), DIRECTIONS)
+        norm = set_variant(virtual, surgery(pairs[model], DIRECTIONS, tmp_path))
         done = export.operate(*pairs[model], DIRECTIONS, tmp_path / "out", GUARDS)
         own = virtual(input_ids=tokens).logits
         exported = loaded(tmp_path / "out")(input_ids=tokens).logits
@@ -96,7 +96,7 @@ def test_a_variant_and_its_export_give_the_same_logits(
 
 def test_a_variant_in_bfloat16_is_its_export_bit_for_bit(short: Sides, tmp_path: Path) -> None:
     virtual = loaded(short[1], torch.bfloat16)
-    operate(virtual, operation(short, tmp_path), DIRECTIONS)
+    set_variant(virtual, surgery(short, DIRECTIONS, tmp_path))
     export.operate(*short, DIRECTIONS, tmp_path / "out", GUARDS)
     written = open_shards(tmp_path / "out")
     assert (tmp_path / "out" / INDEX).is_file()
@@ -106,17 +106,19 @@ def test_a_variant_in_bfloat16_is_its_export_bit_for_bit(short: Sides, tmp_path:
 
 
 def test_a_second_variant_has_nothing_of_the_first(pairs: dict[str, Sides], tmp_path: Path) -> None:
-    model, known = loaded(pairs["qwen2"][1]), operation(pairs["qwen2"], tmp_path)
+    model = loaded(pairs["qwen2"][1])
     head = Recipe(name="head", part="rollback", matrices=("head",))
     first_layer = Recipe(name="first", part="rollback", layers=(0,))
-    operate(model, known, head)
-    operate(model, known, Recipe(name="all", part="rollback"))
-    operate(model, known, first_layer)
+    of_head = surgery(pairs["qwen2"], head, tmp_path)
+    set_variant(model, of_head)
+    set_variant(model, of_head.with_recipe(Recipe(name="all", part="rollback")))
+    of_first_layer = of_head.with_recipe(first_layer)
+    set_variant(model, of_first_layer)
     donor, patient = (open_shards(side) for side in pairs["qwen2"])
     for name, parameter in model.named_parameters():
         source = donor if first_layer.edits(name) else patient
         assert torch.equal(parameter, source[name]), name
-    assert distance_from_donor(model, known.pair, first_layer) == 0
+    assert distance_from_donor(model, of_first_layer) == 0
 
 
 def test_an_embedding_that_is_named_is_decomposed_on_the_way(
@@ -125,9 +127,9 @@ def test_an_embedding_that_is_named_is_decomposed_on_the_way(
     values = Recipe.model_validate(
         {"name": "r", "part": "values", "band": {"fraction": 0.2}, "matrices": ("embed",)}
     )
-    model, known = loaded(pairs["qwen2-tied"][1]), operation(pairs["qwen2-tied"], tmp_path)
+    model = loaded(pairs["qwen2-tied"][1])
     kept = model.model.layers[0].mlp.up_proj.weight.clone()
-    assert operate(model, known, values) > 0
+    assert set_variant(model, surgery(pairs["qwen2-tied"], values, tmp_path)) > 0
     before = open_shards(pairs["qwen2-tied"][1])["model.embed_tokens.weight"]
     assert not torch.equal(model.get_output_embeddings().weight, before)
     assert torch.equal(model.model.layers[0].mlp.up_proj.weight, kept)
@@ -138,16 +140,18 @@ def test_a_model_of_another_class_is_refused(pairs: dict[str, Sides], tmp_path: 
     text = transformers.AutoModelForCausalLM.from_pretrained(pairs["mllama"][1])
     assert type(text).__name__ != loaded(pairs["mllama"][1]).__class__.__name__
     with pytest.raises(CheckpointError, match=r"has no parameter model\.language_model"):
-        operate(text, operation(pairs["mllama"], tmp_path), DIRECTIONS)
+        set_variant(text, surgery(pairs["mllama"], DIRECTIONS, tmp_path))
 
 
-def test_no_interpolation_of_equal_checkpoints_has_a_norm(pairs: dict[str, Sides]) -> None:
+def test_no_interpolation_of_equal_checkpoints_has_a_norm(
+    pairs: dict[str, Sides], tmp_path: Path
+) -> None:
     _, patient = pairs["llama"]
-    same = open_pair(patient, patient)
     line = Recipe(name="line", part="interpolate", match="norm:directions")
-    assert amount_of_norm(0.0, line, same) == 0.0
-    with pytest.raises(CheckpointError, match="so that no interpolation has the norm 2"):
-        amount_of_norm(2.0, line, same)
+    same = Surgery.resolve(open_pair(patient, patient), line, cached(None, tmp_path))
+    assert same.amount_of_norm(0.0) == 0.0
+    with pytest.raises(CheckpointError, match="so no interpolation has norm 2"):
+        same.amount_of_norm(2.0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -180,7 +184,7 @@ def test_one_matrix_of_random_weights_is_refused_and_no_factors_are_left(
 
 
 def test_spectra_of_shards_in_bfloat16(short: Sides, tmp_path: Path) -> None:
-    operation(short, tmp_path)
+    surgery(short, DIRECTIONS, tmp_path)
     spectra.compare(
         donor=short[0],
         patient=short[1],
