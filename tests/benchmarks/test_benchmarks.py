@@ -106,3 +106,12 @@ def test_a_fast_way_to_another_output_meets_no_target() -> None:
         "", "", "", 2.0, (1.0,), (9.0,), equal=False, checked=""
     )
     assert not found.met
+
+
+def test_the_workflows_that_are_planned_side_by_side_have_as_many_jobs_per_seed() -> None:
+    dag = import_module("dag")
+
+    one, two = dag.plan_study(seeds=1).jobs, dag.plan_study(seeds=2).jobs
+    assert two - one == dag.plan_minimal(seeds=2).jobs - dag.plan_minimal(seeds=1).jobs
+    assert abs(two - dag.plan_minimal(seeds=2).jobs) <= dag.SHARED_JOBS
+    assert dag.plan_bare(two).jobs == two
