@@ -127,7 +127,8 @@ def growth(sizes: tuple[int, ...] = SIZES) -> str:
     largest = plans[-1]
     times = ", ".join(f"{plan.jobs:,} jobs {plan.seconds:.1f} s" for plan in plans)
     return (
-        f"planning: {times}; {', then '.join(f'{slope:.2f}' for slope in slopes)} ms per further job; "
+        f"planning: {times}; {', then '.join(f'{slope:.2f}' for slope in slopes)} ms for each further "
+        f"job; 
         f"{largest.seconds / plan_minimal(sizes[-1]).seconds:.2f} times minimal.smk, "
         f"{largest.seconds / plan_bare(largest.jobs).seconds:.2f} times bare.smk; "
         f"the Snakefile is read in {parse_seconds():.2f} s"
