@@ -39,11 +39,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
-@pytest.fixture(autouse=True)
-def default_interrupts() -> None:
-    """Restore Python's handler of SIGINT, which a shell disables for tests in its background.
+def restore_interrupts() -> None:
+    """Restore Python's handler of SIGINT, which a shell disables for commands in its background.
 
-    Programs that they start would inherit that, and tests of Ctrl-C would wait in vain. It runs
-    before each test, since solvers that others call in this process set the handler anew.
+    Programs that tests start would inherit that, and tests of Ctrl-C would wait in vain.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure() -> None:
+    """Interrupts work from the start, in fixtures of all scopes."""
+    restore_interrupts()
+
+
+@pytest.fixture(autouse=True)
+def default_interrupts() -> None:
+    """They work in each test, too: solvers that run in this process set another handler."""
+    restore_interrupts()

@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from daemons import STATE, STOP_PATIENCE, Daemon, becomes
+from daemons import STATE, Daemon, becomes
 
 ETC: Final = Path("/etc/slurm")
 PACKAGES: Final = ("munge", "slurm-client", "slurmctld", "slurmd")
@@ -40,7 +40,7 @@ GPU: Final = "pretend"
 GPU_FILES: Final = ("/dev/null", "/dev/zero")
 """A device file stands for each GPU; the files must differ."""
 
-PATIENCE: Final = 60.0
+PATIENCE: Final = 120.0
 """Seconds that a daemon may take to answer, on a machine that is busy."""
 CALL_PATIENCE: Final = 30.0
 """Seconds after which a call of SLURM's commands is given up."""
@@ -112,7 +112,7 @@ def cancel_all() -> None:
 
 def left_over() -> list[str]:
     """The jobs that are still there after those that are ending have had time to end."""
-    becomes(lambda: not queue(), STOP_PATIENCE)
+    becomes(lambda: not queue(), PATIENCE)
     return queue()
 
 

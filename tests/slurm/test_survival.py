@@ -56,7 +56,8 @@ def test_a_job_that_slurm_has_forgotten_is_done_again(fresh: Path) -> None:
 
 
 def test_after_a_kill_the_job_that_still_runs_is_awaited(fresh: Path) -> None:
-    run_slow(fresh, 30).kill()
+    # enough for two starts of Snakemake while other tests keep the cores busy
+    run_slow(fresh, 60).kill()
     [(_, orphan)] = diary(fresh, "slow")
     assert state(orphan)["JobState"] == "RUNNING"
 

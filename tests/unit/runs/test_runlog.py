@@ -37,7 +37,7 @@ rule slow:
     shell: "sleep 600"
 ruleorder: good > plain > slow > bad
 """
-WAIT = 120.0
+WAIT = 300.0
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:

@@ -40,7 +40,7 @@ SCRIPT = """
         print("end", os.getpid(), file=diary)
     """
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 FOR_EVER = "seconds=600"
 
 
