@@ -19,7 +19,6 @@ import pandas as pd
 
 from derotate.analysis.clustered_intervals import paired_difference
 from derotate.analysis.select_rows import greedy
-from derotate.analysis.table_schemas import TableRule
 
 LEARNED: Final = 90.0
 """A run whose ID accuracy (percent) stays below this at every step has not learned the task."""
@@ -37,20 +36,6 @@ COLUMNS: Final = [
 ]  # fmt: skip
 
 _RUN = COLUMNS[:4]
-_PERCENT = ("base_ood", "base_id", "peak_ood", "end_ood", "end_id", "id_highest", "matched_ood",
-            "matched_id")  # fmt: skip
-
-RULE: Final = TableRule(
-    keys=tuple(_RUN),
-    percent=_PERCENT,
-    points=tuple(
-        f"{name}{end}"
-        for name in ("gained", "end_lost", "matched_lost")
-        for end in ("", "_low", "_high")
-    ),
-)
-"""What must hold in the table."""
-
 _SELECTION, _TEST, _TRAINED = ("ood", "selection"), ("ood", "test"), ("id", "train")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 Tables = Mapping[str, pd.DataFrame]
-"""Tables by name, as `derotate.analysis.table_schemas.read_tables` gives them."""
+"""Tables by name, as `derotate.analysis.table_schemas.reading.read_tables` gives them."""
 
 RUN = ["base_seed", "seed"]
 RL_END = "{rl_end}"

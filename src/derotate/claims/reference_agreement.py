@@ -35,7 +35,7 @@ import pandas as pd
 from scipy import stats
 
 from derotate.analysis.select_rows import POOLED
-from derotate.analysis.table_schemas import read_tables
+from derotate.analysis.table_schemas.reading import read_tables
 from derotate.claims.cells import RL_END
 from derotate.claims.schema import AcrossStarts, Cells, Claim, Recovered, Term, Window, load_claims
 
@@ -86,7 +86,7 @@ def agreement(new: Path, reference: Path, *, exact: bool = False) -> pd.DataFram
 
     Raises:
         AgreementError: a table or column is missing, or no base is in both.
-        ValueError: a table cannot be true, see `checks.check_table`.
+        ValueError: a table cannot be true, see `derotate.analysis.table_schemas.reading.validate`.
     """
     own, other = _read(new), _read(reference)
     parts = [_rates(name, own[name], other[name], exact) for name in RATES]

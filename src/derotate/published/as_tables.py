@@ -18,7 +18,7 @@ import pandas as pd
 
 from derotate.analysis.clustered_intervals import wilson
 from derotate.analysis.select_rows import POOLED
-from derotate.published.numbers import nearest_count
+from derotate.published.schemas import nearest_count
 
 PAPER: Final = "2509.12235"
 NAMES: Final[Mapping[str, str]] = MappingProxyType(

@@ -16,9 +16,10 @@ from typing import Any, Final, get_args
 
 import pandas as pd
 import yaml
+from pandera.pandas import DataFrameSchema
 
-from derotate.analysis import phase_diagram as phase
-from derotate.analysis.table_schemas import TableRule, read_table, read_tables
+from derotate.analysis.table_schemas import derived, study
+from derotate.analysis.table_schemas.reading import read_table, read_tables, require_columns
 from derotate.claims import schema as stated
 from derotate.claims.cells import Tables
 from derotate.claims.schema import Claim
@@ -27,37 +28,17 @@ from derotate.report.format import anchor
 from derotate.report.wording import Deviations, Wording, load_deviations, load_wording
 
 VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
-_P: Final = ("p", "p_adjusted", "p_for", "p_against")
-RULES: Final[Mapping[str, TableRule]] = MappingProxyType(
+SCHEMAS: Final[Mapping[str, DataFrameSchema]] = MappingProxyType(
     {
-        "claims": TableRule(("claim",), shares=_P),
-        "claim_parts": TableRule(("claim", "part"), shares=_P),
-        "budget": TableRule(("stage",)),
-        "surgery": TableRule(("base_seed", "seed", "direction", "recipe")),
-        "phase": phase.RULE,
-        "weights": TableRule(("base_seed", "seed", "pair", "against", "metric", "fraction")),
-        "episodes": TableRule(
-            (
-                "base_seed",
-                "seed",
-                "stage",
-                "algorithm",
-                "step",
-                "update",
-                "split",
-                "fold",
-                "attempts",
-            ),
-            percent=("success", "low", "high"),
-        ),
+        "claims": derived.CLAIMS,
+        "claim_parts": derived.CLAIM_PARTS,
+        "budget": derived.BUDGET,
+        "phase": derived.PHASE,
+        **{name: study.SCHEMAS[name] for name in ("surgery", "weights", "episodes")},
     }
 )
 """Tables of a study that pages show beside those that claims are judged by."""
 _TEXTS: Final = ("part", "test", "unit", "adjustment", "reason")
-CALIBRATION: Final = TableRule(
-    ("test", "scenario", "truth", "bases", "runs", "n", "clusters"),
-    shares=("rate", "low", "high", "limit"),
-)
 
 
 @dataclass(frozen=True)
@@ -164,7 +145,9 @@ def read(files: Files) -> Sources:
         tables=tables,
         others={task: _tables(folder) for task, folder in files.others.items()},
         calibration=(
-            read_table(files.calibration, CALIBRATION) if files.calibration.is_file() else None
+            read_table(files.calibration, derived.CALIBRATION)
+            if files.calibration.is_file()
+            else None
         ),
         wording=_wording(claims, files),
         deviations=load_deviations(files.deviations) if files.deviations else load_deviations(),
@@ -176,8 +159,8 @@ def read(files: Files) -> Sources:
 def _tables(folder: Path) -> dict[str, pd.DataFrame]:
     """All tables of a study that are read here."""
     return read_tables(folder) | {
-        name: read_table(folder / f"{name}.csv", rule)
-        for name, rule in RULES.items()
+        name: read_table(folder / f"{name}.csv", schema)
+        for name, schema in SCHEMAS.items()
         if (folder / f"{name}.csv").is_file()
     }
 
@@ -185,17 +168,8 @@ def _tables(folder: Path) -> dict[str, pd.DataFrame]:
 def _verdicts(claims: tuple[Claim, ...], found: pd.DataFrame | None, path: Path) -> pd.DataFrame:
     """One row a claim: those that the table lacks are undecided, never left out."""
     table = pd.DataFrame(columns=COLUMNS) if found is None else found
-    lacking = [column for column in COLUMNS if column not in table.columns]
-    if lacking:
-        raise ValueError(
-            f"{path}: row 1, no column {', '.join(lacking)}; make it again by the rule `claims`"
-        )
-    for place, verdict in enumerate(table["verdict"]):
-        if verdict not in VERDICTS:
-            raise ValueError(
-                f"{path}: row {place + 2}, column verdict: got {verdict}, expected "
-                f"{', '.join(VERDICTS)}; make it again by the rule `claims`"
-            )
+    if found is not None:
+        require_columns(table, derived.CLAIMS, str(path))
     rows = {str(row["claim"]): row for row in table.to_dict("records")}
     absent = {"verdict": "undecided", "reason": f"missing: {path.name}: its row"}
     judged = [

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from derotate.analysis.table_schemas import read_tables
+from derotate.analysis.table_schemas.reading import read_tables
 from derotate.claims import schema as claims
 from derotate.claims import verdicts
 from derotate.files.html import page

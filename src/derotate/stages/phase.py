@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from derotate.analysis.phase_diagram import COLUMNS, RULE, phase
-from derotate.analysis.table_schemas import check_table
+from derotate.analysis.phase_diagram import phase
+from derotate.analysis.table_schemas.derived import PHASE
+from derotate.analysis.table_schemas.reading import read_table
 from derotate.figures import phase_diagram as figures_phase
 from derotate.figures.style import save
 from derotate.files.atomic import atomic_write
@@ -48,12 +49,4 @@ def drawn(table: Path) -> Figure:
         ValueError: a column is missing, a run occurs twice or a value is out of its range; one line
             with file, row and column.
     """
-    runs = pd.read_csv(table)
-    missing = [name for name in COLUMNS if name not in runs.columns]
-    if missing:
-        raise ValueError(
-            f"{table}: no column {', '.join(missing)}, expected those that `derotate run -- "
-            "phase_diagram` writes; make it again"
-        )
-    check_table(runs, RULE, str(table))
-    return figures_phase.phase(runs)
+    return figures_phase.phase(read_table(table, PHASE, complete=True))

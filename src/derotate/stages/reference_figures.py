@@ -14,11 +14,13 @@ from typing import Final
 import pandas as pd
 from matplotlib.figure import Figure
 
-from derotate.analysis.table_schemas import read_table, rules
+from derotate.analysis.table_schemas.reading import read_table
+from derotate.analysis.table_schemas.study import SCHEMAS
 from derotate.figures.small_png import save_small
 from derotate.figures.tasks import Curves, tasks
 from derotate.stages import figures, phase, reexamination
 from derotate.study import reference
+from derotate.study.tables import JUDGED
 
 REEXAMINATION: Final = "reexamination"
 """The figure of the released spectra, which is of no study."""
@@ -47,7 +49,7 @@ class Roots:
 
 def judged_tables(folder: str = reference.TABLES) -> list[str]:
     """The tables that claims are read from; those that are not there leave claims undecided."""
-    paths = [f"{folder}/{name}.csv" for name in rules()]
+    paths = [f"{folder}/{name}.csv" for name in JUDGED]
     return [path for path in paths if Path(path).is_file()]
 
 
@@ -120,9 +122,8 @@ def _by_task(roots: Roots) -> dict[str, Path]:
 
 
 def _curves(task: str, folder: Path) -> Curves:
-    known = rules()
     accuracy, chance = (
-        read_table(path, known[path.stem]) if path.is_file() else pd.DataFrame()
+        read_table(path, SCHEMAS[path.stem]) if path.is_file() else pd.DataFrame()
         for path in (folder / f"{name}.csv" for name in SIDE_BY_SIDE)
     )
     return Curves(task, accuracy, chance)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from derotate.analysis.table_schemas import read_tables
+from derotate.analysis.table_schemas.reading import read_tables
 from derotate.claims.cells import Tables
 from derotate.claims.schema import Claim, load_claims
 from derotate.claims.verdicts import COLUMNS, parts_table, verdicts

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derotate.analysis.table_schemas import read_tables
+from derotate.analysis.table_schemas.reading import read_tables
 from derotate.claims.cells import MissingCells, Tables
 from derotate.claims.effects import effects
 from derotate.claims.hypothesis_tests import judge

@@ -13,11 +13,12 @@ from derotate.figures import published_panels as drawn
 from derotate.figures import style
 from derotate.published import as_tables as theirs
 from derotate.published import numbers as published
-from derotate.published.numbers import PublishedError, nearest_count
+from derotate.published.numbers import PublishedError
+from derotate.published.schemas import NUMBERS, nearest_count
 
 FILES = Path(__file__).parents[3] / "results" / "published"
 NUMBER = {
-    **dict.fromkeys(published.COLUMNS, ""),
+    **dict.fromkeys(NUMBERS.columns, ""),
     "paper": "2509.12235", "version": "repository", "place": "Fig. 1", "source": "vector",
     "quantity": "accuracy", "step": "140", "value": "17.52", "unit": "%", "n": "234",
     "on_grid": "yes", "exact": "yes", "certain": "yes", "claims": "C1 C5",
@@ -93,19 +94,25 @@ def test_restored_values_are_no_counts_and_their_splits_move_as_one() -> None:
 @pytest.mark.parametrize(
     ("change", "where"),
     [
-        ({"value": "117.52"}, "row 3, column value: 117.52 %, expected 0 to 100"),
+        (
+            {"value": "117.52"},
+            "row 3, column value: got 117.52, expected 0 to 100, since",
+        ),
         ({"value": "1.2", "unit": "share", "on_grid": ""}, "expected 0 to 1"),
         ({"value": "91", "unit": "degrees", "on_grid": ""}, "expected 0 to 90"),
-        ({"value": "about 17"}, "row 3, column value: 'about 17', expected a number"),
+        ({"value": "about 17"}, "row 3, column value: got about 17, expected a number"),
         ({"value": "nan"}, "row 3, column value"),
         ({"value": "inf"}, "row 3, column value"),
-        ({"value": ""}, "row 3, column value: '', expected a value"),
-        ({"step": "-5"}, "row 3, column step: '-5', expected a whole number"),
+        ({"value": ""}, "row 3, column value: got an empty field, expected a number"),
+        ({"step": "-5"}, "row 3, column step: got -5, expected a whole number"),
         ({"step": "1.5"}, "row 3, column step"),
-        ({"on_grid": "no"}, "row 3, column on_grid: no, but 17.52 % of 234 gives yes"),
+        (
+            {"on_grid": "no"},
+            "row 3, column on_grid: got no, expected yes, since",
+        ),
         ({"n": ""}, "row 3, column n"),
-        ({"source": "hearsay"}, "row 3, column source: 'hearsay'"),
-        ({"claims": "C1 C19"}, "row 3, column claims: 'C1 C19'"),
+        ({"source": "hearsay"}, "row 3, column source: got hearsay"),
+        ({"claims": "C1 C19"}, "row 3, column claims: got C1 C19"),
         ({"exact": "no"}, "row 3, column exact"),
     ],
 )
@@ -122,7 +129,7 @@ def test_a_number_that_cannot_be_right_is_refused_with_row_and_column(
 
 def test_a_number_given_twice_is_refused_with_both_rows(tmp_path: Path) -> None:
     twice = NUMBER | {"value": "17.09"}
-    with pytest.raises(PublishedError, match=r"stages\.csv, row 4, .*same as row 3; keep one"):
+    with pytest.raises(PublishedError, match=r"stages\.csv: row 4, .*twice.*or row 3"):
         published.load(written(tmp_path, NUMBER | {"step": "9"}, NUMBER, twice), "stages")
 
 
@@ -132,7 +139,7 @@ def test_files_of_another_form_are_refused(tmp_path: Path) -> None:
     fewer = {name: value for name, value in NUMBER.items() if name != "place"}
     with pytest.raises(PublishedError, match=r"row 1: columns differ \(place\)"):
         published.load(written(tmp_path, fewer), "stages")
-    (tmp_path / "stages.csv").write_text(",".join(published.COLUMNS) + "\na,b\n")
+    (tmp_path / "stages.csv").write_text(",".join(NUMBERS.columns) + "\na,b\n")
     with pytest.raises(PublishedError, match="row 2: 2 fields, expected 22"):
         published.load(tmp_path, "stages")
     (tmp_path / "stages.csv").write_text("")

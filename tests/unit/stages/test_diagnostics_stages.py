@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from derotate.analysis.table_schemas import check_table, rules
+from derotate.analysis.table_schemas.reading import validate
+from derotate.analysis.table_schemas.study import SCHEMAS
 from derotate.claims.effects import effects
 from derotate.claims.schema import Cells, load_claims
 from derotate.config.model import TinyModel
@@ -121,7 +122,7 @@ def test_the_claim_of_hidden_states_finds_its_cells_and_each_row_has_a_key(
     run: Run, problems: Path
 ) -> None:
     table = states_of(run, problems)
-    check_table(table, rules()["states"], "states.csv")
+    validate(table, SCHEMAS["states"], "states.csv")
     landmarks = pd.DataFrame([{"base_seed": 1, "seed": 2, "max_ood": 1, "sft_end": 2}])
     (claim,) = (claim for claim in load_claims() if claim.id == "C16")
     for part in claim.parts:
