@@ -38,8 +38,8 @@ def restored_values(surgery: pd.DataFrame) -> pd.DataFrame:
         surgery: the subject `surgery` of `load`.
 
     Returns:
-        One row per model: points, correlation of its ID and OOD series, and for both splits together
-        how many points are counts of n and how many would be so by chance.
+        One row per model: points, correlation of its ID and OOD series, and for both splits
+        together how many points are counts of n and how many would be so by chance.
     """
     own = surgery[surgery["recipe"] == "values-top"]
     rows = []
