@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A SLURM for all tests here, and for each test a checkout in which nothing has run."""
+"""A SLURM for all tests of this folder, and for each test a checkout in which nothing has run."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from checkout import copy_checkout
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of this folder need the cluster and take minutes."""
+    """Mark all tests of this folder: they need the cluster and take minutes."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.slurm)
@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[None]:
-    """A SLURM on this machine; stopped at the end if it was started for the tests."""
+    """A SLURM on this machine; stopped at the end if the tests have started it."""
     try:
         started = cluster.up()
     except cluster.Unavailable as reason:
@@ -34,7 +34,7 @@ def slurm() -> Iterator[None]:
 
 @pytest.fixture
 def fresh(slurm: None, tmp_path: Path) -> Iterator[Path]:
-    """A copy of the checkout in which nothing has run; no job is left when the test ends."""
+    """A copy of the checkout in which nothing has run; the test must leave no job."""
     folder = tmp_path / "checkout"
     copy_checkout(folder)
     yield folder

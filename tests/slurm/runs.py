@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A checkout in which `derotate slurm` runs, and what its jobs and SLURM say of them."""
+"""Runs of `derotate slurm` in a checkout, the diary of their jobs, and SLURM's records."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from typing import Final
 import checkout
 
 PATIENCE: Final = 900.0
-"""Seconds after which a run is given up; an idle machine needs a minute."""
+"""Seconds after which a run is aborted; an idle machine needs a minute."""
 FAULTS: Final = "results/smoke/faults"
 QUICK: Final = ("--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "10")
 
@@ -53,7 +53,7 @@ class Run:
         return self.said.strip().splitlines()[-1]
 
     def wait_until(self, moment: Callable[[], bool]) -> None:
-        """Wait for something that happens before the run ends."""
+        """Wait for a condition that holds before the run ends."""
         deadline = time.monotonic() + PATIENCE
         while not moment():
             assert self._process.poll() is None, f"ended before that moment:\n{self.said}"
@@ -65,12 +65,12 @@ class Run:
         os.killpg(self._process.pid, signal.SIGINT)
 
     def kill(self) -> None:
-        """SIGKILL the run with all its processes on this side of SLURM."""
+        """SIGKILL the run with all its local processes; its SLURM jobs continue."""
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def finish(self) -> int:
-        """Wait for the end; the exit code."""
+        """Wait for the end of the run; returns its exit code."""
         try:
             return self._process.wait(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
@@ -79,14 +79,14 @@ class Run:
 
 
 def diary(folder: Path, rule: str) -> list[tuple[str, str]]:
-    """What the attempts of a rule noted: (start or end, id of the SLURM job)."""
+    """The diary entries of a rule: (start or end, SLURM job id)."""
     file = folder / "diary.txt"
     lines = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
     return [(event, number) for event, name, number in lines if name == rule]
 
 
 def state(number: str) -> dict[str, str]:
-    """What SLURM says of a job: its keys and values."""
+    """SLURM's record of a job: keys and values."""
     said = subprocess.run(
         ["scontrol", "--oneliner", "show", "job", number],
         capture_output=True, text=True, check=True, timeout=60,

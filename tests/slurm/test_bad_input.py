@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a cluster cannot do ends in one line with cause and remedy, and never in a silent wait."""
+"""Impossible requests end in one line with cause and remedy, never in a silent wait."""
 
 import os
 import subprocess
@@ -15,14 +15,14 @@ REFUSED = (
     # more CPUs than a node has: SLURM queues this for ever
     "slow:cpus_per_task=64",
     "memory:mem_mb=99999",
-    # expressions, as rules have them: they are judged by sbatch, not before the run
+    # expressions, as in rules: sbatch checks them, not the check before the run
     "overtime:slurm_partition=str('nosuch')",
     "cancelled:gpu=1",
     "cancelled:gpu_model=str('h100')",
 )
 
 
-def test_what_no_node_can_meet_is_said_at_the_end_of_a_run(fresh: Path) -> None:
+def test_requests_that_no_node_can_meet_are_reported_at_the_end_of_a_run(fresh: Path) -> None:
     run = Run(
         fresh, *("--set-resources", *REFUSED), *("--retries", "0"), "faults", f"{FAULTS}/slow.txt"
     )
@@ -59,7 +59,7 @@ def test_what_no_node_can_meet_is_said_at_the_end_of_a_run(fresh: Path) -> None:
         ),
     ],
 )
-def test_names_that_the_cluster_does_not_know_are_refused_before_the_run(
+def test_unknown_partitions_and_gpu_types_are_refused_before_the_run(
     fresh: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     run = Run(fresh, *arguments, "--", f"{FAULTS}/slow.txt")
@@ -67,7 +67,7 @@ def test_names_that_the_cluster_does_not_know_are_refused_before_the_run(
     assert run.said.splitlines() == [f"derotate: {message}"]
 
 
-def test_a_cluster_that_does_not_answer_is_said(fresh: Path) -> None:
+def test_a_cluster_that_does_not_answer_is_reported(fresh: Path) -> None:
     cluster.stop_controller()
     try:
         run = Run(fresh, f"{FAULTS}/slow.txt")
@@ -80,7 +80,7 @@ def test_a_cluster_that_does_not_answer_is_said(fresh: Path) -> None:
 
 @pytest.fixture
 def small_disk(fresh: Path, tmp_path: Path) -> Iterator[Path]:
-    """The checkout on a disk of its own with room for a run, but not for 64 MB more."""
+    """The checkout on a separate disk with space for a run, but not for 64 MB more."""
     folder = tmp_path / "disk"
     folder.mkdir()
     used = sum(path.stat().st_blocks * 512 for path in fresh.rglob("*")) >> 20
@@ -93,7 +93,7 @@ def small_disk(fresh: Path, tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True, timeout=60)
 
 
-def test_a_disk_that_fills_is_said_and_the_next_run_goes_on(small_disk: Path) -> None:
+def test_a_full_disk_is_reported_and_the_next_run_resumes(small_disk: Path) -> None:
     large = f"{FAULTS}/large.bin"
     run = Run(small_disk, *("--retries", "0"), large)
     assert run.finish() == 1, run.said

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What clusters do to jobs: each run ends with what it was asked for, or says why it cannot."""
+"""Killed and cancelled jobs: each run makes its targets, or reports why it cannot."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from runs import FAULTS, Run, diary, state
 
 @pytest.fixture(scope="module")
 def unlucky(slurm: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A checkout in which a run has met three faults at once; it lasts for the tests of each."""
+    """A checkout in which one run has met three faults; shared by the tests of each."""
     folder = tmp_path_factory.mktemp("unlucky") / "checkout"
     checkout.copy_checkout(folder)
     run = Run(folder, "faults")
@@ -26,17 +26,17 @@ def unlucky(slurm: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 
 
 def attempts(folder: Path, rule: str) -> list[dict[str, str]]:
-    """What SLURM says of the attempts of a rule, in their order."""
+    """SLURM's record of each attempt of a rule, in order."""
     return [state(number) for event, number in diary(folder, rule) if event == "start"]
 
 
 def made(folder: Path, rule: str) -> bool:
-    """Whether the output of a rule is there as a whole."""
+    """Whether the output of a rule is complete."""
     problems = folder / "results/smoke/general_points/data/problems.csv"
     return (folder / FAULTS / f"{rule}.txt").read_bytes() == problems.read_bytes()
 
 
-def test_a_job_killed_for_its_memory_succeeds_with_more(unlucky: Path) -> None:
+def test_a_job_killed_out_of_memory_succeeds_with_more_memory(unlucky: Path) -> None:
     first, second = attempts(unlucky, "memory")
     assert first["JobState"] in {"FAILED", "OUT_OF_MEMORY"}
     assert (first["MinMemoryNode"], second["MinMemoryNode"]) == ("600M", "1200M")
@@ -44,21 +44,21 @@ def test_a_job_killed_for_its_memory_succeeds_with_more(unlucky: Path) -> None:
     assert made(unlucky, "memory")
 
 
-def test_a_job_that_takes_too_long_succeeds_with_more_time(unlucky: Path) -> None:
+def test_a_job_killed_at_its_time_limit_succeeds_with_more_time(unlucky: Path) -> None:
     first, second = attempts(unlucky, "overtime")
     assert (first["JobState"], first["TimeLimit"]) == ("TIMEOUT", "00:01:00")
     assert (second["JobState"], second["TimeLimit"]) == ("COMPLETED", "00:10:00")
     assert made(unlucky, "overtime")
 
 
-def test_a_job_cancelled_while_it_runs_is_done_again(unlucky: Path) -> None:
+def test_a_cancelled_job_is_rerun(unlucky: Path) -> None:
     first, second = attempts(unlucky, "cancelled")
     assert (first["JobState"], second["JobState"]) == ("CANCELLED", "COMPLETED")
     assert made(unlucky, "cancelled")
     assert checkout.leftovers(unlucky) == []
 
 
-def test_why_tells_of_a_job_that_slurm_killed_with_its_log_there(fresh: Path) -> None:
+def test_why_reports_a_job_that_slurm_killed_with_its_log(fresh: Path) -> None:
     base = "results/smoke/general_points/base-1/base/model.safetensors"
     little = ("--set-resources", "base:mem_mb=250")
     run = Run(fresh, *little, *("--retries", "0"), base, snakefile="Snakefile")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The whole smoke study by `snakemake --profile slurm`: the same results as on one machine."""
+"""The full smoke study by `snakemake --profile slurm`: the same results as of a local run."""
 
 import json
 import re
@@ -21,9 +21,9 @@ TRAIN: Final = {
     *("base", "phase_base", "sft_to_4", "sft_to_8", "phase_sft"),
     *("lora", "oracle", "diverse", "grpo", "ppo", "shuffled"),
 }
-"""The rules that ask for a GPU where the profile says that training does."""
+"""The rules that request a GPU if the profile requests one for training."""
 TIME: Final = re.compile(r"^\[(\w{3} \w{3} +\d+ [\d:]{8} \d{4})\]$", re.MULTILINE)
-"""What Snakemake writes when it starts and ends a job."""
+"""The time stamp that Snakemake writes at the start and end of a job."""
 GPU: Final = ("gpu=1", f"gpu_model={cluster.GPU}", "slurm_partition=gpu")
 
 
@@ -35,7 +35,7 @@ class Smoke:
         local: the folder of the one by `--profile local`.
         slurm: the folder of the one by `--profile slurm`.
         slurm_seconds: wall time of the second.
-        jobs: what SLURM says of each job of the second.
+        jobs: SLURM's record of each job of the second.
     """
 
     local: Path
@@ -46,7 +46,7 @@ class Smoke:
 
 @pytest.fixture(scope="module")
 def smoke(slurm: None, tmp_path_factory: pytest.TempPathFactory) -> Smoke:
-    """Run the smoke study in both ways, with a GPU for all that trains."""
+    """The smoke study run in both ways; on SLURM with a GPU for each training job."""
     local = checkout.finished_study("smoked", checkout.SMOKE, tmp_path_factory)
     folder = tmp_path_factory.mktemp("slurm") / "checkout"
     checkout.copy_checkout(folder)
@@ -68,7 +68,7 @@ def smoke(slurm: None, tmp_path_factory: pytest.TempPathFactory) -> Smoke:
 
 
 def jobs_of(folder: Path) -> list[dict[str, str]]:
-    """What SLURM says of each job that has worked in a folder."""
+    """SLURM's record of each job that ran in a folder."""
     said = subprocess.run(
         ["squeue", "--states=all", "--noheader", "--format=%A %Z"],
         capture_output=True, text=True, check=True, timeout=60,
@@ -77,17 +77,17 @@ def jobs_of(folder: Path) -> list[dict[str, str]]:
 
 
 def rule(job: dict[str, str]) -> str:
-    """The rule of a job, by the comment that the plugin gives it."""
+    """The rule of a job, from the comment that the plugin sets."""
     return job["Comment"].removeprefix("rule_").split("_wildcards_")[0]
 
 
-def test_the_tables_are_those_of_a_local_run_byte_for_byte(smoke: Smoke) -> None:
+def test_the_tables_equal_those_of_a_local_run_byte_for_byte(smoke: Smoke) -> None:
     assert checkout.tables(smoke.slurm) == checkout.tables(smoke.local)
     assert checkout.files(smoke.slurm) == checkout.files(smoke.local)
     assert checkout.leftovers(smoke.slurm) == []
 
 
-def test_each_rule_that_trains_has_its_gpu_and_no_other_rule_has(smoke: Smoke) -> None:
+def test_exactly_the_rules_that_train_get_a_gpu(smoke: Smoke) -> None:
     asked = {rule(job): job.get("TresPerJob", "") for job in smoke.jobs}
     assert {name for name, gres in asked.items() if "gpu" in gres} == TRAIN
     assert {asked[name] for name in TRAIN} == {f"gres:gpu:{cluster.GPU}:1"}
@@ -102,7 +102,7 @@ def test_a_second_run_submits_nothing(smoke: Smoke) -> None:
     assert len(jobs_of(smoke.slurm)) == len(smoke.jobs)
 
 
-def test_half_of_the_time_in_the_small_jobs_of_the_smoke_study_is_their_own(
+def test_overhead_is_at_most_two_thirds_of_the_time_in_the_small_jobs_of_the_smoke_study(
     smoke: Smoke, record_property: Callable[[str, object], None]
 ) -> None:
     took = sum(seconds(job) for job in smoke.jobs)
@@ -121,7 +121,7 @@ def test_half_of_the_time_in_the_small_jobs_of_the_smoke_study_is_their_own(
     )  # half where it was measured; a job's share is small where jobs take minutes
 
 
-def test_what_slurm_adds_to_a_job_is_a_few_starts_of_snakemake(fresh: Path) -> None:
+def test_the_overhead_of_a_job_is_a_few_starts_of_snakemake(fresh: Path) -> None:
     # before and after, since other tests may use the cores at one time and not at the other
     before = start_seconds(fresh)
     run = Run(fresh, f"{FAULTS}/slow.txt")
@@ -141,15 +141,15 @@ def start_seconds(folder: Path) -> float:
 
 
 def seconds(job: dict[str, str]) -> float:
-    """How long a job ran."""
+    """Wall time of a job in seconds."""
     start, end = (datetime.fromisoformat(job[key]) for key in ("StartTime", "EndTime"))
     return (end - start).total_seconds()
 
 
 def script_seconds(job: dict[str, str]) -> float:
-    """How long its script ran, to the second, by the log of the Snakemake that ran it.
+    """Wall time of a job's script in whole seconds, from the log of the Snakemake that ran it.
 
-    Two Snakemakes write there, the outer one first and last.
+    Two Snakemakes write to the log; the outer one writes first and last.
     """
     log = Path(job["StdOut"]).read_text()
     _, start, end, _ = (

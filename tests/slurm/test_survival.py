@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What ends or cuts off Snakemake itself: the same command goes on, with one writer at a time."""
+"""Snakemake is killed or loses SLURM: the same command resumes, with one writer at a time."""
 
 import time
 from pathlib import Path
@@ -12,50 +12,50 @@ SLOW = f"{FAULTS}/slow.txt"
 
 
 def started(folder: Path, times: int = 1) -> bool:
-    """Whether so many attempts of the slow rule have started."""
+    """Whether at least this number of attempts of the slow rule have started."""
     return [event for event, _ in diary(folder, "slow")].count("start") >= times
 
 
 def run_slow(folder: Path, seconds: int, *options: str) -> Run:
-    """Start a run whose last job takes so many seconds, and wait until that job runs."""
+    """Start a run whose last job takes the given seconds, and wait until that job runs."""
     (folder / "seconds.txt").write_text(str(seconds))
     run = Run(folder, SLOW, options=options)
     run.wait_until(lambda: started(folder))
     return run
 
 
-def whole(folder: Path) -> bool:
-    """Whether the slow rule's output is there as a whole, and nothing half-written is."""
+def complete(folder: Path) -> bool:
+    """Whether the output of the slow rule is complete and no partial file is left."""
     problems = folder / "results/smoke/general_points/data/problems.csv"
     return (folder / SLOW).read_bytes() == problems.read_bytes() and not checkout.leftovers(folder)
 
 
-def test_jobs_are_not_forgotten_while_slurmctld_is_away(fresh: Path) -> None:
+def test_jobs_are_not_lost_while_slurmctld_is_down(fresh: Path) -> None:
     run = run_slow(fresh, 40)
     cluster.stop_controller()
     try:
-        # long enough for a query to fail, whose clients try for ten seconds
+        # long enough for a query to fail: clients retry for ten seconds
         run.wait_until(lambda: "the jobs are taken to go on" in run.said)
         time.sleep(30)  # the job ends meanwhile
     finally:
         cluster.start_controller()
     assert run.finish() == 0, run.said
-    assert whole(fresh)
+    assert complete(fresh)
     [(_, number), _] = diary(fresh, "slow")
     assert state(number)["JobState"] == "COMPLETED"
 
 
-def test_a_job_that_slurm_has_forgotten_is_done_again(fresh: Path) -> None:
+def test_a_job_that_slurm_has_lost_is_rerun(fresh: Path) -> None:
     run = run_slow(fresh, 600)
     (fresh / "seconds.txt").write_text("0")
     cluster.stop_controller()
     cluster.start_controller(forgetful=True)
     assert run.finish() == 0, run.said
-    assert whole(fresh)
+    assert complete(fresh)
     assert [event for event, _ in diary(fresh, "slow")].count("start") == 2
 
 
-def test_after_a_kill_the_job_that_still_runs_is_awaited(fresh: Path) -> None:
+def test_after_a_kill_the_same_command_waits_for_the_orphaned_job(fresh: Path) -> None:
     # enough for two starts of Snakemake while other tests keep the cores busy
     run_slow(fresh, 60).kill()
     [(_, orphan)] = diary(fresh, "slow")
@@ -70,17 +70,17 @@ def test_after_a_kill_the_job_that_still_runs_is_awaited(fresh: Path) -> None:
     )
     assert again.finish() == 0, again.said
     assert diary(fresh, "slow") == [("start", orphan), ("end", orphan)]
-    assert whole(fresh)
+    assert complete(fresh)
     assert "Nothing to be done" in again.said
 
-    # what the orphan was made from is known, although no Snakemake has seen its end
+    # the provenance of the orphan's output is recorded, although no Snakemake saw it end
     checkout.edit(fresh, "tests/slurm/Snakefile", "echo half > {output}; sleep $(", "sleep $(")
     edited = Run(fresh, "--dry-run", SLOW)
     assert edited.finish() == 0, edited.said
     assert "Code has changed since last execution" in edited.said
 
 
-def test_after_a_kill_the_job_that_still_runs_can_be_cancelled(fresh: Path) -> None:
+def test_after_a_kill_the_orphaned_job_can_be_cancelled(fresh: Path) -> None:
     run_slow(fresh, 600).kill()
     [(_, orphan)] = diary(fresh, "slow")
     (fresh / "seconds.txt").write_text("0")
@@ -90,7 +90,7 @@ def test_after_a_kill_the_job_that_still_runs_can_be_cancelled(fresh: Path) -> N
     assert state(orphan)["JobState"] == "CANCELLED"
     events = diary(fresh, "slow")
     assert [event for event, _ in events] in (["start", "end"] * 2, ["start", "start", "end"])
-    assert whole(fresh)
+    assert complete(fresh)
     assert "Finished jobid" in again.said
     assert "(Rule: problems)" not in again.said
 
