@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Time of `snakemake -n`: the study beside the same jobs without params, resources or messages.
 
-The study is the demo's grid with many seeds. Nothing is made yet, so the plan ends at the landmarks.
-Two workflows stand beside it: minimal.smk has the same jobs with the same scripts, logs, benchmarks
-and inputs; bare.smk has as many jobs of one rule without inputs. CPU time is compared, because other
-work on the machine changes it least.
+The study is the demo's grid with many seeds. Nothing is made yet: the plan ends at the landmarks.
+Two workflows stand beside it. minimal.smk has the same jobs with the same scripts, logs, benchmarks
+and inputs. bare.smk has as many jobs of one rule without inputs. CPU time is compared, because
+other work on the machine changes it least.
 """
 
 from __future__ import annotations
@@ -124,14 +124,15 @@ def growth(sizes: tuple[int, ...] = SIZES) -> str:
         1000 * (later.seconds - first.seconds) / (later.jobs - first.jobs)
         for first, later in pairwise(plans)
     ]
-    largest = plans[-1]
-    times = ", ".join(f"{plan.jobs:,} jobs {plan.seconds:.1f} s" for plan in plans)
-    return (
-        f"planning: {times}; {', then '.join(f'{slope:.2f}' for slope in slopes)} ms for each further "
-        f"job; 
-        f"{largest.seconds / plan_minimal(sizes[-1]).seconds:.2f} times minimal.smk, "
-        f"{largest.seconds / plan_bare(largest.jobs).seconds:.2f} times bare.smk; "
-        f"the Snakefile is read in {parse_seconds():.2f} s"
+    seeds, largest = sizes[-1], plans[-1]
+    return "; ".join(
+        (
+            "planning: " + ", ".join(f"{plan.jobs:,} jobs {plan.seconds:.1f} s" for plan in plans),
+            "ms per further job: " + ", then ".join(f"{slope:.2f}" for slope in slopes),
+            f"{largest.seconds / plan_minimal(seeds).seconds:.2f} times minimal.smk",
+            f"{largest.seconds / plan_bare(largest.jobs).seconds:.2f} times bare.smk",
+            f"the Snakefile is read in {parse_seconds():.2f} s",
+        )
     )
 
 
