@@ -5,6 +5,7 @@ landmarks. What can be said without Snakemake is in `derotate.study.paths`.
 """
 
 import json
+import os
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -13,12 +14,18 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 from derotate.evaluation import engines
+from derotate.figures.captions import load_captions
 from derotate.study import phase_paths as phase
 from derotate.resources import stages as stage_resources
 from derotate.study import paths as study
 from derotate.study.provenance import lock_digest
 from derotate.resources.formulas import disk_mb, mem_mb, minutes
 
+# One file per item of Snakemake's report: rule, category, title and caption.
+CAPTION_FOLDER = os.path.relpath(
+    Path(workflow.current_basedir.get_path_or_uri(secret_free=True), "../report")
+)
+CAPTIONS = load_captions(Path(CAPTION_FOLDER))
 RUNS = study.runs(CONFIG)
 RECIPES = {recipe.name: recipe for recipe in CONFIG.surgery.recipes}
 PHASE_EVALUATIONS = phase.evaluations(CONFIG)
@@ -42,6 +49,16 @@ TRAINING = {
 if CONFIG.gpu and "gres" not in TRAINING:
     TRAINING.setdefault("gpu", 1)
 GPU = bool(TRAINING.get("gpu") or TRAINING.get("gres"))
+
+
+def captioned(path, name):
+    """An output that Snakemake's report shows with its caption."""
+    return report(
+        path,
+        category=OF_STUDY + CAPTIONS[name].category,
+        caption=f"../report/{name}.rst",
+        labels={"figure": CAPTIONS[name].title},
+    )
 
 
 def asks(need):

@@ -50,12 +50,7 @@ rule data_card:
     """What the base has seen and which problems each stage may see."""
     output:
         markdown="<task>/data/card.md",
-        html=report(
-            "<task>/data/card.html",
-            category=f"{OF_STUDY}Data",
-            caption="../report/data_card.rst",
-            labels={"what": "data card"},
-        ),
+        html=captioned("<task>/data/card.html", "data_card"),
     log:
         "<task>/logs/data/card.log",
     benchmark:

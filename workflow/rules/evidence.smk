@@ -17,12 +17,7 @@ rule claims:
         claims="<study>/tables/claims.csv",
         parts="<study>/tables/claim_parts.csv",
         markdown="<study>/tables/claims.md",
-        html=report(
-            "<study>/tables/claims.html",
-            category=f"{OF_STUDY}Claims",
-            caption="../report/claims_table.rst",
-            labels={"figure": "verdicts on the claims"},
-        ),
+        html=captioned("<study>/tables/claims.html", "claims_table"),
     log:
         "<study>/logs/claims.log",
     benchmark:

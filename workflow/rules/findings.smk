@@ -1,8 +1,7 @@
 """Findings.
 
 Needs the committed tables of the reference study, the calibration of its tests and the numbers of
-the papers. Makes the page on what holds and the page on how to make it again: text from tables, so
-both are quick to redo where nothing was trained.
+the papers. Makes docs/findings.md and docs/reproducing.md from tables and templates; trains nothing.
 """
 
 from derotate.study import reference
@@ -19,7 +18,7 @@ JUDGED = [str(REFERENCE / name) for name in ("claims.csv", "claim_parts.csv")]
 
 
 rule findings:
-    """Write what holds, what does not and what stayed open, and how to make each number again."""
+    """Write the verdict on each claim, and how to reproduce each number."""
     input:
         judged=JUDGED,
         tables=sorted({str(path) for path in REFERENCE.glob("*.*")} - set(JUDGED)),
@@ -30,7 +29,8 @@ rule findings:
         ),
         reexamination=f"{reference.REEXAMINATION}/measured.csv",
         published=sorted(str(path) for path in Path(reference.PAPERS).glob("*.csv")),
-        figures=reference.pictures(CAPTIONS),
+        figures=reference.pictures(FIGURES),
+        captions=[f"{CAPTION_FOLDER}/{name}.rst" for name in CAPTIONS],
     output:
         findings="docs/findings.md",
         reproducing="docs/reproducing.md",
@@ -46,7 +46,7 @@ rule findings:
     params:
         others=OTHERS,
         calibration=str(CALIBRATION),
-        # by content: as an input an edit of it would rerun the calibration (minutes)
+        # By content: as an input, an edit of it would rerun the calibration (minutes).
         calibrated_as=lambda wildcards: value_digest(
             CALIBRATION.read_text() if CALIBRATION.is_file() else ""
         ),

@@ -112,12 +112,7 @@ rule phase_diagram:
     output:
         table="<study>/tables/phase.csv",
         origin="<study>/tables/phase_origin.json",
-        png=report(
-            "<study>/figures/phase.png",
-            category=f"{OF_STUDY}Forgetting and healing",
-            caption="../report/phase.rst",
-            labels={"figure": "OOD lost by learning rate and base"},
-        ),
+        png=captioned("<study>/figures/phase.png", "phase"),
         pdf="<study>/figures/phase.pdf",
     log:
         "<study>/logs/phase.log",

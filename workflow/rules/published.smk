@@ -24,18 +24,8 @@ rule reexamination:
     output:
         spectra="<study>/tables/reexamination_spectra.csv",
         checks="<study>/tables/reexamination_checks.csv",
-        page=report(
-            "<study>/tables/reexamination.html",
-            category=f"{OF_STUDY}Claims",
-            caption="../report/reexamination_table.rst",
-            labels={"figure": "table of the released spectra"},
-        ),
-        png=report(
-            "<study>/figures/reexamination.png",
-            category=f"{OF_STUDY}Claims",
-            caption="../report/reexamination.rst",
-            labels={"figure": "released spectra beside random and trained weights"},
-        ),
+        page=captioned("<study>/tables/reexamination.html", "reexamination_table"),
+        png=captioned("<study>/figures/reexamination.png", "reexamination"),
         pdf="<study>/figures/reexamination.pdf",
     log:
         "<study>/logs/reexamination.log",

@@ -58,9 +58,9 @@ rule reference_pictures:
     bytes, so a changed number changes the figures that it is in and no others.
     """
     input:
-        lambda wildcards: drawn_tables(CAPTIONS),
+        lambda wildcards: drawn_tables(FIGURES),
     output:
-        reference.pictures(CAPTIONS),
+        reference.pictures(FIGURES),
     log:
         "logs/reference/pictures.log",
     benchmark:

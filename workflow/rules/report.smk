@@ -18,25 +18,10 @@ TABLES_CODE = code_digest(
 TABLES = "accuracy_by_step arms_by_step loss_by_step errors_by_step picks stages contrasts surgery".split()
 TABLES += "surgery_edits pass_at_k attempts episodes chance rl_log rl_first_update advantages spectra".split()
 TABLES += "spectra_by_index states weights landmarks".split()
-SHOWN = {
-    "stages": "Forgetting and healing",
-    "picks": "Forgetting and healing",
-    "contrasts": "Contrasts",
-    "surgery": "Surgery",
-    "rl_first_update": "Reinforcement learning",
-}
-CAPTIONS = {
-    "sft_and_rl": ("Forgetting and healing", "accuracy by SFT step, with RL from each start"),
-    "losses": ("Forgetting and healing", "losses by step and what they would pick"),
-    "errors_by_step": ("Forgetting and healing", "kinds of error by step"),
-    "stages": ("Forgetting and healing", "base, max_ood, sft_end, rl_end"),
-    "surgery": ("Surgery", "ID lost and OOD gained"),
-    "singular_values": ("Spectra", "singular values, donor to patient"),
-    "angles": ("Spectra", "principal angles beside their nulls"),
-    "diagnostics": ("Diagnostics", "hidden states and changes of weights at the landmarks"),
-    "advantages": ("Reinforcement learning", "advantages by start"),
-    "rl_curves": ("Reinforcement learning", "reward, entropy and KL by update"),
-}
+FIGURES = [name for name, caption in CAPTIONS.items() if caption.rule == "figures"]
+SHOWN = [
+    name.removesuffix("_table") for name, caption in CAPTIONS.items() if caption.rule == "tables"
+]
 NO_RESULT = {
     **dict.fromkeys(("budget", "gpu", "phase", "also"), True),
     "sft": WITHOUT_STATES,
@@ -74,12 +59,7 @@ rule accuracy_by_step:
         evaluations=step_evaluations(rl=False),
     output:
         table="<study>/tables/sft_accuracy_by_step.csv",
-        png=report(
-            "<study>/figures/accuracy_by_step.png",
-            category=f"{OF_STUDY}Forgetting and healing",
-            caption="../report/accuracy_by_step.rst",
-            labels={"figure": "accuracy by SFT step"},
-        ),
+        png=captioned("<study>/figures/accuracy_by_step.png", "accuracy_by_step"),
         pdf="<study>/figures/accuracy_by_step.pdf",
     log:
         "<study>/logs/accuracy_by_step.log",
@@ -120,15 +100,7 @@ rule tables:
         csv=expand("<study>/tables/{table}.csv", table=TABLES),
         origin="<study>/tables/origin.json",
         markdown=expand("<study>/tables/{table}.md", table=SHOWN),
-        html=[
-            report(
-                f"<study>/tables/{table}.html",
-                category=OF_STUDY + category,
-                caption=f"../report/{table}_table.rst",
-                labels={"figure": f"table of {table.replace('_', ' ')}"},
-            )
-            for table, category in SHOWN.items()
-        ],
+        html=[captioned(f"<study>/tables/{table}.html", f"{table}_table") for table in SHOWN],
     log:
         "<study>/logs/tables.log",
     benchmark:
@@ -159,16 +131,8 @@ rule figures:
             for subject in ("accuracy_by_step", "stages", "surgery")
         ],
     output:
-        [
-            report(
-                f"<study>/figures/{figure}.png",
-                category=OF_STUDY + category,
-                caption=f"../report/{figure}.rst",
-                labels={"figure": title},
-            )
-            for figure, (category, title) in CAPTIONS.items()
-        ],
-        [f"<study>/figures/{figure}.pdf" for figure in CAPTIONS],
+        [captioned(f"<study>/figures/{figure}.png", figure) for figure in FIGURES],
+        [f"<study>/figures/{figure}.pdf" for figure in FIGURES],
     log:
         "<study>/logs/figures.log",
     benchmark:

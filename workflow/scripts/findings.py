@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Write the findings page and the page on reproducing."""
+"""Write the findings page and the page on reproducing it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ files = Files(
     reexamination=Path(snakemake.input.reexamination),
     others={task: Path(folder) for task, folder in snakemake.params.others.items()},
     figures=tuple(Path(figure) for figure in snakemake.input.figures),
+    captions=Path(snakemake.input.captions[0]).parent,
 )
 write_findings(files)
 write_reproducing(replace(files, page=Path(snakemake.output.reproducing)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What else changes when accuracy does: hidden states, weights; learning rate, strength of a base.
+"""Other measures of change, of hidden states and weights, and the phase diagram.
 
 These tables describe runs. What is tested of them is among the claims.
 """
@@ -13,8 +13,9 @@ from typing import Final
 import pandas as pd
 
 from derotate.analysis.phase_diagram import MATCHED
-from derotate.report.format import NOTHING, frame, interval, number, table
-from derotate.report.sources import Sources
+from derotate.claims.cells import Tables
+from derotate.report.format import NOTHING, interval, number
+from derotate.report.markdown import frame, table
 
 _PRINCIPAL: Final = 0.2
 """The top share of singular vectors whose span counts as principal, as in the claims."""
@@ -22,7 +23,7 @@ _PRINCIPAL: Final = 0.2
 
 @dataclass(frozen=True)
 class _Measure:
-    """One quantity: its name, its table and which rows of it."""
+    """One measure: its name, its table and the rows that hold it."""
 
     name: str
     table: str
@@ -42,54 +43,49 @@ _CHANGES: Final = {
 _OOD: Final = {"split": "ood", "fold": "test"}
 _ID: Final = {"split": "id", "fold": "test"}
 _MEASURES: Final = (
-    _Measure("KL from the base on ID prompts (nats a token)", "states", "forward_kl", _ALONG, _ID),
-    _Measure("hidden states, likeness to the peak (linear CKA)", "states", "cka", _TO_PEAK, _OOD),
+    _Measure(
+        "KL from the base on ID prompts (nats per token)", "states", "forward_kl", _ALONG, _ID
+    ),
+    _Measure("hidden states, similarity to the peak (linear CKA)", "states", "cka", _TO_PEAK, _OOD),
     _Measure(
         "next token, divergence from the peak (Jensen-Shannon, nats)",
         "states", "jensen_shannon_1", _TO_PEAK, _OOD,
     ),
-    _Measure("share of weights that stayed", "weights", "update_sparsity", _CHANGES, {}),
+    _Measure("share of unchanged weights", "weights", "update_sparsity", _CHANGES, {}),
     _Measure(
-        "share of the change off the leading subspaces",
+        "share of the change outside the leading subspaces",
         "weights", "energy_off_principal", _CHANGES, {}, _PRINCIPAL,
     ),
 )  # fmt: skip
 _PHASE: Final = {
-    "base_steps": "steps of the base",
+    "base_steps": "pretraining steps",
     "learning_rate": "learning rate",
-    "base_ood": "OOD of the base (%)",
-    "peak_step": "peak at step",
-    "peak_ood": "OOD at the peak (%)",
-    "end_id": "ID at the end (%)",
-    "end_lost": "lost at the end",
-    "matched_lost": "lost where ID was first learned",
-    "learned": "learned the task",
+    "base_ood": "base OOD (%)",
+    "peak_step": "peak step",
+    "peak_ood": "peak OOD (%)",
+    "end_id": "final ID (%)",
+    "end_lost": "OOD loss, last step",
+    "matched_lost": "OOD loss, ID first learned",
+    "learned": "task learned",
 }
 _WITH_INTERVALS: Final = ("end_lost", "matched_lost")
 
 
-def diagnostics(sources: Sources) -> list[str]:
-    """Other measures of change between landmarks, mean and range over runs."""
-    heading = "## What else changes"
-    rows = [row for measure in _MEASURES for row in _rows(sources, measure)]
-    if not rows:
-        return [heading, "Not measured here: there is no states.csv and no weights.csv."]
-    text = (
-        "Mean of the runs and their range; *chance* is what a random change of equal norm is "
-        "expected to show. Whether RL brings hidden states back is claim C16."
-    )
-    return [heading, text, table(["measure", "at", "mean [range of runs]", "chance"], rows)]
+def diagnostics(tables: Tables) -> str:
+    """Measures of change between landmarks, mean and range of the runs; empty without any."""
+    rows = [row for measure in _MEASURES for row in _rows(tables, measure)]
+    return table(["measure", "at", "mean [range of runs]", "chance"], rows) if rows else ""
 
 
-def _rows(sources: Sources, measure: _Measure) -> list[list[str]]:
-    found = sources.tables.get(measure.table)
+def _rows(tables: Tables, measure: _Measure) -> list[list[str]]:
+    found = tables.get(measure.table)
     if found is None or not {"pair", "metric", "value", *measure.where} <= set(found.columns):
         return []
     own = found[found["metric"] == measure.metric]
     for column, value in measure.where.items():
         own = own[own[column] == value]
     if "fraction" in own.columns:
-        own = own[_is(own["fraction"], measure.fraction)]
+        own = own[_equal(own["fraction"], measure.fraction)]
     rows = []
     for pair, name in measure.pairs.items():
         of_pair = own[own["pair"] == pair]
@@ -103,41 +99,52 @@ def _rows(sources: Sources, measure: _Measure) -> list[list[str]]:
     return rows
 
 
-def _is(fractions: pd.Series, wanted: float | None) -> pd.Series:
+def _equal(fractions: pd.Series, wanted: float | None) -> pd.Series:
     return fractions.isna() if wanted is None else (fractions - wanted).abs() < 1e-9
 
 
-def phase(sources: Sources) -> list[str]:
-    """When forgetting happens: OOD accuracy lost by learning rate and strength of the base."""
-    heading = "## When does forgetting happen?"
-    found = sources.tables.get("phase")
+@dataclass(frozen=True)
+class Phase:
+    """The phase diagram as a table, and in how many cells OOD accuracy is significantly lost.
+
+    Attributes:
+        table: one row per pretraining length and learning rate.
+        cells: their number; 0 if the table has other columns than expected.
+        lost_by_end: cells with a significant loss at the last step.
+        reached: cells that reach the ID accuracy `accuracy`, in percent.
+        lost_by_then: those with a significant loss at the first step that reaches it.
+    """
+
+    table: str
+    cells: int = 0
+    lost_by_end: int = 0
+    reached: int = 0
+    lost_by_then: int = 0
+    accuracy: float = MATCHED
+
+
+def phase(tables: Tables) -> Phase | None:
+    """OOD accuracy lost by learning rate and strength of the base; None without phase.csv."""
+    found = tables.get("phase")
     if found is None or found.empty:
-        return [heading, "Not known beyond the one setting above: phase.csv is missing."]
+        return None
     if not set(_PHASE) <= set(found.columns):
-        return [heading, frame(found)]
-    text = (
-        "One SFT run for each learning rate and each strength of the base. Losses are in points of "
-        "OOD accuracy against the peak up to then, intervals over problems: one seed a cell, so a "
-        "single cell says little and their pattern more."
-    )
+        return Phase(frame(found))
     ordered = found.sort_values(["base_steps", "learning_rate"])
     rows = [[_phase_cell(row, name) for name in _PHASE] for _, row in ordered.iterrows()]
-    return [heading, text, _pattern(found), table(list(_PHASE.values()), rows)]
-
-
-def _pattern(found: pd.DataFrame) -> str:
-    """In how many cells OOD accuracy is lost by the end, and by the step where ID is learned."""
     reached = found[found["matched_lost"].notna()]
-    clear = "beyond its interval, OOD accuracy is below its peak"
-    by_end, by_then = (
-        int((cells.reindex(columns=[f"{name}_low"]) > 0).to_numpy().sum())
-        for cells, name in ((found, "end_lost"), (reached, "matched_lost"))
+    return Phase(
+        table(list(_PHASE.values()), rows),
+        len(found),
+        _significant(found, "end_lost"),
+        len(reached),
+        _significant(reached, "matched_lost"),
     )
-    return (
-        f"At the last step, {clear} in {by_end} of {len(found)} cells. At the step where ID "
-        f"accuracy first is {MATCHED:g} %, it is so in {by_then} of the {len(reached)} cells that "
-        "get there."
-    )
+
+
+def _significant(cells: pd.DataFrame, name: str) -> int:
+    """In how many cells the CI of a loss lies above 0."""
+    return int((cells.reindex(columns=[f"{name}_low"]) > 0).to_numpy().sum())
 
 
 def _phase_cell(row: pd.Series, name: str) -> str:

@@ -1,40 +1,62 @@
 # SPDX-License-Identifier: MIT
-"""Differences between checkpoints with runs as the unit, as the claims are judged, and in words."""
+"""Differences between checkpoints with runs as the unit, estimated as the claims are judged."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isnan
+from typing import ClassVar
 
 from derotate.claims.cells import MissingCells, Tables, matches
 from derotate.claims.effects import effects
 from derotate.claims.hypothesis_tests import combine
 from derotate.claims.schema import Cells, Term
-from derotate.report.format import NOTHING, interval, number
+from derotate.report.format import NOTHING, estimate
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over bases of their runs, in points, with its 95 % interval (NaN: one run a base)."""
+    """A mean over bases of their runs, in points, with its 95 % CI (NaN: one run per base)."""
 
     mean: float
     low: float
     high: float
+    measured: ClassVar[bool] = True
 
-    @property
-    def shown(self) -> str:
-        """Mean and interval."""
-        return f"{number(self.mean)} {interval(self.low, self.high)}"
+    def __str__(self) -> str:
+        return estimate(self.mean, self.low, self.high)
 
     @property
     def reversed(self) -> Estimate:
-        """The difference the other way round."""
+        """The opposite difference."""
         return Estimate(-self.mean, -self.high, -self.low)
 
 
+@dataclass(frozen=True)
+class Missing:
+    """A difference that some run lacks.
+
+    Attributes:
+        cells: the cells that are missing, in words.
+        everywhere: whether no run has it.
+    """
+
+    cells: str
+    everywhere: bool = True
+    measured: ClassVar[bool] = False
+
+    def __str__(self) -> str:
+        return NOTHING if self.everywhere else "missing in some runs"
+
+    @property
+    def reversed(self) -> Missing:
+        """Missing as well."""
+        return self
+
+
 def contrast(
-    tables: Tables, name: str, split: str = "ood", fold: str = "test", **where: str
-) -> Estimate:
+    tables: Tables, name: str, split: str = "ood", fold: str = "test", **columns: str
+) -> Estimate | Missing:
     """The mean of a contrast over the runs of the study.
 
     Args:
@@ -42,62 +64,34 @@ def contrast(
         name: of the contrast (see `derotate.analysis.contrasts`).
         split: of the problems.
         fold: of the problems.
-        **where: further columns, e.g. treatment and direction.
-
-    Raises:
-        MissingCells: a run lacks it.
+        **columns: further columns, e.g. treatment and direction.
     """
-    term = Term(where={"contrast": name, "split": split, "fold": fold, **where})
-    mean = combine(effects(Cells(terms=(term,)), tables))
+    where = {"contrast": name, "split": split, "fold": fold, **columns}
+    term = Term(where={**where})
+    try:
+        mean = combine(effects(Cells(terms=(term,)), tables))
+    except MissingCells as error:
+        return Missing(str(error), everywhere=not _exists(tables, where))
     return Estimate(mean.mean, *mean.interval())
 
 
-def shown(
-    tables: Tables,
-    name: str,
-    split: str = "ood",
-    fold: str = "test",
-    *,
-    sign: int = 1,
-    **where: str,
-) -> str:
-    """A contrast as a cell of a table: nothing if no run has it, else what is known.
-
-    Args:
-        tables: of the study.
-        name: of the contrast, `split`, `fold` and `where` as in `contrast`.
-        split: of the problems.
-        fold: of the problems.
-        sign: -1 shows the difference the other way round.
-        **where: further columns.
-    """
-    key = {"contrast": name, "split": split, "fold": fold, **where}
+def _exists(tables: Tables, where: dict[str, str]) -> bool:
     table = tables.get("contrasts")
-    if table is None or not set(key) <= set(table.columns) or not matches(table, key).any():
-        return NOTHING
-    try:
-        found = contrast(tables, name, split, fold, **where)
-    except MissingCells:
-        return "missing in some runs"
-    return (found if sign > 0 else found.reversed).shown
+    return table is not None and set(where) <= set(table.columns) and matches(table, where).any()
 
 
-def change(found: Estimate, up: str, down: str, either: str) -> str:
-    """A change in words that go no further than its interval.
+def change(found: Estimate, up: str, down: str, unclear: str) -> str:
+    """A change in words that claim no more than its CI.
 
     Args:
-        found: the change; its size and interval stand where the words have `{}`.
-        up: what is said of one above 0 beyond doubt, e.g. `gave back {}`.
-        down: of one below 0, e.g. `took another {}`; its size is then printed.
-        either: of one that may be 0, e.g. `changed by {}`.
+        found: the change; mean and CI replace `{}` in the words.
+        up: for a CI above 0, e.g. `gave back {}`.
+        down: for a CI below 0, e.g. `took another {}`; the size of the change is printed.
+        unclear: for a CI that includes 0, e.g. `changed by {}`.
     """
     if found.low > 0:
-        return up.format(f"{found.shown} points")
+        return up.format(f"{found} points")
     if found.high < 0:
-        return down.format(f"{found.reversed.shown} points")
-    doubt = (
-        "one run a base, so its spread is not known"
-        if isnan(found.low)
-        else "cannot be told from no change"
-    )
-    return either.format(f"{found.shown} points") + f" ({doubt})"
+        return down.format(f"{found.reversed} points")
+    why = "one run per base, so no CI" if isnan(found.low) else "not significant"
+    return unclear.format(f"{found} points") + f" ({why})"

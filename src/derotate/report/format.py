@@ -1,34 +1,38 @@
 # SPDX-License-Identifier: MIT
-"""Numbers and tables as Markdown for people; what is missing is said, never left blank."""
+"""The one formatter of numbers, intervals, p-values, shares, counts and durations for people."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from math import inf, isinf, isnan
-from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
-from derotate.files.tables import cell
-
-NOTHING = "–"
+NOTHING: Final = "–"
 """A cell without a value."""
 _ROUNDING: Final = 1e-6
-"""Below this a number is what sums of six digits leave, and reads as 0."""
+"""Tables have six significant digits: a sum of such numbers below this is rounding error."""
+_TWO_MINUTES: Final = 120.0
 
 
-def number(value: float | None, digits: int = 1) -> str:
-    """A number with `digits` after the point; what would read as 0 keeps one significant digit."""
+def number(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
+    """A number with `digits` decimals; what would read as 0 keeps one significant digit.
+
+    Args:
+        value: None or NaN is a missing value, infinity is unbounded.
+        digits: decimals.
+        sign: whether a positive number has a plus sign.
+    """
     if value is None or pd.isna(value):
         return NOTHING
     if isinf(value):
         return "unbounded"
+    plus = "+" if sign else ""
     size = abs(value)
     if size < _ROUNDING:
-        return f"{0:.{digits}f}"
-    return f"{value:.1g}" if size < 0.5 * 10**-digits else f"{value:.{digits}f}"
+        return f"{0:{plus}.{digits}f}"
+    return f"{value:{plus}.1g}" if size < 0.5 * 10**-digits else f"{value:{plus}.{digits}f}"
 
 
 def interval(low: float, high: float, digits: int = 1) -> str:
@@ -40,46 +44,40 @@ def interval(low: float, high: float, digits: int = 1) -> str:
     return f"[{number(low, digits)}, {number(high, digits)}]"
 
 
+def estimate(mean: float, low: float, high: float, digits: int = 1) -> str:
+    """A mean with its interval."""
+    return f"{number(mean, digits)} {interval(low, high, digits)}"
+
+
 def p_value(value: float | None) -> str:
-    """A p-value with three digits after the point."""
+    """A p-value with three decimals."""
     if value is None or pd.isna(value):
         return NOTHING
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def whole(value: float | None) -> str:
+def count(value: float | None) -> str:
     """A count."""
     return NOTHING if value is None or pd.isna(value) else str(int(value))
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table. Not padded, so that a changed cell changes one line of the page."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(map(_escaped, line))} |" for line in lines)
+def percent(share: float) -> str:
+    """A share as percent."""
+    return f"{100 * share:.3g} %"
 
 
-def _escaped(value: object) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")
+def plural(number: int, noun: str) -> str:
+    """A count with its noun: `1 job`, `2 jobs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def frame(values: pd.DataFrame, digits: int = 3) -> str:
-    """A data frame as a Markdown table, whatever columns it has."""
-    shown = values.astype(object).map(lambda value: cell(value, digits) or NOTHING)
-    return table([str(name).replace("_", " ") for name in values], shown.to_numpy().tolist())
-
-
-def details(summary: str, body: str) -> str:
-    """A part of the page that is folded away until it is clicked on."""
-    return f"<details>\n<summary>{summary}</summary>\n\n{body}\n\n</details>"
-
-
-def link(text: str, target: Path, page: Path) -> str:
-    """A link from the page to a file, relative to the page's folder."""
-    return f"[{text}]({os.path.relpath(target, page.parent).replace(os.sep, '/')})"
+def duration(seconds: float) -> str:
+    """A duration in seconds, or in minutes from two minutes on."""
+    return f"{seconds:.0f} s" if seconds < _TWO_MINUTES else f"{seconds / 60:.1f} min"
 
 
 def listed(items: Sequence[object]) -> str:
-    """Items in a row of words: `a`, `a and b`, `a, b and c`."""
+    """Items as an enumeration: `a`, `a and b`, `a, b and c`."""
     words = [str(item) for item in items]
     if len(words) < 2:
         return "".join(words)
@@ -92,18 +90,3 @@ def sentence(text: str) -> str:
     if not text:
         return ""
     return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
-
-
-def percent(share: float) -> str:
-    """A share as percent."""
-    return f"{100 * share:.3g} %"
-
-
-def counted(count: int, noun: str) -> str:
-    """A number of things."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def anchor(claim: str) -> str:
-    """The name of a claim's place on the page."""
-    return claim.lower()

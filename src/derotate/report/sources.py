@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What the pages are made of: the tables of a study, the claims, and what was published.
+"""Inputs of the pages: tables of a study, claims, wording, captions and published numbers.
 
-Only the landmarks and the claims must be there. Of all else a page says that it is missing.
+A table may be absent: the pages then say that it is missing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from derotate.claims import schema as stated
 from derotate.claims.cells import Tables
 from derotate.claims.schema import Claim
 from derotate.claims.verdicts import COLUMNS, PART_COLUMNS, Verdict
-from derotate.report.format import anchor
+from derotate.figures.captions import Caption, load_captions
+from derotate.report.markdown import anchor
 from derotate.report.wording import Deviations, Wording, load_deviations, load_wording
 
 VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
@@ -37,13 +38,13 @@ SCHEMAS: Final[Mapping[str, DataFrameSchema]] = MappingProxyType(
         **{name: study.SCHEMAS[name] for name in ("surgery", "weights", "episodes")},
     }
 )
-"""Tables of a study that pages show beside those that claims are judged by."""
+"""Tables of a study that the pages show beside those that claims are judged by."""
 _TEXTS: Final = ("part", "test", "unit", "adjustment", "reason")
 
 
 @dataclass(frozen=True)
 class Files:
-    """Where the pages' sources lie.
+    """Paths of the inputs.
 
     Attributes:
         page: the page that is written; links are relative to it.
@@ -54,8 +55,9 @@ class Files:
         figures: the figures that were drawn.
         others: folders of the tables of studies of other tasks, by task.
         claims: the claims.
-        wording: sentences and captions.
-        deviations: deviations from the claims as stated.
+        captions: folder of the figures' captions; without it figures have no caption.
+        wording: sentences by verdict; None for those of the package.
+        deviations: deviations from the claims as stated; None for those of the package.
     """
 
     page: Path
@@ -66,24 +68,26 @@ class Files:
     figures: tuple[Path, ...] = ()
     others: Mapping[str, Path] = field(default_factory=dict)
     claims: Path = stated.CLAIMS
+    captions: Path | None = None
     wording: Path | None = None
     deviations: Path | None = None
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What was read of them.
+    """The inputs, read and checked.
 
     Attributes:
-        files: where it lies.
+        files: their paths.
         claims: as stated.
-        verdicts: one row a claim, in their order, columns of `verdicts.COLUMNS`.
-        parts: one row a part that could be tested.
+        verdicts: one row per claim, in their order, columns of `verdicts.COLUMNS`.
+        parts: one row per part that could be tested.
         tables: of the study, by name.
         others: tables of the studies of other tasks, by task.
-        calibration: None if there is none; `reexamination` likewise.
-        wording: sentences and captions.
-        deviations: deviations.
+        calibration: error rates and power of the tests; None if there is no such table.
+        wording: sentences by verdict.
+        captions: captions by figure.
+        deviations: deviations from the claims as stated.
         environment: machine and versions of the study's last run, empty if not recorded.
         config: the study's config as recorded, empty if it was not.
     """
@@ -96,6 +100,7 @@ class Sources:
     others: Mapping[str, Tables]
     calibration: pd.DataFrame | None
     wording: Wording
+    captions: Mapping[str, Caption]
     deviations: Deviations
     environment: Mapping[str, Any]
     config: Mapping[str, Any]
@@ -115,25 +120,20 @@ class Sources:
         return self.verdicts.set_index("claim", drop=False).loc[claim]
 
     def sentence(self, claim: str) -> str:
-        """What is said of a claim: the sentence of its verdict and no other."""
+        """The sentence of a claim for its verdict, and no other."""
         return self.wording.claims[claim].of(self.verdict(claim)["verdict"])
 
     def cited(self, claim: str) -> str:
         """That sentence with a link to the claim."""
-        said = self.sentence(claim).removesuffix(".")
-        return f"{said} ([{claim}](#{anchor(claim)}): {self.verdict(claim)['verdict']})."
-
-    def with_verdict(self, verdict: Verdict) -> pd.DataFrame:
-        """The claims with a verdict, the primary ones first."""
-        own = self.verdicts[self.verdicts["verdict"] == verdict]
-        return own.sort_values("primary", ascending=False, kind="stable")
+        text = self.sentence(claim).removesuffix(".")
+        return f"{text} ([{claim}](#{anchor(claim)}): {self.verdict(claim)['verdict']})."
 
 
 def read(files: Files) -> Sources:
-    """Read and check the sources of the pages.
+    """Read and check the inputs of the pages.
 
     Raises:
-        ValueError: a file that cannot be true; one line with file, row and column.
+        ValueError: a table with impossible values; one line with file, row and column.
     """
     claims = stated.load_claims(files.claims)
     tables = _tables(files.study)
@@ -150,6 +150,7 @@ def read(files: Files) -> Sources:
             else None
         ),
         wording=_wording(claims, files),
+        captions=load_captions(files.captions) if files.captions else {},
         deviations=load_deviations(files.deviations) if files.deviations else load_deviations(),
         environment=_mapping(files.study / "environment.json"),
         config=_mapping(files.study / "config.yaml"),
@@ -166,7 +167,7 @@ def _tables(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def _verdicts(claims: tuple[Claim, ...], found: pd.DataFrame | None, path: Path) -> pd.DataFrame:
-    """One row a claim: those that the table lacks are undecided, never left out."""
+    """One row per claim: one that the table lacks is undecided, never left out."""
     table = pd.DataFrame(columns=COLUMNS) if found is None else found
     if found is not None:
         require_columns(table, derived.CLAIMS, str(path))
@@ -177,8 +178,10 @@ def _verdicts(claims: tuple[Claim, ...], found: pd.DataFrame | None, path: Path)
          "primary": claim.primary}
         for claim in claims
     ]  # fmt: skip
-    whole = pd.DataFrame(judged, columns=COLUMNS)
-    return whole.assign(**{name: whole[name].astype(object).fillna("") for name in _TEXTS})
+    rows_of_claims = pd.DataFrame(judged, columns=COLUMNS)
+    return rows_of_claims.assign(
+        **{name: rows_of_claims[name].astype(object).fillna("") for name in _TEXTS}
+    )
 
 
 def _wording(claims: tuple[Claim, ...], files: Files) -> Wording:

@@ -1,179 +1,181 @@
 # SPDX-License-Identifier: MIT
-"""Every claim with its verdict: the primary ones decided or not, then all of them by verdict."""
+"""Claims and their parts as tables: effects, intervals, hypotheses and p-values."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import pandas as pd
 
-from derotate.analysis.run_level_inference import POWER
+from derotate.claims.schema import Claim
 from derotate.claims.verdicts import Verdict
-from derotate.report.format import (
-    NOTHING,
-    anchor,
-    details,
-    interval,
-    number,
-    p_value,
-    percent,
-    sentence,
-    table,
-    whole,
-)
+from derotate.report.format import NOTHING, count, interval, number, p_value
+from derotate.report.markdown import anchor, table
 from derotate.report.sources import VERDICTS, Sources
 
-HEADINGS: Final[dict[Verdict, str]] = {
-    "supported": "What holds",
-    "contradicted": "What does not hold",
-    "undecided": "What stayed undecided",
-    "not testable": "What could not be tested",
-}
-_COLUMNS: Final = [
-    "claim", "decided on", "effect", "interval", "null", "threshold", "p", "p adjusted",
-    "runs (bases)", "n (sets)", "detectable",
-]  # fmt: skip
+_COLUMNS: Final = (
+    "claim", "deciding part", "effect", "CI", "H0", "threshold", "p", "adjusted p",
+    "runs (bases)", "n (clusters)", "MDE",
+)  # fmt: skip
 _ONE_DIGIT: Final = ("points", "percent", "degrees")
 
 
-def decisions(sources: Sources) -> list[str]:
-    """The primary claims: decided, or what it would take."""
-    primary = sources.verdicts[sources.verdicts["primary"].astype(bool)]
-    rows = [
-        (f"[{row['claim']}](#{anchor(row['claim'])}) {row['title']}", row["verdict"],
-         decision(sources, row))
-        for _, row in primary.iterrows()
-    ]  # fmt: skip
-    return [
-        "## The primary claims",
-        "Named before the study was run. Their p-values are adjusted for each other by Holm's "
-        "method, those of the other claims for false discoveries (Benjamini and Hochberg).",
-        table(["claim", "verdict", "decided?"], rows),
-    ]
+@dataclass(frozen=True)
+class Judged:
+    """A claim with its verdict, for the prose of the page.
+
+    Attributes:
+        claim: as stated.
+        row: its row of claims.csv.
+        sentence: what the wording says for its verdict.
+        reason: why it has that verdict; empty if the table gives none.
+    """
+
+    claim: Claim
+    row: pd.Series
+    sentence: str
+    reason: str
+
+    @property
+    def anchor(self) -> str:
+        """Its anchor on the page."""
+        return anchor(self.claim.id)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Its verdict."""
+        return self.row["verdict"]
+
+    @property
+    def decided(self) -> bool:
+        """Whether it is supported or contradicted."""
+        return self.verdict in ("supported", "contradicted")
+
+    @property
+    def estimated(self) -> bool:
+        """Whether it has an effect."""
+        return bool(pd.notna(self.row["effect"]))
+
+    @property
+    def missing(self) -> bool:
+        """Whether cells that it is computed from are missing."""
+        return str(self.row["reason"]).startswith("missing")
+
+    @property
+    def runs_needed(self) -> int | None:
+        """Runs that would decide it at this effect; None if no number of runs would."""
+        return None if pd.isna(self.row["runs_needed"]) else int(self.row["runs_needed"])
+
+    @property
+    def runs(self) -> int:
+        """Runs behind its effect."""
+        return int(self.row["runs"])
 
 
-def decision(sources: Sources, row: pd.Series) -> str:
-    """Whether a claim is decided, else the runs needed and why they were not made."""
-    if row["verdict"] in ("supported", "contradicted"):
-        return "Decided."
-    if pd.isna(row["effect"]) and str(row["reason"]).startswith("missing"):
-        return "Not decided: cells are missing, named below."
-    if pd.isna(row["effect"]):
-        return f"Not decided: {row['reason']}."
-    if pd.isna(row["runs_needed"]):
-        others = " More problems there are not: all sets of numbers were asked."
-        return f"Not decided: {row['reason']}.{others if _all_asked(sources) else ''}"
-    needed, have = int(row["runs_needed"]), int(row["runs"])
-    return f"Not decided: about {needed} runs needed, {have} made; {_cost(sources, needed, have)}."
+def judged(sources: Sources) -> dict[str, Judged]:
+    """Every claim by its name, in the order of claims.yaml."""
+    return {
+        claim.id: Judged(
+            claim,
+            row := sources.verdict(claim.id),
+            sources.sentence(claim.id),
+            sources.wording.reason(str(row["reason"])),
+        )
+        for claim in sources.claims
+    }
 
 
-def _all_asked(sources: Sources) -> bool:
-    """Whether no suite leaves out a number set of its fold."""
-    suites = sources.config.get("evaluation", {}).get("suites", [])
-    stages = sources.tables.get("stages")
-    if stages is None or not suites:
-        return False
-    asked = stages.groupby(["split", "fold"])["n"].min()
-    limited = [suite for suite in suites if suite.get("limit") is not None]
-    return all(
-        asked.get((suite["split"], suite["fold"]), suite["limit"]) < suite["limit"]
-        for suite in limited
-    )
+@dataclass(frozen=True)
+class Group:
+    """The claims with one verdict, the primary ones first, and their numbers as a table."""
+
+    verdict: Verdict
+    claims: tuple[Judged, ...]
+    table: str
 
 
-def _cost(sources: Sources, needed: int, have: int) -> str:
-    budget = sources.tables.get("budget")
-    if needed <= have:
-        return "by itself it would be, but the other claims count too"
-    if budget is None or not (budget["stage"] == "all").any():
-        return "more would have taken too long here (what a run took is not recorded)"
-    minutes = float(budget.loc[budget["stage"] == "all", "took_minutes"].iloc[0]) / have
-    return (
-        f"a run took {number(minutes)} minutes of jobs, so that many would have taken "
-        f"{number(minutes * needed / 60)} hours here"
-    )
-
-
-def by_verdict(sources: Sources) -> list[str]:
-    """All claims, grouped by verdict, the primary ones first in each group."""
-    blocks = [
-        "## Every claim",
-        "*null*: what the data had to speak against; *threshold*: what the effect had to reach; "
-        "*n*: problems behind the effect, in sets that share their numbers; *detectable*: "
-        f"distance from the null that such a test finds with a power of {percent(POWER)}, before "
-        "other claims are counted. Of a claim with several parts the table shows the one that "
-        "decides: the first if it holds, the refuted one if it does not, the one in the way if it "
-        "is open.",
-    ]
+def groups(claims: dict[str, Judged]) -> list[Group]:
+    """All claims by verdict."""
+    found = []
     for verdict in VERDICTS:
-        own = sources.with_verdict(verdict)
-        blocks.append(f"### {HEADINGS[verdict]}")
-        if own.empty:
-            blocks.append("No claim.")
-            continue
-        blocks.append("\n".join(_item(sources, row) for _, row in own.iterrows()))
-        known = own[own["effect"].notna()]
-        if len(known):
-            blocks.append(table(_COLUMNS, [_numbers(row) for _, row in known.iterrows()]))
-    return [*blocks, _parts(sources)]
+        own = [claim for claim in claims.values() if claim.verdict == verdict]
+        own.sort(key=lambda claim: not claim.claim.primary)
+        rows = [_numbers(claim.row) for claim in own if claim.estimated]
+        found.append(Group(verdict, tuple(own), table(_COLUMNS, rows) if rows else ""))
+    return found
 
 
-def _item(sources: Sources, row: pd.Series) -> str:
-    name = row["claim"]
-    claim = next(claim for claim in sources.claims if claim.id == name)
-    primary = " (primary)" if claim.primary else ""
-    return (
-        f'- <a id="{anchor(name)}"></a>**{name} {claim.title}**{primary}. {sources.sentence(name)} '
-        f"*{_reason(row)}* Claimed in: {claim.source}."
-    )
-
-
-def _reason(row: pd.Series) -> str:
-    return sentence(str(row["reason"])) or "No reason was given."
+def parts_table(parts: pd.DataFrame) -> str:
+    """Every part of every claim with unadjusted p-values; empty if there is none."""
+    if parts.empty:
+        return ""
+    rows = []
+    for _, row in parts.iterrows():
+        shown = _numbers(row.reindex([*row.index, "p", "p_adjusted"]))
+        rows.append([*shown[:6], p_value(row["p_for"]), p_value(row["p_against"]), *shown[8:]])
+    columns = [
+        "claim", "part", *_COLUMNS[2:6], "p (H0: does not hold)", "p (H0: holds)", *_COLUMNS[8:]
+    ]  # fmt: skip
+    return table(columns, rows)
 
 
 def _numbers(row: pd.Series) -> list[str]:
-    digits = 1 if row["unit"] in _ONE_DIGIT else 2
+    places = digits(row)
     name = f"**{row['claim']}**" if row.get("primary", False) else str(row["claim"])
     return [
         name,
         str(row["part"]),
-        f"{number(row['effect'], digits)} {row['unit']}",
-        interval(row["low"], row["high"], digits),
-        null(row),
+        f"{number(row['effect'], places)} {row['unit']}",
+        interval(row["low"], row["high"], places),
+        null_hypothesis(row),
         threshold(row),
         p_value(row["p"]),
         p_value(row["p_adjusted"]),
-        f"{whole(row['runs'])} ({whole(row['bases'])})",
-        NOTHING if pd.isna(row["n"]) else f"{whole(row['n'])} ({whole(row['clusters'])})",
-        number(row["mde"], digits),
+        f"{count(row['runs'])} ({count(row['bases'])})",
+        NOTHING if pd.isna(row["n"]) else f"{count(row['n'])} ({count(row['clusters'])})",
+        number(row["mde"], places),
     ]
 
 
-def null(row: pd.Series) -> str:
-    """What the data had to speak against."""
+def digits(row: pd.Series) -> int:
+    """Decimals of an effect, by its unit."""
+    return 1 if row["unit"] in _ONE_DIGIT else 2
+
+
+def null_hypothesis(row: pd.Series) -> str:
+    """The effect under the null hypothesis."""
     if row["test"] == "equivalent":
-        return f"{row['margin']:g} or more, up or down"
-    return f"at {'most' if row['test'] == 'more' else 'least'} {row['null']:g}"
+        return f"|effect| ≥ {row['margin']:g}"
+    return f"{'≤' if row['test'] == 'more' else '≥'} {row['null']:g}"
 
 
 def threshold(row: pd.Series) -> str:
-    """What the effect had to reach."""
+    """The effect that the claim requires."""
     if row["test"] == "equivalent":
-        return f"within {row['margin']:g}"
+        return f"|effect| < {row['margin']:g}"
     if pd.isna(row["threshold"]):
         return NOTHING
-    return f"at {'least' if row['test'] == 'more' else 'most'} {row['threshold']:g}"
+    return f"{'≥' if row['test'] == 'more' else '≤'} {row['threshold']:g}"
 
 
-def _parts(sources: Sources) -> str:
-    if sources.parts.empty:
-        return "The parts of each claim are not listed: claim_parts.csv is missing or empty."
-    rows = []
-    for _, row in sources.parts.iterrows():
-        shown = _numbers(row.reindex([*row.index, "p", "p_adjusted"]))
-        rows.append([*shown[:6], p_value(row["p_for"]), p_value(row["p_against"]), *shown[8:]])
-    columns = [*_COLUMNS[:6], "p for", "p against", *_COLUMNS[8:]]
-    columns[1] = "part"
-    return details("Every part of every claim, before other claims are counted",
-                   table(columns, rows))  # fmt: skip
+def problems_exhausted(sources: Sources) -> bool:
+    """Whether every suite evaluates all problems of its fold."""
+    suites = sources.config.get("evaluation", {}).get("suites", [])
+    stages = sources.tables.get("stages")
+    if stages is None or not suites:
+        return False
+    evaluated = stages.groupby(["split", "fold"])["n"].min()
+    limited = [suite for suite in suites if suite.get("limit") is not None]
+    return all(
+        evaluated.get((suite["split"], suite["fold"]), suite["limit"]) < suite["limit"]
+        for suite in limited
+    )
+
+
+def minutes_of_jobs(sources: Sources) -> float | None:
+    """Minutes that all jobs of the study took; None if that was not recorded."""
+    budget = sources.tables.get("budget")
+    if budget is None or not (budget["stage"] == "all").any():
+        return None
+    return float(budget.loc[budget["stage"] == "all", "took_minutes"].iloc[0])

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What the findings page may say: a sentence for each verdict, captions, and deviations, as data.
+"""Sentences of the findings page by verdict, and deviations from the claims, as data.
 
-They lie beside this module and not beside the claims, since a data file reruns whatever imports a
-module of its folder: a better sentence must not remake tables.
+The files lie in this package and not beside the claims: a data file counts for every rule that
+imports a module of its folder, and a better sentence must not remake tables.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from derotate.claims.verdicts import Verdict
+from derotate.report.format import sentence
 
 WORDING: Final = Path(__file__).with_name("wording.yaml")
 DEVIATIONS: Final = Path(__file__).with_name("deviations.yaml")
@@ -29,7 +30,7 @@ class _Frozen(BaseModel):
 
 
 class Sentences(_Frozen):
-    """What is said of one claim, by its verdict."""
+    """The sentences of one claim, by verdict."""
 
     supported: Sentence
     contradicted: Sentence
@@ -42,10 +43,16 @@ class Sentences(_Frozen):
 
 
 class Wording(_Frozen):
-    """Sentences by claim, and captions by figure in the order of the page."""
+    """Sentences by claim, and the page's words for the reasons in claims.csv."""
 
     claims: Mapping[ClaimId, Sentences]
-    figures: Mapping[str, Sentence]
+    reasons: Mapping[str, str]
+
+    def reason(self, text: str) -> str:
+        """A reason of claims.csv in the page's words, as a sentence."""
+        for phrase, words in self.reasons.items():
+            text = text.replace(phrase, words)
+        return sentence(text)
 
     @model_validator(mode="after")
     def _numbers_come_from_tables(self) -> Wording:
@@ -60,17 +67,17 @@ class Wording(_Frozen):
 
 
 class Stated(_Frozen):
-    """The claims as they were when the reference study was started."""
+    """Date and digest of the claims when the reference study was started."""
 
     date: date
     digest: str
 
 
 class Deviation(_Frozen):
-    """What a reader must know beside the claims.
+    """Something seen or changed that bears on how confirmatory the claims are.
 
-    `when` is `before` for what had been seen when the claims were written, `interim` for what was
-    seen before the study was complete, `after` for what was changed since.
+    `when` is `before` for results seen before the claims were stated, `interim` for results seen
+    before the study was complete, `after` for changes since the claims were stated.
     """
 
     date: date
@@ -81,7 +88,7 @@ class Deviation(_Frozen):
 
 
 class Deviations(_Frozen):
-    """The claims' digest as first stated, and all deviations."""
+    """The claims as first stated, and all deviations since."""
 
     stated: Stated
     deviations: tuple[Deviation, ...]
@@ -91,7 +98,7 @@ Data = TypeVar("Data", Wording, Deviations)
 
 
 def load_wording(path: Path = WORDING) -> Wording:
-    """Sentences and captions.
+    """Read the sentences.
 
     Raises:
         ValueError: one line that names the file, the key and what is wrong.
@@ -100,7 +107,7 @@ def load_wording(path: Path = WORDING) -> Wording:
 
 
 def load_deviations(path: Path = DEVIATIONS) -> Deviations:
-    """Deviations, in the order of the file.
+    """Read the deviations, in the order of the file.
 
     Raises:
         ValueError: one line that names the file, the key and what is wrong.

@@ -12,8 +12,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from jinja2 import UndefinedError
 
 from derotate.claims.schema import claims_digest, load_claims
+from derotate.figures.captions import load_captions
+from derotate.report import templates
+from derotate.report.estimates import Estimate, change
 from derotate.report.findings_page import findings
 from derotate.report.reproducing_page import reproducing, tolerance
 from derotate.report.sources import VERDICTS, Files, read
@@ -23,6 +27,7 @@ from derotate.stages.findings import write_findings, write_reproducing
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = ROOT / "results" / "reference"
+CAPTIONS = ROOT / "workflow" / "report"
 DEMO = REFERENCE / "demo"
 TINY = REFERENCE / "tiny"
 CLAIMS = [claim.id for claim in load_claims()]
@@ -141,14 +146,14 @@ def test_a_changed_number_changes_the_page_where_it_is_shown(
     assert shown in page(files)
 
 
-def test_the_calibration_is_on_the_page_and_a_test_too_eager_is_called_so(
+def test_the_calibration_is_on_the_page_and_a_test_outside_its_limit_is_named(
     files: Files, unchanged: str
 ) -> None:
-    assert "Every test keeps its limit." in unchanged
+    assert "All tests are within their limits." in unchanged
     edit(files.calibration, {"scenario": "null true"}, "passed", "False")
     edit(files.calibration, {"scenario": "null true"}, "rate", 0.0711)
     text = page(files)
-    assert "Beyond its limit: difference (0 points)." in text and "0.071" in text
+    assert "Outside the limit: difference (0 points)." in text and "0.071" in text
 
 
 @pytest.mark.parametrize(
@@ -171,7 +176,7 @@ def test_an_empty_folder_makes_a_page_that_knows_nothing(files: Files, tmp_path:
     bare = replace(files, study=tmp_path / "none", calibration=tmp_path / "no.csv",
                    reexamination=tmp_path / "none.csv")  # fmt: skip
     text = page(bare)
-    assert "table landmarks.csv is missing" in text and "no.csv is missing" in text
+    assert "landmarks.csv is missing" in text and "no.csv is missing" in text
     assert ", 0 are decided" in text and text.count("Missing: claims.csv: its row") >= len(CLAIMS)
     assert "not recorded" in reproducing(read(bare))
 
@@ -196,7 +201,7 @@ def test_optional_tables_are_shown_where_they_are(files: Files, unchanged: str) 
         "1,11,700,0.0003,5,40,21,99,1.5,-0.5,3.5,2.0,0.5,3.5,True\n"
     )
     text = page(files)
-    assert "below its peak in 2 of 3 cells" in text and "in 1 of the 2 cells" in text
+    assert "is significant in 2 of 3 cells" in text and "in 1 of the 2 cells" in text
     assert "0.500 [0.400, 0.600]" in text
     assert "0.700 [0.700, 0.700] | 0.800" in text and "0.900 [" not in text
     assert "| 0.003" in text and "12.5 [9.5, 15.5]" in text
@@ -259,12 +264,14 @@ def test_figures_that_were_drawn_are_shown_with_captions_and_others_are_not(
     files: Files, unchanged: str
 ) -> None:
     assert "No figure was drawn" in unchanged
-    drawn = tuple(files.page.parent / "figures" / f"{name}.png" for name in ("phase", "surgery"))
-    text = page(replace(files, figures=drawn))
-    wording = load_wording()
+    names = ("phase", "surgery", "a_new_one")
+    drawn = tuple(files.page.parent / "figures" / f"{name}.png" for name in names)
+    text = page(replace(files, figures=drawn, captions=CAPTIONS))
+    captions = load_captions(CAPTIONS)
     shown = re.findall(r"!\[.*\]\(figures/(\w+)\.png\)", text)
-    assert shown == ["surgery", "phase"]
-    assert wording.figures["phase"] in text and wording.figures["angles"] not in text
+    assert shown == ["surgery", "phase", "a_new_one"], "a new figure needs no place on the page"
+    assert captions["phase"].summary in text and captions["angles"].summary not in text
+    assert "*A new one.*" in text
 
 
 def test_an_open_primary_claim_says_how_many_runs_would_decide_and_what_they_cost(
@@ -278,9 +285,9 @@ def test_an_open_primary_claim_says_how_many_runs_would_decide_and_what_they_cos
         "runs_needed": 30,
     }.items():
         edit(claims, {"claim": "C5"}, column, value)
-    assert "about 30 runs needed, 6 made; more would have taken too long here" in page(files)
+    assert "about 30 runs needed, 6 made; more did not fit the time here" in page(files)
     (files.study / "budget.csv").write_text("stage,took_minutes,wall_minutes\nall,120,65\n")
-    assert "a run took 20.0 minutes of jobs, so that many would have taken 10.0 hours" in page(
+    assert "a run took 20.0 minutes of job time, so that many would have taken 10.0 hours" in page(
         files
     )
 
@@ -295,20 +302,20 @@ def test_a_claim_that_no_number_of_runs_decides_says_whether_more_problems_exist
     suites = [{"split": "id", "fold": "train", "limit": limit}, {"split": "ood", "fold": "test"}]
     settings = {"evaluation": {"suites": suites}}
     (files.study / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    said = "More problems there are not: all sets of numbers were asked."
-    assert (said in page(files)) == exhausted
+    text = "There are no more problems: all number sets are evaluated."
+    assert (text in page(files)) == exhausted
 
 
-def test_an_arm_is_told_beside_the_end_and_the_peak_of_plain_sft(files: Files) -> None:
+def test_an_arm_is_compared_with_the_end_and_the_peak_of_plain_sft(files: Files) -> None:
     contrasts = pd.read_csv(files.study / "contrasts.csv")
     lost = contrasts[contrasts["contrast"] == "forgot"]
     kept = lost.assign(contrast="arm_over_sft_end", treatment="diverse", reference="sft_end")
     beside = kept.assign(contrast="arm_over_peak", reference="max_ood", points=0.0)
     pd.concat([contrasts, kept, beside]).to_csv(files.study / "contrasts.csv", index=False)
     said = re.search(
-        r"SFT under rules that vary, never the OOD rule, with some larger numbers, ends (\S+) "
-        r"\[.*\] points above the end of plain SFT in OOD accuracy "
-        r"\(minus its peak: 0\.0 \[.*\] points\)\.",
+        r"SFT on prompts with varied rules, never the OOD rule, with some larger numbers, ends "
+        r"(\S+) \[.*\] points above the end of plain SFT in OOD accuracy "
+        r"\(minus the peak of plain SFT: 0\.0 \[.*\] points\)\.",
         page(files),
     )
     assert said is not None
@@ -324,7 +331,7 @@ def test_the_study_is_described_by_the_runs_that_it_has(files: Files, unchanged:
     pd.read_csv(landmarks)[:-1].to_csv(landmarks, index=False)
     text = page(files)
     assert "5 runs on 2 bases" in text
-    assert "seeds 101, 202 and 303 on base 1 and seeds 101 and 202 on base 2" in text
+    assert "seeds 101, 202 and 303 on base 1 and seeds 101 and 202 on base 2." in text
 
 
 def test_the_page_tells_whether_the_claims_were_changed_since(files: Files, tmp_path: Path) -> None:
@@ -345,6 +352,36 @@ def test_claims_that_were_changed_since_have_a_deviation_that_says_so() -> None:
             "entry with `when: after` to deviations.yaml"
         )
     assert {name for item in known.deviations for name in item.claims} <= set(CLAIMS)
+
+
+def test_reasons_are_shown_in_the_words_of_the_page(files: Files, unchanged: str) -> None:
+    reasons = load_wording().reasons
+    written = pd.read_csv(TINY / "claims.csv")["reason"].str.cat(sep=" ")
+    unused = [phrase for phrase in reasons if phrase not in written]
+    assert unused == ["one run a base; two or more would show how much seeds differ"]
+    assert not [phrase for phrase in reasons if phrase in unchanged]
+
+
+def test_a_change_is_worded_by_its_interval() -> None:
+    up, down, unclear = "rose by {}", "fell by {}", "changed by {}"
+    words = {
+        (1.0, 0.5, 1.5): "rose by 1.0 [0.5, 1.5] points",
+        (-1.0, -1.5, -0.5): "fell by 1.0 [0.5, 1.5] points",
+        (1.0, -0.5, 2.5): "changed by 1.0 [-0.5, 2.5] points (not significant)",
+        (1.0, float("nan"), float("nan")):
+            "changed by 1.0 (no interval) points (one run per base, so no CI)",
+    }  # fmt: skip
+    for numbers, text in words.items():
+        assert change(Estimate(*numbers), up, down, unclear) == text
+
+
+def test_a_template_that_names_what_it_is_not_given_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    template = templates._ENVIRONMENT.from_string("{{ never_measured }}")
+    monkeypatch.setattr(templates._ENVIRONMENT, "get_template", lambda name: template)
+    with pytest.raises(UndefinedError, match="never_measured"):
+        templates.render("findings.md.j2", {})
 
 
 @pytest.mark.parametrize(
@@ -381,8 +418,8 @@ def test_the_page_on_reproducing_has_a_row_for_each_claim_and_the_machine(files:
     text = reproducing(read(replace(files, page=files.page.with_name("reproducing.md"))))
     rows = [line for line in text.splitlines() if "](findings.md#c" in line]
     assert len(rows) == len(CLAIMS)
-    assert "3 cores of Example CPU, torch 2.0. It was last started on 2026-01-02" in text
-    assert "120 minutes of jobs, 65 on the clock" in text
+    assert "3 cores of Example CPU, torch 2.0.\nIt was last started on 2026-01-02." in text
+    assert "120 min of job time, 65 min of wall-clock time" in text
     assert "--cores 3 --configfile config/tiny.yaml" in text
     c1 = pd.read_csv(files.study / "claims.csv").set_index("claim").loc["C1"]
     assert f"{c1['part']}: {c1['effect']:.1f} [{c1['low']:.1f}, {c1['high']:.1f}]" in rows[0]
@@ -407,6 +444,7 @@ def test_the_committed_pages_are_what_the_committed_tables_say(name: str) -> Non
         published=ROOT / "results" / "published",
         reexamination=REFERENCE / "reexamination" / "measured.csv",
         figures=tuple(sorted((ROOT / "docs" / "figures").glob("*.png"))),
+        captions=CAPTIONS,
         others={
             path.parent.name.removeprefix("tiny-"): path.parent
             for path in sorted(REFERENCE.glob("tiny-*/landmarks.csv"))

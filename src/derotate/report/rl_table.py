@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""RL by its start: OOD gain beside the controls, and the samples of the first update."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from derotate.analysis.select_rows import POOLED
+from derotate.claims.cells import Tables
+from derotate.report.edit_table import ood_contrasts
+from derotate.report.estimates import Estimate, Missing, contrast
+from derotate.report.format import NOTHING, number
+from derotate.report.markdown import table
+
+_ALGORITHMS: Final = {"grpo": "GRPO", "ppo": "PPO", "shuffled": "shuffled rewards (control)"}
+_ARMS: Final = ("oracle", "lora", "diverse")
+_COLUMNS: Final = (
+    "RL", "start step", "ID train accuracy (%)", "correct samples (%)",
+    "zero-variance groups (%)", "OOD, after minus before RL", "minus shuffled rewards",
+    "minus continued SFT", "minus the peak of SFT",
+)  # fmt: skip
+_CONTRASTS: Final = ("rl_over_start", "rl_over_shuffled", "rl_over_more_sft", "rl_over_peak")
+
+
+def rl_by_start(tables: Tables) -> str:
+    """One row per algorithm and start; empty if no run of contrasts.csv has an RL result."""
+    rows = ood_contrasts(tables, "rl_over_start")
+    if rows.empty:
+        return ""
+    found = []
+    for treatment in _sorted(rows["treatment"].unique()):
+        _, algorithm, start = treatment.split("-")
+        first = _first_update(tables, algorithm, int(start))
+        found.append(
+            [
+                _ALGORITHMS.get(algorithm, algorithm),
+                start,
+                _train_accuracy(tables, int(start)),
+                *(number(first.get(name)) for name in ("correct_share", "zero_variance_share")),
+                *(contrast(tables, name, treatment=treatment) for name in _CONTRASTS),
+            ]
+        )
+    return table(_COLUMNS, found)
+
+
+def _sorted(treatments: Iterable[str]) -> list[str]:
+    """RL runs by algorithm and start, the control last."""
+
+    def key(name: str) -> tuple[bool, str, int]:
+        _, algorithm, start = name.split("-")
+        return algorithm == "shuffled", algorithm, int(start)
+
+    return sorted(treatments, key=key)
+
+
+def _first_update(tables: Tables, algorithm: str, start: int) -> dict[str, float]:
+    """Means over runs, in percent."""
+    found = tables.get("rl_first_update")
+    if found is None:
+        return {}
+    own = found[(found["algorithm"] == algorithm) & (found["start"] == start)]
+    names = ("correct_share", "zero_variance_share")
+    return {name: float(own[name].mean()) for name in names if name in own}
+
+
+def _train_accuracy(tables: Tables, step: int) -> str:
+    """ID accuracy on training problems at an SFT step, mean over runs, in percent."""
+    found = tables.get("accuracy_by_step")
+    if found is None:
+        return NOTHING
+    own = found[(found["stage"] == "sft") & (found["step"] == step) & (found["seed"] != POOLED)]
+    own = own[(own["split"] == "id") & (own["fold"] == "train")]
+    return number(own["accuracy"].mean())
+
+
+@dataclass(frozen=True)
+class Arm:
+    """OOD accuracy at the end of another SFT arm, minus the end and the peak of plain SFT."""
+
+    name: str
+    over_end: Estimate
+    over_peak: Estimate | Missing
+
+
+def arms(tables: Tables) -> list[Arm]:
+    """The arms of SFT that the study has."""
+    found = {arm: contrast(tables, "arm_over_sft_end", treatment=arm) for arm in _ARMS}
+    return [
+        Arm(arm, over_end, contrast(tables, "arm_over_peak", treatment=arm))
+        for arm, over_end in found.items()
+        if isinstance(over_end, Estimate)
+    ]
