@@ -35,6 +35,7 @@ def test_a_training_state_left_by_a_killed_run_is_deleted(fresh: Path) -> None:
     assert (sft / "state-8").exists()
 
 
+@pytest.mark.slow
 def test_deleted_tables_and_figures_are_remade_from_the_evaluation_rows(study: Path) -> None:
     before = tables(study)
     shutil.rmtree(study / f"{STUDY}/tables")
