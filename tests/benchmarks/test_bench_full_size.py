@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Checkpoints of holes stand for those of the papers' sizes: same names and shapes, no disk."""
+"""Sparse checkpoints of the papers' sizes: same names and shapes, almost no disk space."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(autouse=True)
 def folder_of_the_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scripts are no package; a run puts their folder first, and so do these tests."""
+    """The scripts are not a package: put their folder on the path, as a run does."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
 
 
 @pytest.mark.parametrize("make", [qwen2, mllama])
-def test_a_checkpoint_of_holes_is_edited_into_one(tmp_path: Path, make: Any) -> None:
+def test_a_sparse_checkpoint_is_edited_into_a_sparse_one(tmp_path: Path, make: Any) -> None:
     bench = import_module("full_size")
     config = make().config
     config.architectures = [type(make()).__name__]
@@ -52,14 +52,14 @@ def test_names_of_vision_checkpoints_are_the_published_ones() -> None:
 
 
 @pytest.mark.parametrize(("model", "billions"), [("qwen", 7.6), ("mllama", 10.6)])
-def test_the_whole_models_have_their_published_sizes(model: str, billions: float) -> None:
+def test_the_full_models_have_their_published_sizes(model: str, billions: float) -> None:
     bench = import_module("full_size")
     shapes = bench.tensor_shapes(bench.config_of(model, None))
     count = sum(math.prod(shape) for shape in shapes.values())
     assert count / 1e9 == pytest.approx(billions, abs=0.1)
 
 
-def test_an_edit_of_holes_takes_no_disk(tmp_path: Path) -> None:
+def test_an_edit_of_a_sparse_checkpoint_takes_no_disk_space(tmp_path: Path) -> None:
     bench = import_module("full_size")
     config = qwen2().config
     config.update({"hidden_size": 512, "intermediate_size": 2048, "vocab_size": 4096})
@@ -73,7 +73,7 @@ def test_an_edit_of_holes_takes_no_disk(tmp_path: Path) -> None:
     assert 10e6 < took.anonymous < bench.TARGET
 
 
-def test_a_layer_of_numbers_passes_the_guards_and_gets_the_directions(tmp_path: Path) -> None:
+def test_a_dense_layer_passes_the_guards_and_is_edited(tmp_path: Path) -> None:
     bench = import_module("full_size")
     sides = import_module("qwen_layer").write_pair(
         tmp_path, hidden=128, intermediate=320, heads=4, keys=2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`make bench` compares like with like: each baseline gives the output that it is timed against."""
+"""`make bench` compares like with like: each baseline gives the same output as our code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMALL = TinyModel(hidden_size=32, intermediate_size=64, layers=2, heads=2)
 
 @pytest.fixture(autouse=True)
 def folder_of_the_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scripts are no package; a run puts their folder first, and so do these tests."""
+    """The scripts are not a package: put their folder on the path, as a run does."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     torch.set_num_threads(1)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Captions of the report read well whatever the task: nothing is undefined, no markup is broken."""
+"""Captions of the report render for every task: no undefined name, no broken markup."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +16,7 @@ CAPTIONS = sorted((Path(__file__).parents[2] / "workflow" / "report").glob("*.rs
 
 
 def rendered(caption: Path, task: str) -> str:
-    """The caption as HTML, with the config that the Snakefile gives it."""
+    """The caption as HTML, rendered with the config of the Snakefile."""
     known = defaults(task)
     config = load({"task": task}).model_dump(mode="json")
     config |= {"words": asdict(known.wording), "published": known.published}
@@ -26,7 +26,7 @@ def rendered(caption: Path, task: str) -> str:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_captions_use_the_words_of_the_task(task: str) -> None:
+def test_captions_use_the_terms_of_the_task(task: str) -> None:
     texts = {caption.stem: rendered(caption, task) for caption in CAPTIONS}
     assert not [name for name, text in texts.items() if "system-message" in text]
     assert defaults(task).wording.learned in " ".join(texts["workflow"].split())
@@ -37,7 +37,7 @@ def test_captions_use_the_words_of_the_task(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_caption_speaks_of_published_numbers_where_they_are_drawn(task: str) -> None:
+def test_a_caption_mentions_published_numbers_only_where_they_are_drawn(task: str) -> None:
     for caption in CAPTIONS:
         if caption.stem in ("sft_and_rl", "stages", "surgery"):
             assert ("The last row has" in rendered(caption, task)) == (task == "general_points")

@@ -29,7 +29,7 @@ TOOL = runpy.run_path(str(ENVS / "lock.py"))
 DIRECT = TOOL["direct_requirements"]((ENVS / "requirements.in").read_text(encoding="utf-8"))
 DISTRIBUTIONS = importlib.metadata.packages_distributions()
 CONDA = sorted(ENVS.glob("*.yaml"))
-# vLLM is no part of the lock, and takes an older numpy
+# vLLM is not in the lock and needs an older numpy
 APART = {"vllm": {"vllm", "numpy"}}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = {
@@ -42,17 +42,17 @@ CODE = [
 ]
 
 
-def test_the_lock_is_what_the_direct_requirements_need_as_installed_here() -> None:
+def test_the_lock_pins_what_is_installed_for_the_direct_requirements() -> None:
     assert [line for line in LOCK if not line.startswith("#")] == TOOL["pins"](DIRECT), "make lock"
 
 
-def test_the_lock_pins_releases_that_any_index_and_any_build_of_torch_can_serve() -> None:
+def test_the_lock_pins_plain_releases_that_every_index_has() -> None:
     assert list(PINS) == sorted(PINS)
     assert [name for name in PINS if name != canonicalize_name(name)] == []
     assert [pin for pin in PINS.values() if Version(pin).local or str(Version(pin)) != pin] == []
 
 
-def test_the_lock_supports_the_python_versions_that_the_package_names() -> None:
+def test_the_lock_supports_the_python_versions_of_the_package() -> None:
     supported = SpecifierSet(PROJECT["requires-python"])
     assert [minor for minor in range(9, 16) if f"3.{minor}" in supported] == [11, 12, 13]
     refusing = [
@@ -83,7 +83,7 @@ def pip_packages(environment: str) -> set[str]:
     return set(packages)
 
 
-def test_the_environment_of_vllm_is_that_of_training_with_the_extra_and_its_numpy() -> None:
+def test_the_environment_of_vllm_is_that_of_training_plus_vllm_and_its_numpy() -> None:
     (extra,) = PROJECT["optional-dependencies"]["vllm"]
     added, dropped = (
         pip_packages("vllm") - pip_packages("train"),
@@ -94,7 +94,7 @@ def test_the_environment_of_vllm_is_that_of_training_with_the_extra_and_its_nump
 
 
 def third_party_imports(path: Path) -> set[str]:
-    """Top-level names that a file imports from elsewhere, at any depth, its neighbours apart."""
+    """Top-level names of third-party modules that a file imports, at any depth."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -111,8 +111,8 @@ ENVIRONMENT = re.compile(r'^    +f?"../../envs/(.+)\.yaml"$', re.MULTILINE)
 SCRIPT = re.compile(r'^    +"../scripts/(\w+)\.py"$', re.MULTILINE)
 MADE_FROM = re.compile(r"use rule (\w+) as")
 OF_ENGINE = "{engines.ENVIRONMENTS["
-"""Begins an environment that depends on the config."""
-# what pandas imports on demand
+"""Prefix of an environment that depends on the config."""
+# packages that pandas imports on demand
 ON_DEMAND = {".to_markdown(": "tabulate", "_parquet(": "pyarrow"}
 TASK = [
     f"derotate.tasks.general_points.{part.stem}"
@@ -128,7 +128,7 @@ def scripts_by_environment() -> dict[str, set[str]]:
         for rule in rules:
             named, script = ENVIRONMENT.search(rule), SCRIPT.search(rule)
             if not named:
-                continue  # made from another, whose environment it has
+                continue  # inherits the environment of another rule
             if not script:
                 made_from = MADE_FROM.match(rule.strip())
                 assert made_from, rule
@@ -141,7 +141,7 @@ def scripts_by_environment() -> dict[str, set[str]]:
 
 
 def executed(path: Path) -> ast.Module:
-    """A file without what is imported for type checking alone."""
+    """The syntax tree of a file without imports for type checking."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -182,15 +182,15 @@ def packages_needed(script: str, environment: str) -> set[str]:
 
 
 def distributions_of(name: str) -> set[str]:
-    """What brings a package that is imported by this name; an extra need not be installed."""
+    """Distributions that provide an import name; extras need not be installed."""
     found = DISTRIBUTIONS.get(name, ())
     return {canonicalize_name(each) for each in found} | ({name} & EXTRAS)
 
 
 @pytest.mark.parametrize("file", CONDA, ids=lambda file: file.stem)
 def test_a_conda_environment_declares_what_its_rules_import(file: Path) -> None:
-    # Snakemake puts its own packages at the end of a script's path, so that what is missing here
-    # may be found there, in a version that nobody chose.
+    # Snakemake appends its own packages to a script's path. A package that is missing here may be
+    # found there, in an arbitrary version.
     declared = dict(
         package.split("==")
         for package in yaml.safe_load(file.read_text())["dependencies"][2]["pip"]
@@ -215,5 +215,5 @@ def test_every_import_is_a_direct_requirement() -> None:
     assert sorted(missing) == [], "add to envs/requirements.in, then `make lock`"
 
 
-def test_requirements_are_plain_names_since_the_lock_alone_says_versions() -> None:
+def test_requirements_are_plain_names_since_only_the_lock_has_versions() -> None:
     assert [str(line) for line in DIRECT if line != Requirement(line.name)] == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The layout of the package: what may lie beside the packages, and which way imports go."""
+"""The layout of the package: top-level modules and the direction of imports."""
 
 import ast
 from collections import defaultdict
@@ -16,7 +16,7 @@ MODULES = {
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Modules of derotate that a file imports, at any depth, for type checking too."""
+    """Modules of derotate that a file imports, at any depth, including those for type checking."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in MODULES)
@@ -26,12 +26,12 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def folder(path: Path) -> str:
-    """The package that a file belongs to, or its own name beside the packages."""
+    """The package of a file; the name of the module for a top-level one."""
     inside = path.relative_to(PACKAGE).parent.as_posix()
     return inside if inside != "." else path.stem
 
 
-def test_no_package_imports_one_that_imports_it() -> None:
+def test_imports_between_packages_have_no_cycle() -> None:
     imports: dict[str, set[str]] = defaultdict(set)
     for path in MODULES.values():
         targets = {folder(MODULES[name]) for name in imported(path)}
@@ -39,17 +39,17 @@ def test_no_package_imports_one_that_imports_it() -> None:
     TopologicalSorter(imports).prepare()  # raises CycleError, which names the cycle
 
 
-def test_no_module_imports_one_that_imports_it() -> None:
+def test_imports_between_modules_have_no_cycle() -> None:
     imports = {name: {*imported(path)} - {name} for name, path in MODULES.items()}
     TopologicalSorter(imports).prepare()
 
 
-def test_only_few_modules_lie_beside_the_packages() -> None:
+def test_the_command_line_is_the_only_top_level_module() -> None:
     beside = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
     assert beside <= {"cli"}
 
 
-def test_no_package_holds_more_than_a_fifth_of_all_lines_but_the_tasks() -> None:
+def test_no_package_except_the_tasks_has_more_than_a_fifth_of_all_lines() -> None:
     lines: dict[str, int] = defaultdict(int)
     for path in MODULES.values():
         top = path.relative_to(PACKAGE).parts[0]
