@@ -17,7 +17,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any, Final
 
-from derotate import local_snakemake
+from derotate.runs import local_executor
 
 TARGET_RULE: Final = "all"
 """Only names the results; it has nothing to do."""
@@ -74,8 +74,8 @@ def planned(arguments: Sequence[str]) -> list[Job]:
 
 
 def _snakemake(arguments: Sequence[str]) -> None:
-    if local_snakemake.serves(arguments):
-        local_snakemake.main(arguments)
+    if local_executor.is_local(arguments):
+        local_executor.main(arguments)
     else:
         from snakemake.cli import main
 

@@ -29,7 +29,7 @@ from typing import Final, NoReturn
 
 import psutil
 
-from derotate import local_snakemake
+from derotate.runs import local_executor
 
 LOCK: Final = Path(".snakemake", "derotate.lock")
 SNAKEMAKE_LOCKS: Final = Path(".snakemake", "locks")
@@ -185,7 +185,7 @@ def unlock(arguments: Sequence[str]) -> None:
 
 
 def _snakemake(arguments: Sequence[str]) -> list[str]:
-    module = local_snakemake.__name__ if local_snakemake.serves(arguments) else "snakemake"
+    module = local_executor.__name__ if local_executor.is_local(arguments) else "snakemake"
     return [sys.executable, "-m", module, *arguments]
 
 
@@ -210,7 +210,7 @@ def _is_snakemake(command: Sequence[str]) -> bool:
     """Whether a command line is `[python] snakemake ...` or `python -m` of a module of it."""
     words = (Path(argument).name for argument in command if not argument.startswith("-"))
     program = next(dropwhile(lambda word: word.startswith("python"), words), "")
-    return program in ("snakemake", local_snakemake.__name__)
+    return program in ("snakemake", local_executor.__name__)
 
 
 def _descendants(processes: Iterable[psutil.Process]) -> Iterator[psutil.Process]:

@@ -108,7 +108,7 @@ def test_the_lock_is_exclusive_and_ends_with_its_process(
     [
         (["/venv/bin/python3.11", "/venv/bin/snakemake", "--cores", "2"], True),
         (["/venv/bin/python", "-m", "snakemake", "--cores", "2"], True),
-        (["/venv/bin/python", "-m", "derotate.local_snakemake", "--cores", "2"], True),
+        (["/venv/bin/python", "-m", "derotate.runs.local_executor", "--cores", "2"], True),
         (["snakemake", "-n"], True),
         (["python", ".snakemake/scripts/tmp1.write.py"], False),
         (["/bin/bash", "-c", "snakemake --cores 2"], False),

@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from derotate import local_snakemake
+from derotate.runs import local_executor
 
 LOADED = """
 import sys
-from derotate import local_snakemake
+from derotate.runs import local_executor
 try:
-    local_snakemake.main()
+    local_executor.main()
 finally:
     print([name for name in ("snakemake_executor_plugin_slurm", "pandas") if name in sys.modules])
 """
@@ -41,4 +41,4 @@ def test_snakemake_starts_without_the_plugin_and_what_it_imports() -> None:
     ],
 )
 def test_only_the_local_profile_alone_does_without(arguments: list[str], local: bool) -> None:
-    assert local_snakemake.serves(arguments) is local
+    assert local_executor.is_local(arguments) is local
