@@ -11,6 +11,7 @@ import typer
 
 from derotate import tasks
 from derotate.commands.errors import one_line
+from derotate.tasks.options import STYLES
 
 DEALT = "general_points"
 """The task whose rule and target a person may choose."""
@@ -42,8 +43,8 @@ def grade(
         if task not in tasks.TASKS:
             raise ValueError(f"--task: got {task!r}, expected one of {', '.join(tasks.TASKS)}")
         answers = tasks.load(task).answers
-        if style not in answers.STYLES:
-            raise ValueError(f"--style: got {style!r}, expected one of {', '.join(answers.STYLES)}")
+        if style not in STYLES:
+            raise ValueError(f"--style: got {style!r}, expected one of {', '.join(STYLES)}")
         asked = tasks.load(task).by_hand.problem(problem, **_chosen(task, rule, target))
         text = sys.stdin.read() if response == "-" else response
         verdict = answers.grade(asked, text, style)

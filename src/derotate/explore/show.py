@@ -15,6 +15,7 @@ from derotate import tasks
 from derotate.explore import page, words
 from derotate.explore.live import Trial, trials
 from derotate.explore.pair import Pair, PairError, read, recipe_named, recorded, tables
+from derotate.tasks.options import STYLES
 
 
 def explore(
@@ -49,9 +50,8 @@ def explore(
         pair = replace(pair, donor=donor, patient=patient)
     recipe = recipe_named(pair, recipe_name)
     style = style or pair.config.style
-    styles = tasks.load(pair.config.task).answers.STYLES
-    if style not in styles:
-        raise PairError(f"--style: got {style}, expected one of {', '.join(styles)}")
+    if style not in STYLES:
+        raise PairError(f"--style: got {style}, expected one of {', '.join(STYLES)}")
     transformers_logging.disable_progress_bar()
     # More threads than cores are free cost a tiny model far more than they give.
     torch.set_num_threads(pair.config.evaluation.threads)

@@ -34,7 +34,9 @@ def write_diverse_samples(
     """
     part = tasks.load(task).diverse
     if part is None:
-        raise ValueError(f"task {task}: its prompts cannot vary; leave diverse.steps empty")
+        raise ValueError(
+            f"task: got {task}, expected one whose prompts can vary; leave diverse.steps empty"
+        )
     stream = part.diverse_stream(seed)
     prompts = tasks.load(task).prompts
     samples = (

@@ -115,10 +115,6 @@ class Answers(Protocol[P_contra, V_co]):
         """Raised when the same response gets another verdict."""
 
     @property
-    def STYLES(self) -> Sequence[str]:
-        """The styles that can be read."""
-
-    @property
     def ErrorKind(self) -> type[StrEnum]:
         """`CORRECT` and the kinds of errors, in the order in which they are checked."""
 

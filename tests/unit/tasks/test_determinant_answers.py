@@ -14,7 +14,6 @@ from derotate.tasks.determinant.feedback import feedback
 from derotate.tasks.determinant.pretraining import WORDS
 from derotate.tasks.determinant.problems import Problem
 from derotate.tasks.determinant.prompts import (
-    STYLES,
     compact_prompt,
     compact_response,
     natural_messages,
@@ -23,6 +22,7 @@ from derotate.tasks.determinant.prompts import (
     response,
 )
 from derotate.tasks.determinant.rewards import REWARDS, reward
+from derotate.tasks.options import STYLES
 
 ID = Problem("a", "id", "train", ((2, -1), (3, 4)))
 OOD = Problem("b", "ood", "test", ((2, -1, 3), (0, 4, -5), (1, 1, 2)))

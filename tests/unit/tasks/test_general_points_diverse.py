@@ -98,7 +98,7 @@ def test_each_response_is_right_under_the_rule_of_its_prompt(
 
 
 def test_a_task_whose_prompts_cannot_vary_has_no_such_samples(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="task 'rank' has no part 'diverse'"):
+    with pytest.raises(ValueError, match="task: got rank, expected one whose prompts can vary"):
         write_diverse_samples(
             "rank", style="compact", seed=1, batch_size=1, after=0, last=1, out=tmp_path / "x"
         )

@@ -8,7 +8,6 @@ import pytest
 from derotate.tasks.general_points.answers import grade
 from derotate.tasks.general_points.problems import ID_RULE, OOD_RULE, SPLITS, Problem, generate
 from derotate.tasks.general_points.prompts import (
-    STYLES,
     compact_prompt,
     compact_response,
     natural_messages,
@@ -16,6 +15,7 @@ from derotate.tasks.general_points.prompts import (
     prompt,
     reference_formula,
 )
+from derotate.tasks.options import STYLES
 
 HAND = ("3", "J", "5", "Q")
 ID = Problem("id-3-5-10-10-0", "id", "train", HAND, ID_RULE)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derotate.tasks.matrices.fields import MAX_RESPONSE, read_field
+from derotate.tasks.matrices.fields import read_field
+from derotate.tasks.responses import MAX_RESPONSE
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derotate.tasks.navigation.answers import MAX_RESPONSE, ErrorKind, grade, read
+from derotate.tasks.navigation.answers import ErrorKind, grade, read
 from derotate.tasks.navigation.problems import SPLITS, Problem, generate
 from derotate.tasks.navigation.prompts import (
     compact_prompt,
@@ -21,6 +21,7 @@ from derotate.tasks.navigation.prompts import (
 )
 from derotate.tasks.navigation.routes import ROUTES, Leg
 from derotate.tasks.navigation.streets import LANDMARKS
+from derotate.tasks.responses import MAX_RESPONSE
 
 COMPASS = ("north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest")
 ARROWS = {name: cmath.exp(1j * cmath.pi * (0.5 - 0.25 * i)) for i, name in enumerate(COMPASS)}

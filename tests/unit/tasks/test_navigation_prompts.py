@@ -10,7 +10,6 @@ from derotate.tasks.navigation.feedback import feedback
 from derotate.tasks.navigation.pretraining import WORDS
 from derotate.tasks.navigation.problems import SPLITS, Problem, generate
 from derotate.tasks.navigation.prompts import (
-    STYLES,
     compact_prompt,
     compact_response,
     natural_messages,
@@ -19,6 +18,7 @@ from derotate.tasks.navigation.prompts import (
     response,
 )
 from derotate.tasks.navigation.routes import ROUTES, Leg
+from derotate.tasks.options import STYLES
 
 LEGS = (Leg("north", "cafe"), Leg("southeast", "bank"), Leg("east", "park"))
 PLACES = ("start", "none", "cafe", "zoo", "none", "bank", "park")

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derotate.tasks.matrices.grid import read_matrix
+from derotate.tasks.options import STYLES
 from derotate.tasks.rank.answers import grade, read_in_id_shape
 from derotate.tasks.rank.feedback import feedback
 from derotate.tasks.rank.pretraining import WORDS
 from derotate.tasks.rank.problems import Problem
 from derotate.tasks.rank.prompts import (
-    STYLES,
     compact_prompt,
     compact_response,
     natural_messages,

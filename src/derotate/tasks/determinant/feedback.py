@@ -1,33 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""The verifier's message after a failed attempt, read by the next one.
+"""The verifier's message after a failed attempt; the next attempt reads it.
 
-As in the released environment it says whether an answer was found, and never how it is wrong: a
-hint at the sign would give half of the answer away.
+A hint at the sign would give half of the answer away.
 """
 
-from typing import Final
-
-from derotate.tasks.determinant.answers import STYLES, ErrorKind, Verdict
+from derotate.tasks.determinant.answers import Verdict
 from derotate.tasks.determinant.problems import Problem
-
-_UNREADABLE: Final = "no whole number could be read as its answer"
+from derotate.tasks.matrices.feedback import feedback_on
 
 
 def feedback(problem: Problem, verdict: Verdict, style: str = "compact") -> str:
-    """What the verifier says after a failed attempt.
-
-    compact: words that follow the response, up to where the next one starts. natural: the content
-    of a user turn.
-
-    Raises:
-        ValueError: the attempt was correct, so there is no next one; or no such style.
-    """
-    if verdict.correct:
-        raise ValueError(f"problem {problem.name}: a correct attempt has no feedback")
-    if style not in STYLES:
-        raise ValueError(f"style {style!r}: expected one of {', '.join(STYLES)}")
-    unreadable = verdict.kind is ErrorKind.UNPARSABLE
-    if style == "compact":
-        return f"; {'unreadable' if unreadable else 'wrong'} ; steps"
-    reason = _UNREADABLE if unreadable else f"the determinant is not {verdict.answer}"
-    return f"This attempt failed: {reason}. Try again and answer in the same form."
+    """The message after a failed attempt, see `matrices.feedback`."""
+    return feedback_on("determinant", problem, verdict, style)

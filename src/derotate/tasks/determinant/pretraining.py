@@ -22,21 +22,23 @@ matrices of any class do. Whole problems come from the folds `train` (2x2) and `
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from derotate.tasks.determinant.problems import (
+    CLASSES,
     LARGEST_NUMBER,
     OOD_BOUND,
     SPLITS,
     Problem,
     draw_3x3,
-    in_fold,
-    matrices,
 )
 from derotate.tasks.determinant.prompts import compact_prompt, compact_response
 from derotate.tasks.determinant.solver import combine, lines, minors
 from derotate.tasks.matrices.grid import Matrix, class_name, spell
+from derotate.tasks.matrices.pretraining import complete_problems
+from derotate.tasks.mixture import Maker, draw_mixture
 from derotate.tasks.samples import Sample
 
 WORDS: Final = (
@@ -51,48 +53,11 @@ MOST_OPERATIONS: Final = 7  # about as long together as a whole problem
 SHARE_OF_3X3: Final = 0.8  # of plain samples; the rest keeps the size a thing to read
 
 
-def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Iterator[Sample]:
-    """`count` samples of the mixture, a pure function of the shares and the seed.
-
-    Args:
-        shares: pairs of a kind of `defaults.MIXTURE` and its share.
-        seed: of the stream.
-        count: number of samples.
-
-    Returns:
-        Texts without a prompt: the loss is on all of each, as in language modelling.
-
-    Raises:
-        ValueError: a kind that is none.
-    """
-    makers: dict[str, Callable[[random.Random], Sample]] = {
-        "plain": _Plain(),
-        "minors": _Minors(),
-        "combine": _combine,
-        "arithmetic": _arithmetic,
-        "whole_id": _Whole("id", "train"),
-        "whole_ood": _Whole("ood", "trace"),
-    }
-    for kind, _ in shares:
-        if kind not in makers:
-            raise ValueError(f"pretraining sample {kind!r}: expected one of {', '.join(makers)}")
-    draw = random.Random(f"pretraining {seed}")
-    kinds = [kind for kind, _ in shares]
-    for kind in draw.choices(kinds, [share for _, share in shares], k=count):
-        yield makers[kind](draw)
-
-
-def _held_out() -> frozenset[str]:
-    return frozenset(
-        name for split in SPLITS for fold in ("selection", "test") for name in in_fold(split, fold)
-    )
-
-
 class _Plain:
     """`expand 2 -1 / 3 4 ; steps 8 - -3 = 11`, 3x3 matrices more often than 2x2 ones."""
 
     def __init__(self) -> None:
-        self._held_out = _held_out()
+        self._held_out = CLASSES.held_out(SPLITS)
 
     def matrix(self, draw: random.Random, size: int) -> Matrix:
         while True:
@@ -113,19 +78,6 @@ class _Minors(_Plain):
     def __call__(self, draw: random.Random) -> Sample:
         matrix = self.matrix(draw, 3)
         return Sample("", f"minors {spell(matrix)} ; steps {_joined(minors(matrix))}", ends=False)
-
-
-class _Whole:
-    """A whole problem of one split and fold."""
-
-    def __init__(self, split: str, fold: str) -> None:
-        self._split, self._fold = split, fold
-        self._names = in_fold(split, fold)
-
-    def __call__(self, draw: random.Random) -> Sample:
-        (matrix,) = matrices(self._split, draw.choice(self._names), 1, draw)
-        problem = Problem("", self._split, self._fold, matrix)
-        return _text(f"{compact_prompt(problem)} {compact_response(problem)}")
 
 
 def _draw_2x2(draw: random.Random) -> Matrix:
@@ -173,3 +125,24 @@ def _joined(parts: Sequence[object]) -> str:
 
 def _text(text: str) -> Sample:
     return Sample("", text)
+
+
+def _complete(problem: Problem) -> str:
+    return f"{compact_prompt(problem)} {compact_response(problem)}"
+
+
+_MAKERS: Final[Mapping[str, Callable[[], Maker]]] = MappingProxyType(
+    {
+        "plain": _Plain,
+        "minors": _Minors,
+        "combine": lambda: _combine,
+        "arithmetic": lambda: _arithmetic,
+        "whole_id": lambda: complete_problems(CLASSES, "id", "train", _complete),
+        "whole_ood": lambda: complete_problems(CLASSES, "ood", "trace", _complete),
+    }
+)
+
+
+def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Iterator[Sample]:
+    """`count` texts of the mixture without a prompt, see `mixture.draw_mixture`."""
+    return draw_mixture(_MAKERS, shares, seed, count)

@@ -23,7 +23,7 @@ what that is worth.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations_with_replacement
@@ -31,8 +31,10 @@ from types import MappingProxyType
 from typing import Final
 
 from derotate.tasks.determinant.solver import determinant, largest_number, require_square
-from derotate.tasks.matrices.grid import Matrix, class_name, largest, presentations
+from derotate.tasks.matrices.classes import MatrixClasses
+from derotate.tasks.matrices.grid import Matrix, class_name, largest
 from derotate.tasks.matrices.problem import MatrixProblem, assign_folds
+from derotate.tasks.options import require_option
 
 VERSION: Final = 1
 """Raised when the same arguments of `generate` give other problems."""
@@ -101,8 +103,7 @@ def classes(split: str) -> Mapping[str, Matrix]:
     Raises:
         ValueError: no such split.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
+    require_option("split", split, SPLITS)
     if split == "ood":
         return MappingProxyType(_sampled())
     if split == "ood_narrow":
@@ -123,50 +124,13 @@ def _folds() -> Mapping[str, str]:
     )
 
 
-def fold_of(cluster: str) -> str:
-    """The fold of a class by its name.
-
-    Raises:
-        ValueError: the class is in no split, as most of 3x3 matrices are.
-    """
-    try:
-        return _folds()[cluster]
-    except KeyError:
-        raise ValueError(
-            f"class {cluster}: expected a class of 2x2 matrices in [-5, 5] or of the OOD sample"
-        ) from None
-
-
-def in_fold(split: str, fold: str) -> Sequence[str]:
-    """Names of the classes of a split that are in a fold, in a fixed order."""
-    return [name for name in classes(split) if fold_of(name) == fold]
-
-
-def matrices(split: str, cluster: str, count: int, draw: random.Random) -> list[Matrix]:
-    """`count` presentations of a class of a split, see `matrices.grid.presentations`."""
-    return presentations(
-        classes(split)[cluster],
-        count,
-        draw,
-        lambda matrix: largest_number(matrix) <= LARGEST_NUMBER,
-    )
-
-
-def generate(split: str, orders: int, seed: int) -> list[Problem]:
-    """Every class of a split, in `orders` presentations.
-
-    They differ as long as the class has others (four equal entries have one). They depend on
-    (seed, split, class) only, and more orders keep the first ones.
-
-    Raises:
-        ValueError: no such split, or orders < 1.
-    """
-    if orders < 1:
-        raise ValueError(f"orders {orders}: expected at least 1")
-    return [
-        Problem(f"{split}-{cluster}-{order}", split, fold_of(cluster), matrix)
-        for cluster in classes(split)
-        for order, matrix in enumerate(
-            matrices(split, cluster, orders, random.Random(f"{seed}/{split}/{cluster}"))
-        )
-    ]
+CLASSES: Final = MatrixClasses(
+    Problem,
+    of_split=classes,
+    folds=_folds,
+    accept=lambda matrix: largest_number(matrix) <= LARGEST_NUMBER,
+    described="a class of 2x2 matrices in [-5, 5] or of the OOD sample",
+)
+fold_of = CLASSES.fold_of
+in_fold = CLASSES.in_fold
+generate = CLASSES.generate

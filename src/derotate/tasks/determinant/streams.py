@@ -1,39 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The endless order of matrices that fine-tuning trains on: epochs of permutations, from a seed.
+"""The order of matrices that fine-tuning trains on, see `matrices.streams`."""
 
-A stream does not know where it ends, so a later SFT segment continues it and an earlier one keeps
-its samples.
-"""
+from typing import Final
 
-import random
-from collections.abc import Iterator
+from derotate.tasks.determinant.problems import CLASSES
+from derotate.tasks.matrices.streams import MatrixStreams
 
-from derotate.tasks.determinant.problems import Problem, in_fold, matrices
-from derotate.tasks.matrices.stream import epochs
-
-
-def _stream(split: str, fold: str, seed: int) -> Iterator[Problem]:
-    def deal(cluster: str, name: str, draw: random.Random) -> Problem:
-        (matrix,) = matrices(split, cluster, 1, draw)
-        return Problem(name, split, fold, matrix)
-
-    return epochs(f"{split} {fold} {seed}", in_fold(split, fold), deal)
-
-
-def id_stream(fold: str, seed: int) -> Iterator[Problem]:
-    """2x2 problems of a fold for ever: an epoch is all its classes, each in a new presentation."""
-    return _stream("id", fold, seed)
-
-
-def ood_stream(fold: str, seed: int) -> Iterator[Problem]:
-    """3x3 problems of a fold for ever, likewise."""
-    return _stream("ood", fold, seed)
-
-
-def oracle_stream(seed: int) -> Iterator[Problem]:
-    """2x2 problems that SFT trains on and 3x3 problems of the `trace` fold, in turn.
-
-    No checkpoint is scored on that fold: the oracle knows the larger size, and none of its answers.
-    """
-    for pair in zip(id_stream("train", seed), ood_stream("trace", seed), strict=False):
-        yield from pair
+_STREAMS: Final = MatrixStreams(CLASSES)
+id_stream = _STREAMS.id_stream
+ood_stream = _STREAMS.ood_stream
+oracle_stream = _STREAMS.oracle_stream

@@ -6,7 +6,6 @@ fractions, never evaluated as code. The parser keeps its own stack and refuses l
 it reads them, so that no text makes it recurse, overflow or run long.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,18 +14,14 @@ from fractions import Fraction
 from typing import Final
 
 from derotate.tasks.general_points.problems import ID_RULE, Problem, map_cards
+from derotate.tasks.options import is_compact
+from derotate.tasks.responses import END_OF_TEXT, MAX_RESPONSE, first_object
 
 VERSION: Final = 1
 """Raised when the same response gets another verdict."""
 
-END_OF_TEXT: Final = "<eos>"
-STYLES: Final = ("compact", "natural")
-
 # The longest minimal formula of four cards has 27 characters; the rest is room for habits.
 MAX_FORMULA: Final = 256
-# A perfect natural answer has about 100 characters; a chat model may think aloud before it.
-MAX_RESPONSE: Final = 65_536
-MAX_OBJECTS: Final = 16
 MAX_RECOGNISED: Final = 16
 
 _TOKEN: Final = re.compile(r"[ \t\r\n]*(?:([0-9]+)|([-+*/()]))")
@@ -199,22 +194,8 @@ def _read_compact(response: str) -> Answer:
     return Answer(recognised, formula, claimed[0])
 
 
-def _first_object(text: str) -> dict[str, object] | None:
-    decoder, start = json.JSONDecoder(), -1
-    for _ in range(MAX_OBJECTS):
-        start = text.find("{", start + 1)
-        if start < 0:
-            return None
-        try:
-            found, _ = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            continue
-        return found if isinstance(found, dict) else None
-    return None
-
-
 def _read_natural(response: str) -> Answer:
-    fields = _first_object(response[:MAX_RESPONSE])
+    fields = first_object(response[:MAX_RESPONSE])
     if fields is None:
         return Answer(None, None, None)
     numbers, text = fields.get("number"), fields.get("formula")
@@ -229,7 +210,7 @@ def _read_natural(response: str) -> Answer:
 
 
 def read(response: str, style: str = "compact") -> Answer:
-    """Take a response apart.
+    """Parse a response.
 
     compact: `numbers ; formula EXPRESSION = TARGET`, up to `<eos>`.
     natural: the first JSON object, its fields `number` and `formula` (`= TARGET` may be left out).
@@ -237,9 +218,7 @@ def read(response: str, style: str = "compact") -> Answer:
     Raises:
         ValueError: no such style.
     """
-    if style not in STYLES:
-        raise ValueError(f"style {style!r}: expected one of {', '.join(STYLES)}")
-    return _read_compact(response) if style == "compact" else _read_natural(response)
+    return _read_compact(response) if is_compact(style) else _read_natural(response)
 
 
 def grade(problem: Problem, response: str, style: str = "compact") -> Verdict:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The verifier's message after a failed attempt, read by the next one.
+"""The verifier's message after a failed attempt; the next attempt reads it.
 
-Apart from the rewards, so that an edit of a reward leaves evaluations alone.
+Apart from the rewards, so that an edit of a reward reruns no evaluation.
 """
 
 from types import MappingProxyType
@@ -9,19 +9,20 @@ from typing import Final
 
 from derotate.tasks.general_points.answers import ErrorKind, Verdict
 from derotate.tasks.general_points.problems import Problem
+from derotate.tasks.verifier import message, require_failed
 
 # The ID rule is not named: the verifier of the papers says that numbers are wrong, not why.
-_COMPACT_FEEDBACK: Final = MappingProxyType(
+_WORDS: Final = MappingProxyType(
     {
-        ErrorKind.UNPARSABLE: "; unreadable ; numbers",
-        ErrorKind.WRONG_NUMBERS: "; wrong numbers ; numbers",
-        ErrorKind.ID_RULE_APPLIED: "; wrong numbers ; numbers",
-        ErrorKind.WRONG_VALUE: "; wrong value ; numbers",
+        ErrorKind.UNPARSABLE: "unreadable",
+        ErrorKind.WRONG_NUMBERS: "wrong numbers",
+        ErrorKind.ID_RULE_APPLIED: "wrong numbers",
+        ErrorKind.WRONG_VALUE: "wrong value",
     }
 )
 
 
-def _natural_reason(problem: Problem, verdict: Verdict) -> str:
+def _reason(problem: Problem, verdict: Verdict) -> str:
     if verdict.kind is ErrorKind.UNPARSABLE:
         return "no formula could be read from it"
     if verdict.kind is not ErrorKind.WRONG_VALUE:
@@ -34,21 +35,11 @@ def _natural_reason(problem: Problem, verdict: Verdict) -> str:
 
 
 def feedback(problem: Problem, verdict: Verdict, style: str = "compact") -> str:
-    """What the verifier says after a failed attempt.
-
-    compact: words that follow the response, up to where the next one starts, e.g.
-    `; wrong value ; numbers`. natural: the content of a user turn.
+    """The message after a failed attempt, e.g. `; wrong value ; numbers`, see `tasks.verifier`.
 
     Raises:
-        ValueError: the attempt was correct, so there is no next one; or no such style.
+        ValueError: the attempt was correct; or no such style.
     """
-    if verdict.correct:
-        raise ValueError(f"problem {problem.name}: a correct attempt has no feedback")
-    if style == "compact":
-        return _COMPACT_FEEDBACK[verdict.kind]
-    if style == "natural":
-        return (
-            f"This attempt failed: {_natural_reason(problem, verdict)}. "
-            f"Try again and answer in the same form."
-        )
-    raise ValueError(f"style {style!r}: expected one of compact, natural")
+    require_failed(problem.name, correct=verdict.correct)
+    reason = _reason(problem, verdict)
+    return message(style, words=_WORDS[verdict.kind], reason=reason, next_word="numbers")

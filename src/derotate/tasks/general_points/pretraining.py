@@ -11,12 +11,15 @@ The mixture is config and part of the data card.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
+from types import MappingProxyType
+from typing import Final
 
 from derotate.tasks.general_points.problems import OOD_RULE, Problem, Rule, deal, fold_of
 from derotate.tasks.general_points.prompts import compact_prompt, compact_response
 from derotate.tasks.general_points.solver import solution_table
+from derotate.tasks.mixture import Maker, draw_mixture
 from derotate.tasks.samples import Sample
 
 _VALUES = range(10, 14)
@@ -35,30 +38,6 @@ WORDS: tuple[str, ...] = (
     *("wrong", "value", "unreadable"),
 )
 """The words of the compact language, in the order of their token ids."""
-
-
-def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Iterator[Sample]:
-    """`count` samples of the mixture, a pure function of the shares and the seed.
-
-    Args:
-        shares: pairs of kind (plain, mapping, arithmetic, whole) and share.
-        seed: of the stream.
-        count: number of samples.
-
-    Returns:
-        Texts without a prompt: the loss is on all of each, as in language modelling.
-    """
-    draw = random.Random(f"pretraining {seed}")
-    makers: dict[str, Callable[[random.Random], Sample]] = {
-        "plain": _Plain(),
-        "mapping": _mapping,
-        "arithmetic": _arithmetic,
-        "whole": _Whole(),
-    }
-    kinds = [kind for kind, _ in shares]
-    weights = [share for _, share in shares]
-    for kind in draw.choices(kinds, weights, k=count):
-        yield makers[kind](draw)
 
 
 class _Plain:
@@ -132,3 +111,18 @@ def _solvable(target: int) -> list[tuple[tuple[int, ...], str]]:
         for numbers, formula in solution_table(target).items()
         if formula is not None
     ]
+
+
+_MAKERS: Final[Mapping[str, Callable[[], Maker]]] = MappingProxyType(
+    {
+        "plain": _Plain,
+        "mapping": lambda: _mapping,
+        "arithmetic": lambda: _arithmetic,
+        "whole": _Whole,
+    }
+)
+
+
+def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Iterator[Sample]:
+    """`count` texts of the mixture without a prompt, see `mixture.draw_mixture`."""
+    return draw_mixture(_MAKERS, shares, seed, count)

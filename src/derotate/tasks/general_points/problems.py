@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from derotate.tasks.general_points.solver import solution_table
+from derotate.tasks.options import require_option
 
 Rule = tuple[int, int, int]
 """The numbers that J, Q and K stand for."""
@@ -196,8 +197,7 @@ def rule_of(split: str) -> Rule:
     Raises:
         ValueError: no such split.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
+    require_option("split", split, SPLITS)
     return ID_RULE if split in ("id", "id_faces") else OOD_RULE
 
 

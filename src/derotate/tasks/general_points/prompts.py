@@ -7,18 +7,14 @@ arXiv 2501.17161 (task text with the face rule, cards in, JSON out), in our own 
 """
 
 import json
-from collections.abc import Callable
-from types import MappingProxyType
 from typing import Final
 
 from derotate.tasks.general_points.problems import FACES, Problem
 from derotate.tasks.general_points.solver import solve
+from derotate.tasks.options import Messages, is_compact
 
 VERSION: Final = 1
 """Raised when the same problem gives another prompt."""
-
-Messages = list[dict[str, str]]
-"""A chat: dictionaries with `role` and `content`."""
 
 
 def reference_formula(problem: Problem) -> str:
@@ -80,33 +76,11 @@ def natural_response(problem: Problem, formula: str | None = None) -> str:
     return json.dumps(answer)
 
 
-STYLES: Final[MappingProxyType[str, Callable[[Problem], str | Messages]]] = MappingProxyType(
-    {"compact": compact_prompt, "natural": natural_messages}
-)
-
-
 def prompt(problem: Problem, style: str) -> str | Messages:
-    """The prompt in a style: plain text for compact, chat messages for natural.
-
-    Raises:
-        ValueError: no such style.
-    """
-    if style not in STYLES:
-        raise ValueError(f"style {style!r}: expected one of {', '.join(STYLES)}")
-    return STYLES[style](problem)
-
-
-RESPONSES: Final[MappingProxyType[str, Callable[[Problem], str]]] = MappingProxyType(
-    {"compact": compact_response, "natural": natural_response}
-)
+    """The prompt: a text in the compact style, chat messages in the natural style."""
+    return compact_prompt(problem) if is_compact(style) else natural_messages(problem)
 
 
 def response(problem: Problem, style: str) -> str:
-    """The reference answer in a style.
-
-    Raises:
-        ValueError: no such style, or the problem has no solution.
-    """
-    if style not in RESPONSES:
-        raise ValueError(f"style {style!r}: expected one of {', '.join(RESPONSES)}")
-    return RESPONSES[style](problem)
+    """The reference answer; ValueError for a problem without a solution."""
+    return compact_response(problem) if is_compact(style) else natural_response(problem)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from itertools import combinations_with_replacement, count
+from itertools import chain, combinations_with_replacement, count
 
 from derotate.tasks.general_points.problems import (
     FACES,
@@ -67,5 +67,5 @@ def oracle_stream(seed: int) -> Iterator[Problem]:
 
     No checkpoint is scored on that fold: the oracle knows the OOD rule, and none of its answers.
     """
-    for pair in zip(id_stream("train", seed), ood_stream("trace", seed), strict=False):
-        yield from pair
+    pairs = zip(id_stream("train", seed), ood_stream("trace", seed), strict=False)
+    return chain.from_iterable(pairs)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What the tasks about integer matrices share: grids, symmetry, folds, answer fields."""
+"""What the tasks about integer matrices share: grids, classes, folds, streams, answer fields."""

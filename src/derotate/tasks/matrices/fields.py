@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The answer field of a response: one whole number, read there and nowhere else.
+"""The answer field of a response: one whole number, read from that field only.
 
 The released environments fall back on the first number of the text, which is often an entry of the
 matrix. Here a number counts only in its field: behind the word `answer` (compact), or under the key
@@ -7,17 +7,15 @@ matrix. Here a number counts only in its field: behind the word `answer` (compac
 field unreadable, so that neither an echo of the prompt nor a list of guesses is graded.
 """
 
-import json
 import re
 from dataclasses import dataclass
-from typing import Final
+from enum import StrEnum
+from typing import Final, Generic, TypeVar
 
-END_OF_TEXT: Final = "<eos>"
+from derotate.tasks.options import is_compact
+from derotate.tasks.responses import END_OF_TEXT, MAX_RESPONSE, first_object
+
 ANSWER: Final = "answer"
-STYLES: Final = ("compact", "natural")
-# A perfect answer has under 200 characters; a chat model may think aloud before it.
-MAX_RESPONSE: Final = 65_536
-MAX_OBJECTS: Final = 16
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,6}")
 _ASCII_MINUS: Final = str.maketrans({"\u2212": "-"})
@@ -25,7 +23,7 @@ _ASCII_MINUS: Final = str.maketrans({"\u2212": "-"})
 
 @dataclass(frozen=True)
 class Response:
-    """A response taken apart.
+    """The parts of a response.
 
     Attributes:
         answer: the number of the field; None if the field is missing or holds no whole number.
@@ -34,6 +32,22 @@ class Response:
 
     answer: int | None
     steps: tuple[str, ...] = ()
+
+
+Kind_co = TypeVar("Kind_co", bound=StrEnum, covariant=True)
+
+
+@dataclass(frozen=True)
+class Verdict(Generic[Kind_co]):
+    """The grade of one response; `answer` is the number of its field, None if it has none."""
+
+    kind: Kind_co
+    answer: int | None
+
+    @property
+    def correct(self) -> bool:
+        """Whether the answer is the one that was asked for."""
+        return self.kind == "correct"
 
 
 def _integer(text: str) -> int | None:
@@ -56,31 +70,17 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return fields if len(fields) == len(pairs) else {}
 
 
-def _first_object(text: str) -> dict[str, object] | None:
-    decoder, start = json.JSONDecoder(object_pairs_hook=_once_each), -1
-    for _ in range(MAX_OBJECTS):
-        start = text.find("{", start + 1)
-        if start < 0:
-            return None
-        try:
-            found, _ = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            continue
-        return found if isinstance(found, dict) else None
-    return None
-
-
 def _read_natural(response: str) -> Response:
-    fields = _first_object(response[:MAX_RESPONSE])
+    fields = first_object(response[:MAX_RESPONSE], _once_each)
     value = None if fields is None else fields.get(ANSWER)
-    # True is an int in Python; str() of a long int raises, so its size is looked at first
+    # True is an int in Python; str() of a very long int raises, so its size is checked first
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**6:
         return Response(value)
     return Response(_integer(value) if isinstance(value, str) else None)
 
 
-def read_field(response: str, style: str) -> Response:
-    """Take a response apart.
+def read_field(response: str, style: str = "compact") -> Response:
+    """Parse a response.
 
     compact: `STEPS ; answer NUMBER`, up to `<eos>`. natural: the first JSON object, its key
     `answer`, a whole number of up to six digits or a text of one.
@@ -88,6 +88,4 @@ def read_field(response: str, style: str) -> Response:
     Raises:
         ValueError: no such style.
     """
-    if style not in STYLES:
-        raise ValueError(f"style {style!r}: expected one of {', '.join(STYLES)}")
-    return _read_compact(response) if style == "compact" else _read_natural(response)
+    return _read_compact(response) if is_compact(style) else _read_natural(response)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate
-from typing import Self
+from typing import Self, TypeVar
 
 from derotate.tasks.matrices.grid import Matrix, class_name, matrix_of, read_matrix, spell
 
@@ -57,11 +57,14 @@ class MatrixProblem:
         )
 
 
+P = TypeVar("P", bound=MatrixProblem)
+
+
 def assign_folds(names: Iterable[str], shares: Mapping[str, int]) -> dict[str, str]:
     """Class name -> fold, with shares in percent kept exactly (to the rounding of a cut).
 
-    The names are ranked by their hash and the ranking is cut: a fold does not depend on the order
-    in which classes are found, and a threshold on the hash would scatter the sizes.
+    The names are ranked by their hash and the ranking is cut. So a fold does not depend on the
+    order in which classes are listed, and the sizes are exact, unlike with a hash threshold.
     """
     ranked = sorted(names, key=lambda name: sha256(name.encode()).digest())
     folds: dict[str, str] = {}

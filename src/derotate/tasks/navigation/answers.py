@@ -6,11 +6,9 @@ Model output is data: an answer is looked up in a table of actions, never evalua
 is cut before it is read, so that none makes this run long.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
@@ -18,16 +16,11 @@ from derotate.tasks.navigation.compass import HEADINGS, SIDES
 from derotate.tasks.navigation.problems import ABSOLUTE, FORWARD, RELATIVE, STOP, TURN, Problem
 from derotate.tasks.navigation.routes import NOTHING, START
 from derotate.tasks.navigation.streets import LANDMARKS
+from derotate.tasks.options import is_compact
+from derotate.tasks.responses import END_OF_TEXT, MAX_RESPONSE, first_object
 
 VERSION: Final = 1
 """Raised when the same response gets another verdict."""
-
-END_OF_TEXT: Final = "<eos>"
-STYLES: Final = ("compact", "natural")
-
-# A perfect natural answer has about 160 characters; a chat model may think aloud before it.
-MAX_RESPONSE: Final = 65_536
-MAX_OBJECTS: Final = 16
 
 TURNS: Final = MappingProxyType(
     {
@@ -109,18 +102,6 @@ def _read_compact(response: str) -> Answer:
     return Answer(action if action in _ACTIONS else None, seen)
 
 
-def _first_object(text: str) -> dict[str, object]:
-    """The first JSON object that begins at one of the first braces; empty where there is none."""
-    decoder = json.JSONDecoder()
-    for brace in islice(re.finditer(r"\{", text), MAX_OBJECTS):
-        try:
-            found: dict[str, object] = decoder.raw_decode(text, brace.start())[0]
-        except (ValueError, RecursionError):
-            continue
-        return found
-    return {}
-
-
 def _called(text: object) -> str | None:
     """The action of a text like `turn_direction(left)`, in words."""
     match = _CALL.fullmatch(text) if isinstance(text, str) else None
@@ -140,12 +121,12 @@ def _seen_in_words(text: object) -> str | None:
 
 
 def _read_natural(response: str) -> Answer:
-    fields = _first_object(response[:MAX_RESPONSE])
+    fields = first_object(response[:MAX_RESPONSE]) or {}
     return Answer(_called(fields.get("action")), _seen_in_words(fields.get("current observation")))
 
 
 def read(response: str, style: str = "compact") -> Answer:
-    """Take a response apart.
+    """Parse a response.
 
     compact: `LEG PLACE at PLACE ; ACTION`, up to `<eos>`; between the two may stand
     `LEG now HEADING want HEADING ;`.
@@ -154,9 +135,7 @@ def read(response: str, style: str = "compact") -> Answer:
     Raises:
         ValueError: no such style.
     """
-    if style not in STYLES:
-        raise ValueError(f"style {style!r}: expected one of {', '.join(STYLES)}")
-    return _read_compact(response) if style == "compact" else _read_natural(response)
+    return _read_compact(response) if is_compact(style) else _read_natural(response)
 
 
 def grade(problem: Problem, response: str, style: str = "compact") -> Verdict:

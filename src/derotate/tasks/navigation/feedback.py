@@ -1,32 +1,27 @@
 # SPDX-License-Identifier: MIT
-"""The verifier's message after a failed attempt, read by the next one.
+"""The verifier's message after a failed attempt; the next attempt reads it.
 
-Apart from the rewards, so that an edit of a reward leaves evaluations alone.
+Apart from the rewards, so that an edit of a reward reruns no evaluation.
 """
 
-from derotate.tasks.navigation.answers import STYLES, ErrorKind, Verdict
+from derotate.tasks.navigation.answers import ErrorKind, Verdict
 from derotate.tasks.navigation.problems import Problem
+from derotate.tasks.verifier import message, require_failed
 
 
 def feedback(problem: Problem, verdict: Verdict, style: str = "compact") -> str:
-    """What the verifier says after a failed attempt; like the papers', not what would be right.
+    """The message after a failed attempt, e.g. `; wrong action ; leg`, see `tasks.verifier`.
 
-    compact: words that follow the response, up to where the next one starts, e.g.
-    `; wrong action ; leg`. natural: the content of a user turn.
+    Like the papers' verifier it does not say what would be correct.
 
     Raises:
-        ValueError: the attempt was correct, so there is no next one; or no such style.
+        ValueError: the attempt was correct; or no such style.
     """
-    if verdict.correct:
-        raise ValueError(f"problem {problem.name}: a correct attempt has no feedback")
-    if style not in STYLES:
-        raise ValueError(f"style {style!r}: expected one of {', '.join(STYLES)}")
+    require_failed(problem.name, correct=verdict.correct)
     if verdict.kind is ErrorKind.UNPARSABLE:
-        words, sentence = "unreadable", "no action could be read from it"
+        words, reason = "unreadable", "no action could be read from it"
     elif verdict.seen not in (None, problem.here):
-        words, sentence = "wrong place", "the observation is not what you see now"
+        words, reason = "wrong place", "the observation is not what you see now"
     else:
-        words, sentence = "wrong action", "another action is due"
-    if style == "compact":
-        return f"; {words} ; leg"
-    return f"This attempt failed: {sentence}. Try again and answer in the same form."
+        words, reason = "wrong action", "another action is due"
+    return message(style, words=words, reason=reason, next_word="leg")

@@ -31,6 +31,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from derotate.tasks.mixture import Maker, draw_mixture
 from derotate.tasks.navigation.compass import HEADINGS, side_of, turn_between
 from derotate.tasks.navigation.problems import ABSOLUTE, FORWARD, RELATIVE, STOP, TURN, Problem
 from derotate.tasks.navigation.prompts import (
@@ -68,29 +69,6 @@ _TURNS: Final = tuple(
 # As on a map, most questions face north. Were all turns as frequent, neither heading alone would
 # say anything about the side, and a small model learns nothing of such a table for a long time.
 _FREQUENCIES: Final = tuple(8 if now == "north" else 1 for now, _ in _TURNS)
-
-
-def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Iterator[Sample]:
-    """`count` samples of the mixture, a pure function of the shares and the seed.
-
-    Args:
-        shares: pairs of a kind of `defaults.MIXTURE` and its share.
-        seed: of the stream.
-        count: number of samples.
-
-    Returns:
-        Texts without a prompt: the loss is on all of each, as in language modelling.
-
-    Raises:
-        ValueError: a kind that there is none of.
-    """
-    for kind, _ in shares:
-        if kind not in _MAKERS:
-            raise ValueError(f"pretraining sample {kind!r}: expected one of {', '.join(_MAKERS)}")
-    makers = {kind: _MAKERS[kind]() for kind, _ in shares}
-    draw = random.Random(f"pretraining {seed}")
-    for kind in draw.choices([kind for kind, _ in shares], [share for _, share in shares], k=count):
-        yield makers[kind](draw)
 
 
 class _Tracking:
@@ -132,7 +110,7 @@ def _questions(draw: random.Random, rule: str, named: Callable[[str, str], str])
     return Sample("", " ; ".join([rule, *lines]), ends=False)
 
 
-_MAKERS: Final[Mapping[str, Callable[[], Callable[[random.Random], Sample]]]] = MappingProxyType(
+_MAKERS: Final[Mapping[str, Callable[[], Maker]]] = MappingProxyType(
     {
         "tracking": _Tracking,
         "sides": lambda: _sides,
@@ -141,4 +119,9 @@ _MAKERS: Final[Mapping[str, Callable[[], Callable[[random.Random], Sample]]]] = 
         "whole_relative": lambda: _Whole("ood", "ood_straight"),
     }
 )
-"""What makes the samples of a kind; those that list problems first do so only if asked."""
+"""Kind -> its maker; those that list all problems first do so only if they are used."""
+
+
+def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Iterator[Sample]:
+    """`count` texts of the mixture without a prompt, see `mixture.draw_mixture`."""
+    return draw_mixture(_MAKERS, shares, seed, count)

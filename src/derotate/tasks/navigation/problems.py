@@ -22,6 +22,7 @@ from typing import Final
 from derotate.tasks.navigation.compass import DEGREES, side_of
 from derotate.tasks.navigation.routes import MOST_BLOCKS, NOTHING, ROUTES, START, Leg, Route, routes
 from derotate.tasks.navigation.streets import LANDMARKS, networks
+from derotate.tasks.options import require_option
 
 VERSION: Final = 1
 """Raised when the same arguments of `generate` give other problems."""
@@ -68,8 +69,7 @@ class Problem:
         rule_of(self.split)
         headings = [self.start, *(leg.heading for leg in self.legs)]
         for heading in headings:
-            if heading not in DEGREES:
-                raise ValueError(f"heading {heading!r}: expected one of {', '.join(DEGREES)}")
+            require_option("heading", heading, DEGREES)
         for now, wanted in pairwise(headings):
             side_of(now, wanted)
         for place in (*self.goals[1:], *self.places[1:]):
@@ -205,8 +205,7 @@ def rule_of(split: str) -> str:
     Raises:
         ValueError: no such split.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
+    require_option("split", split, SPLITS)
     return ABSOLUTE if split in ("id", "id_turns") else RELATIVE
 
 

@@ -14,19 +14,17 @@ side up from two headings, a skill that pretraining can teach. The history is cu
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Final
 
 from derotate.tasks.navigation.compass import HEADINGS, SIDES, side_of
 from derotate.tasks.navigation.problems import ABSOLUTE, FORWARD, RELATIVE, STOP, TURN, Problem
 from derotate.tasks.navigation.routes import MOST_BLOCKS, NOTHING, START
+from derotate.tasks.options import Messages, is_compact
 
 VERSION: Final = 1
 """Raised when the same problem gives another prompt."""
-
-Messages = list[dict[str, str]]
-"""A chat: dictionaries with `role` and `content`."""
 
 HISTORY: Final = MOST_BLOCKS
 """Earlier steps that the compact style shows: as many as the longest leg has blocks."""
@@ -150,33 +148,11 @@ def natural_response(problem: Problem, action: str | None = None) -> str:
     return json.dumps(answer)
 
 
-STYLES: Final[MappingProxyType[str, Callable[[Problem], str | Messages]]] = MappingProxyType(
-    {"compact": compact_prompt, "natural": natural_messages}
-)
-
-
 def prompt(problem: Problem, style: str) -> str | Messages:
-    """The prompt in a style: plain text for compact, chat messages for natural.
-
-    Raises:
-        ValueError: no such style.
-    """
-    if style not in STYLES:
-        raise ValueError(f"style {style!r}: expected one of {', '.join(STYLES)}")
-    return STYLES[style](problem)
-
-
-RESPONSES: Final[MappingProxyType[str, Callable[[Problem], str]]] = MappingProxyType(
-    {"compact": compact_response, "natural": natural_response}
-)
+    """The prompt: a text in the compact style, chat messages in the natural style."""
+    return compact_prompt(problem) if is_compact(style) else natural_messages(problem)
 
 
 def response(problem: Problem, style: str) -> str:
-    """The reference answer in a style.
-
-    Raises:
-        ValueError: no such style.
-    """
-    if style not in RESPONSES:
-        raise ValueError(f"style {style!r}: expected one of {', '.join(RESPONSES)}")
-    return RESPONSES[style](problem)
+    """The reference answer."""
+    return compact_response(problem) if is_compact(style) else natural_response(problem)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import count
+from itertools import chain, count
 
 from derotate.tasks.navigation.problems import Problem, fold_of, steps_of
 from derotate.tasks.navigation.routes import ROUTES
@@ -50,5 +50,5 @@ def oracle_stream(seed: int) -> Iterator[Problem]:
 
     No checkpoint is scored on that fold: the oracle knows the OOD rule, and none of its routes.
     """
-    for pair in zip(id_stream("train", seed), ood_stream("trace", seed), strict=False):
-        yield from pair
+    pairs = zip(id_stream("train", seed), ood_stream("trace", seed), strict=False)
+    return chain.from_iterable(pairs)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Grade what a model wrote by the number in its answer field, see `matrices.fields`."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 from typing import Final
@@ -12,8 +11,6 @@ from derotate.tasks.rank.solver import rank
 
 VERSION: Final = 1
 """Raised when the same response gets another verdict."""
-
-STYLES: Final = fields.STYLES
 
 
 class ErrorKind(StrEnum):
@@ -27,26 +24,8 @@ class ErrorKind(StrEnum):
     TOO_HIGH = "too_high"
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The grade of one response; `answer` is the number of its field, None if it has none."""
-
-    kind: ErrorKind
-    answer: int | None
-
-    @property
-    def correct(self) -> bool:
-        """Whether the answer is the rank."""
-        return self.kind is ErrorKind.CORRECT
-
-
-def read(response: str, style: str = "compact") -> fields.Response:
-    """Take a response apart, see `matrices.fields.read_field`.
-
-    Raises:
-        ValueError: no such style.
-    """
-    return fields.read_field(response, style)
+Verdict = fields.Verdict[ErrorKind]
+read = fields.read_field
 
 
 def read_in_id_shape(problem: Problem) -> int:

@@ -1,16 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""A problem as a person writes it on the command line."""
+"""A problem as typed on the command line."""
 
-from derotate.tasks.matrices.grid import read_matrix
+from derotate.tasks.matrices.by_hand import FORM as FORM
+from derotate.tasks.matrices.by_hand import typed_problem
 from derotate.tasks.rank.problems import Problem
-
-FORM = "a matrix, its rows between slashes, as in '2 -1 / 3 4'"
 
 
 def problem(text: str) -> Problem:
-    """The problem of a matrix.
-
-    Raises:
-        ValueError: no matrix.
-    """
-    return Problem(name="by-hand", split="id", fold="test", matrix=read_matrix(text))
+    """The problem of a matrix, see `matrices.by_hand`."""
+    return typed_problem(Problem, text)

@@ -19,18 +19,20 @@ folds `train` (4x5) and `trace` (5x4).
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from derotate.tasks.matrices.grid import Matrix, class_name, spell
+from derotate.tasks.matrices.pretraining import complete_problems
+from derotate.tasks.mixture import Maker, draw_mixture
 from derotate.tasks.rank.problems import (
+    CLASSES,
     ID_BOUND,
     OOD_BOUND,
     SPLITS,
     Problem,
     draw_matrix,
-    in_fold,
-    matrices,
 )
 from derotate.tasks.rank.prompts import compact_prompt, compact_response
 from derotate.tasks.rank.solver import NEW, ZERO, judgements, spell_judgement, walk
@@ -62,48 +64,13 @@ LAST_SHAPES: Final[tuple[tuple[Shape, ...], tuple[int, ...]]] = (
 )
 
 
-def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Iterator[Sample]:
-    """`count` samples of the mixture, a pure function of the shares and the seed.
-
-    Args:
-        shares: pairs of a kind of `defaults.MIXTURE` and its share.
-        seed: of the stream.
-        count: number of samples.
-
-    Returns:
-        Texts without a prompt: the loss is on all of each, as in language modelling.
-
-    Raises:
-        ValueError: a kind that is none.
-    """
-    makers: dict[str, Callable[[random.Random], Sample]] = {
-        "plain": _Plain(),
-        "last": _Last(),
-        "combine": _combine,
-        "whole_id": _Whole("id", "train"),
-        "whole_ood": _Whole("ood", "trace"),
-    }
-    for kind, _ in shares:
-        if kind not in makers:
-            raise ValueError(f"pretraining sample {kind!r}: expected one of {', '.join(makers)}")
-    draw = random.Random(f"pretraining {seed}")
-    kinds = [kind for kind, _ in shares]
-    for kind in draw.choices(kinds, [share for _, share in shares], k=count):
-        yield makers[kind](draw)
-
-
 class _Drawn:
     """Random matrices of some shapes, all ranks alike, none of a class that is held out."""
 
     shapes = PLAIN_SHAPES
 
     def __init__(self) -> None:
-        self._held_out = frozenset(
-            name
-            for split in SPLITS
-            for fold in ("selection", "test")
-            for name in in_fold(split, fold)
-        )
+        self._held_out = CLASSES.held_out(SPLITS)
 
     def matrix(self, draw: random.Random) -> Matrix:
         """A matrix with the entries of either split."""
@@ -140,19 +107,6 @@ class _Last(_Drawn):
         return Sample("", words, ends=False)
 
 
-class _Whole:
-    """A whole problem of one split and fold."""
-
-    def __init__(self, split: str, fold: str) -> None:
-        self._split, self._fold = split, fold
-        self._names = in_fold(split, fold)
-
-    def __call__(self, draw: random.Random) -> Sample:
-        (matrix,) = matrices(self._split, draw.choice(self._names), 1, draw)
-        problem = Problem("", self._split, self._fold, matrix)
-        return _text(f"{compact_prompt(problem)} {compact_response(problem)}")
-
-
 def _combine(draw: random.Random) -> Sample:
     """`combine 1 0 -2 / 0 1 1 ; +r1 -r2 = 1 -1 -3`, of two rows with entries of either split."""
     columns = draw.choice((4, 5))
@@ -165,3 +119,23 @@ def _combine(draw: random.Random) -> Sample:
 
 def _text(text: str) -> Sample:
     return Sample("", text)
+
+
+def _complete(problem: Problem) -> str:
+    return f"{compact_prompt(problem)} {compact_response(problem)}"
+
+
+_MAKERS: Final[Mapping[str, Callable[[], Maker]]] = MappingProxyType(
+    {
+        "plain": _Plain,
+        "last": _Last,
+        "combine": lambda: _combine,
+        "whole_id": lambda: complete_problems(CLASSES, "id", "train", _complete),
+        "whole_ood": lambda: complete_problems(CLASSES, "ood", "trace", _complete),
+    }
+)
+
+
+def samples(shares: Sequence[tuple[str, float]], seed: int, count: int) -> Iterator[Sample]:
+    """`count` texts of the mixture without a prompt, see `mixture.draw_mixture`."""
+    return draw_mixture(_MAKERS, shares, seed, count)

@@ -33,8 +33,10 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from derotate.tasks.matrices.grid import Matrix, class_name, largest, presentations
+from derotate.tasks.matrices.classes import MatrixClasses
+from derotate.tasks.matrices.grid import Matrix, class_name, largest
 from derotate.tasks.matrices.problem import MatrixProblem, assign_folds
+from derotate.tasks.options import require_option
 from derotate.tasks.rank.solver import judgements, rank
 
 VERSION: Final = 1
@@ -127,8 +129,7 @@ def classes(split: str) -> Mapping[str, Matrix]:
     Raises:
         ValueError: no such split.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
+    require_option("split", split, SPLITS)
     kind = KINDS_OF_SPLIT[split]
     homes: dict[str, Matrix] = {}
     for wanted in RANKS:
@@ -152,48 +153,15 @@ def _folds() -> Mapping[str, str]:
     return MappingProxyType(folds)
 
 
-def fold_of(cluster: str) -> str:
-    """The fold of a class by its name.
-
-    Raises:
-        ValueError: the class is in no sample, as most are.
-    """
-    try:
-        return _folds()[cluster]
-    except KeyError:
-        raise ValueError(f"class {cluster}: expected a class of the ID or OOD sample") from None
-
-
-def in_fold(split: str, fold: str) -> Sequence[str]:
-    """Names of the classes of a split that are in a fold, in a fixed order."""
-    return [name for name in classes(split) if fold_of(name) == fold]
-
-
-def matrices(split: str, cluster: str, count: int, draw: random.Random) -> list[Matrix]:
-    """`count` presentations of a class of a split, see `matrices.grid.presentations`.
-
-    Only those whose walk exists: in another order of the rows a dependent one may need a factor 2.
-    """
-    return presentations(
-        classes(split)[cluster], count, draw, lambda matrix: judgements(matrix) is not None
-    )
-
-
-def generate(split: str, orders: int, seed: int) -> list[Problem]:
-    """Every class of a split, in `orders` presentations.
-
-    They differ as long as the class has others, depend on (seed, split, class) only, and more
-    orders keep the first ones.
-
-    Raises:
-        ValueError: no such split, or orders < 1.
-    """
-    if orders < 1:
-        raise ValueError(f"orders {orders}: expected at least 1")
-    return [
-        Problem(f"{split}-{cluster}-{order}", split, fold_of(cluster), matrix)
-        for cluster in classes(split)
-        for order, matrix in enumerate(
-            matrices(split, cluster, orders, random.Random(f"{seed}/{split}/{cluster}"))
-        )
-    ]
+# Only presentations whose walk exists: with the rows in another order a dependent row may need a
+# factor of 2.
+CLASSES: Final = MatrixClasses(
+    Problem,
+    of_split=classes,
+    folds=_folds,
+    accept=lambda matrix: judgements(matrix) is not None,
+    described="a class of the ID or OOD sample",
+)
+fold_of = CLASSES.fold_of
+in_fold = CLASSES.in_fold
+generate = CLASSES.generate

@@ -13,20 +13,16 @@ and the matrix, and a JSON object with the key `answer`. Its prompt is missing f
 (`Q_Rank_L` is named and nowhere defined), so there is none to follow but in content.
 """
 
-import json
-from collections.abc import Callable
-from types import MappingProxyType
 from typing import Final
 
 from derotate.tasks.matrices.grid import spell
+from derotate.tasks.matrices.prompts import json_answer, question
+from derotate.tasks.options import Messages, is_compact
 from derotate.tasks.rank.problems import Problem
 from derotate.tasks.rank.solver import judgements, walk
 
 VERSION: Final = 1
 """Raised when the same problem gives another prompt."""
-
-Messages = list[dict[str, str]]
-"""A chat: dictionaries with `role` and `content`."""
 
 
 def compact_prompt(problem: Problem) -> str:
@@ -50,55 +46,20 @@ def compact_response(problem: Problem) -> str:
 
 
 def natural_messages(problem: Problem) -> Messages:
-    """One user turn: the task, the matrix, the form of the answer."""
-    rows = ",\n ".join(json.dumps(row) for row in problem.matrix)
-    content = (
-        f"[Task]\n"
-        f"Work out the rank of this matrix of whole numbers. It is given row by row.\n\n"
-        f"[Input]\n"
-        f"Matrix:\n"
-        f"[{rows}]\n\n"
-        f"[Output]\n"
-        f"Answer with one JSON object and nothing else:\n"
-        f"{{\n"
-        f'  "answer": the rank, a whole number\n'
-        f"}}"
-    )
-    return [{"role": "user", "content": content}]
+    """One user turn, see `matrices.prompts.question`."""
+    return question(problem.matrix, "rank")
 
 
 def natural_response(problem: Problem) -> str:
     """The JSON text of the right answer."""
-    return json.dumps({"answer": problem.answer})
-
-
-STYLES: Final[MappingProxyType[str, Callable[[Problem], str | Messages]]] = MappingProxyType(
-    {"compact": compact_prompt, "natural": natural_messages}
-)
+    return json_answer(problem.answer)
 
 
 def prompt(problem: Problem, style: str) -> str | Messages:
-    """The prompt in a style: plain text for compact, chat messages for natural.
-
-    Raises:
-        ValueError: no such style.
-    """
-    if style not in STYLES:
-        raise ValueError(f"style {style!r}: expected one of {', '.join(STYLES)}")
-    return STYLES[style](problem)
-
-
-RESPONSES: Final[MappingProxyType[str, Callable[[Problem], str]]] = MappingProxyType(
-    {"compact": compact_response, "natural": natural_response}
-)
+    """The prompt: a text in the compact style, chat messages in the natural style."""
+    return compact_prompt(problem) if is_compact(style) else natural_messages(problem)
 
 
 def response(problem: Problem, style: str) -> str:
-    """The reference answer in a style.
-
-    Raises:
-        ValueError: no such style, or a matrix without a walk in compact.
-    """
-    if style not in RESPONSES:
-        raise ValueError(f"style {style!r}: expected one of {', '.join(RESPONSES)}")
-    return RESPONSES[style](problem)
+    """The reference answer; ValueError for a matrix without a walk in the compact style."""
+    return compact_response(problem) if is_compact(style) else natural_response(problem)
