@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The numbers of the papers, with where each stands and how exactly it is known.
+"""The numbers of the papers, each with its source and precision.
 
-They lie in `results/published/*.csv`, one file per subject; the README there says what each holds
-and what is left out. A number that cannot be right (a share above 100 %, a repeated row, a mark
-that its own digits contradict) is refused with file, row and column, so that no figure draws it.
+They are in `results/published/*.csv`, one file per subject; the README there describes them. An
+impossible number (a share above 100 %, a repeated row, `on_grid` against its own digits) is refused
+with file, row and column, so that no figure shows it.
 """
 
 from __future__ import annotations
@@ -16,49 +16,19 @@ import pandas as pd
 import pandera.pandas as pa
 
 from derotate.analysis.table_schemas.reading import FIRST_ROW, validate
-from derotate.published.schemas import NUMBERS, SETTINGS, nearest_count
+from derotate.published.schemas import NUMBERS
 
 SUBJECTS: Final = (
     "accuracy_by_step", "boundary", "stages", "format_errors", "losses", "surgery", "spectra",
     "hidden_states", "setting_paper",
 )  # fmt: skip
-"""Files of numbers, without `.csv`; `settings` is apart, since its values may be words."""
+"""Files of numbers, without `.csv`; `settings.csv` is not one: its values may be words."""
 
 _INTEGERS: Final = ("start", "step", "index", "n")
 
 
 class PublishedError(ValueError):
     """A file of published numbers that must not be used: one line with file, row and column."""
-
-
-def restored_values(surgery: pd.DataFrame) -> pd.DataFrame:
-    """Whether the figures of restored singular values can be measurements of 234 hands each.
-
-    Args:
-        surgery: the subject `surgery` of `load`.
-
-    Returns:
-        One row per model: points, correlation of its ID and OOD series, and for both splits
-        together how many points are counts of n and how many would be so by chance.
-    """
-    own = surgery[surgery["recipe"] == "values-top"]
-    rows = []
-    for model, points in own.groupby("model", sort=False):
-        series = points.pivot(index="index", columns="split", values="value")
-        counts = [
-            nearest_count(printed, int(n))
-            for printed, n in zip(points["printed"], points["n"], strict=True)
-        ]
-        rows.append(
-            {
-                "model": model,
-                "points": len(counts),
-                "correlation": float(series["id"].corr(series["ood"])),
-                "counts": sum(count.reached for count in counts),
-                "counts_by_chance": sum(count.chance for count in counts),
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 def load(directory: Path, subject: str) -> pd.DataFrame:
@@ -90,15 +60,6 @@ def load_all(directory: Path) -> pd.DataFrame:
         [load(directory, subject).assign(subject=subject) for subject in SUBJECTS],
         ignore_index=True,
     )
-
-
-def load_settings(directory: Path) -> pd.DataFrame:
-    """Hyper-parameters and set-up, columns of `schemas.SETTINGS` and `row`, all but `row` text.
-
-    Raises:
-        PublishedError: as `load`.
-    """
-    return _read(directory / "settings.csv", SETTINGS)
 
 
 def _read(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from derotate.analysis.select_rows import POOLED
 from derotate.published import as_tables as theirs
 from derotate.published import numbers as published
 from derotate.published import released_spectra as reexamination
+from derotate.published.released_geometry import geometry
 from derotate.report.format import NOTHING, count, estimate
 from derotate.report.markdown import frame, table
 from derotate.report.sources import Files, Sources
@@ -95,7 +96,7 @@ def released_spectra(files: Files) -> ReleasedSpectra | None:
     spectra = published.load(files.published, "spectra")
     measured = reexamination.load_measured(files.reexamination)
     distances = reexamination.spectrum_distances(spectra, measured)
-    checks = reexamination.geometry(spectra, measured)
+    checks = geometry(spectra, measured)
     shown = distances[
         ["matrix", "recipe", "points", "distance", "random_high", "trained_low", "trained_median",
          "trained_high", "verdict"]

@@ -13,6 +13,7 @@ from derotate.files.html import page
 from derotate.files.tables import write
 from derotate.published import numbers as published
 from derotate.published import released_spectra as reexamination
+from derotate.published.released_geometry import geometry
 from derotate.published.trained_spectra import distance_to_nearest, load_trained
 
 TABLES = ("reexamination_spectra", "reexamination_checks")
@@ -49,7 +50,7 @@ def write_reexamination(papers: Path, reference: Path, tables: Path, figures: Pa
             ["matrix", "recipe"], sort=False
         )
     ]
-    checks = reexamination.geometry(spectra, measured)
+    checks = geometry(spectra, measured)
     for name, table in zip(TABLES, (distances, checks), strict=True):
         write(table, tables / f"{name}.csv")
     page(

@@ -11,6 +11,7 @@ import torch
 from derotate.published import numbers as published
 from derotate.published import released_spectra as again
 from derotate.published import trained_spectra as trained
+from derotate.published.released_geometry import geometry
 from derotate.published.released_spectra_reference import measure_draws, measure_unrelated_changes
 from derotate.spectral import random_matrices as laws
 from derotate.spectral.distance import marchenko_pastur_distance
@@ -99,7 +100,7 @@ def test_a_trained_spectrum_in_their_place_would_be_told(
 def test_qwen_of_the_same_release_is_not_random(
     spectra: pd.DataFrame, measured: pd.DataFrame
 ) -> None:
-    checks = again.geometry(spectra, measured)
+    checks = geometry(spectra, measured)
     qwen = checks["model"].str.startswith("Qwen")
     assert qwen.sum() == 2 and set(checks[qwen]["verdict"]) == {again.NOT_CONSISTENT}
     told = checks[~qwen & (checks["tells"] == "yes")]
@@ -109,7 +110,7 @@ def test_qwen_of_the_same_release_is_not_random(
 def test_a_check_that_training_also_passes_tells_nothing(
     spectra: pd.DataFrame, measured: pd.DataFrame
 ) -> None:
-    checks = again.geometry(spectra, measured)
+    checks = geometry(spectra, measured)
     changes = checks[checks["quantity"].str.contains("change to")]
     assert len(changes) == 3 and set(changes["tells"]) == {"no"}
     assert again.CONSISTENT in again.verdict(again.spectrum_distances(spectra, measured), checks)
@@ -119,7 +120,7 @@ def test_the_verdict_is_no_stronger_than_its_tables(
     spectra: pd.DataFrame, measured: pd.DataFrame
 ) -> None:
     distances = again.spectrum_distances(spectra, measured)
-    checks = again.geometry(spectra, measured)
+    checks = geometry(spectra, measured)
     weaker = distances.assign(verdict=[again.NOT_CONSISTENT, *distances["verdict"][1:]])
     assert "partly" in again.verdict(weaker, checks)
     assert "partly" not in again.verdict(distances, checks)
@@ -216,6 +217,6 @@ def test_tables_page_and_figure_say_the_same_and_are_the_same_each_time(
     distances, checks = (pd.read_csv(tmp_path / "a" / f"{table}.csv") for table in TABLES)
     assert (distances["from_nearest_trained"] > 10 * distances["distance"]).all()
     assert again.verdict(distances, checks) == again.verdict(
-        again.spectrum_distances(spectra, measured), again.geometry(spectra, measured)
+        again.spectrum_distances(spectra, measured), geometry(spectra, measured)
     )
     assert again.CONSISTENT in (tmp_path / "a" / "reexamination.html").read_text()
