@@ -7,6 +7,7 @@ PNG and PDF. Aggregates alone ask for the landmarks; figures are drawn from tabl
 from importlib.metadata import version
 
 from derotate.study.provenance import value_digest
+from derotate.study.tables import TABLES
 
 FIGURES_CODE = code_digest("derotate.stages.figures", f"{TASK_PACKAGE}.defaults")
 TABLES_CODE = code_digest(
@@ -15,9 +16,6 @@ TABLES_CODE = code_digest(
     *([f"{TASK_PACKAGE}.chance"] if OF_TASK.guessable else []),
     *([f"{TASK_PACKAGE}.success"] if OF_TASK.episodes else []),
 )
-TABLES = "accuracy_by_step arms_by_step loss_by_step errors_by_step picks stages contrasts surgery".split()
-TABLES += "surgery_edits pass_at_k attempts episodes chance rl_log rl_first_update advantages spectra".split()
-TABLES += "spectra_by_index states weights landmarks".split()
 FIGURES = [name for name, caption in CAPTIONS.items() if caption.rule == "figures"]
 SHOWN = [
     name.removesuffix("_table") for name, caption in CAPTIONS.items() if caption.rule == "tables"

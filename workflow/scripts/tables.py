@@ -8,7 +8,8 @@ from derotate.runs import job_setup
 job_setup.start(snakemake.log[0])
 
 from derotate.config.recipes import Recipe
-from derotate.stages.tables import read_landmarks, write_tables
+from derotate.stages.run_files import read_landmarks
+from derotate.stages.tables import StudyFiles, StudyTables, write_tables
 
 
 def paths(name):
@@ -16,17 +17,19 @@ def paths(name):
     return [Path(path) for path in snakemake.input.get(name)]
 
 
-write_tables(
-    snakemake.params.task,
+files = StudyFiles(
     problems=Path(snakemake.input.problems),
     evaluations=paths("evaluations") + paths("arms") + paths("surgery"),
-    landmarks=read_landmarks(paths("landmarks"), snakemake.params.rl_end),
     rl_logs=paths("rl_logs"),
     spectra=paths("spectra"),
     states=paths("states"),
     weights=paths("weights"),
-    facts=paths("facts"),
-    recipes=[Recipe(**recipe) for recipe in snakemake.params.recipes],
-    origin=snakemake.params.origin,
-    folder=Path(snakemake.output.origin).parent,
+    edits=paths("facts"),
 )
+tables = StudyTables(
+    task=snakemake.params.task,
+    files=files,
+    landmarks=read_landmarks(paths("landmarks"), snakemake.params.rl_end),
+    recipes=[Recipe(**recipe) for recipe in snakemake.params.recipes],
+)
+write_tables(tables, snakemake.params.origin, Path(snakemake.output.origin).parent)

@@ -22,7 +22,7 @@ from derotate.files.tables import markdown, write
 from derotate.models import checkpoint as checkpoints
 from derotate.stages.evaluate import items
 from derotate.stages.landmarks import max_ood
-from derotate.stages.tables import pair_of
+from derotate.stages.run_files import pair_of
 from derotate.study import paths as study
 from derotate.study import record
 

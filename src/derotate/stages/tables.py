@@ -4,131 +4,224 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from derotate import tasks
-from derotate.analysis import accuracy as tables
-from derotate.analysis import contrasts
-from derotate.analysis import rl_logs as logs
-from derotate.analysis import spectra as spectral
+from derotate.analysis import accuracy, contrasts, rl_logs
 from derotate.config.recipes import Recipe
-from derotate.files.atomic import atomic_write
+from derotate.files.atomic import atomic_write_text
 from derotate.files.html import page
 from derotate.files.tables import markdown, write
 from derotate.stages.data import read_problems
+from derotate.stages.run_files import (
+    banded_spectra,
+    concatenate,
+    edit_reports,
+    gather,
+    spectra_by_index,
+    states_table,
+    weights_table,
+)
 from derotate.study.arms import ARMS
-from derotate.study.paths import cell_of
-
-INTEGERS = ("seed", "start", "step", "donor")
-SHOWN = ("stages", "surgery", "contrasts", "picks", "rl_first_update")
-"""Tables that also come as Markdown, to be read as they are."""
-STATE_KEYS = ["base_seed", "seed", "pair", "split", "fold", "metric"]
-WEIGHT_KEYS = ["base_seed", "seed", "pair", "against", "metric", "fraction"]
-
-_RUN = re.compile(r".*/base-(\d+)/seed-(\d+)/")
+from derotate.study.tables import SHOWN, TABLES
 
 
-def gather(evaluations: Sequence[Path]) -> pd.DataFrame:
-    """The rows of many evaluations, each with the columns of its cell."""
-    parts = [pd.read_parquet(path).assign(**cell_of(str(path))) for path in evaluations]
-    rows = pd.concat([part.astype(dict.fromkeys(INTEGERS, "Int64")) for part in parts])
-    return rows.reset_index(drop=True)
+@dataclass(frozen=True)
+class StudyFiles:
+    """What the tables are made from.
+
+    Attributes:
+        problems: the problems of the study.
+        evaluations: Parquet files, one per evaluated checkpoint or edit.
+        rl_logs: `log.csv` of each RL run; `advantages.csv` lies beside it.
+        spectra: Parquet files, one per pair of checkpoints.
+        states: diagnostics of hidden states, one file per run.
+        weights: diagnostics of weights, one file per run.
+        edits: JSON reports, one per edit.
+    """
+
+    problems: Path
+    evaluations: Sequence[Path]
+    rl_logs: Sequence[Path] = ()
+    spectra: Sequence[Path] = ()
+    states: Sequence[Path] = ()
+    weights: Sequence[Path] = ()
+    edits: Sequence[Path] = ()
 
 
-def read_landmarks(files: Sequence[Path], rl_end: tuple[str, int, int] | None) -> pd.DataFrame:
-    """One row a run: its landmarks; `rl_end` is algorithm, start and update, from the config."""
-    algorithm, start, step = rl_end or (None, None, None)
-    return pd.DataFrame(
-        [
-            {
-                **_run_of(path),
-                "max_ood": known["max_ood"],
-                "sft_end": known["sft_end"],
-                "rl_end_algorithm": algorithm,
-                "rl_end_start": start,
-                "rl_end_step": step,
-            }
-            for path in files
-            for known in [json.loads(path.read_text(encoding="utf-8"))]
-        ]
-    )
+@dataclass(frozen=True)
+class StudyTables:
+    """The tables of a study: each property is the table of its name in `derotate.study.tables`.
+
+    Attributes:
+        task: of the study.
+        files: what the tables are made from.
+        landmarks: one row per run, see `read_landmarks`; a table of its own too.
+        recipes: surgery recipes of the study.
+    """
+
+    task: str
+    files: StudyFiles
+    landmarks: pd.DataFrame
+    recipes: Sequence[Recipe] = ()
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """One row per answer, see `derotate.analysis.select_rows`."""
+        return gather(self.files.evaluations)
+
+    @cached_property
+    def accuracy_by_step(self) -> pd.DataFrame:
+        """Greedy pass@1 by SFT step and after RL."""
+        return accuracy.accuracy_by_step(self.rows)
+
+    @property
+    def arms_by_step(self) -> pd.DataFrame:
+        """Accuracy by step of the arms beside SFT, each with the base at step 0."""
+        parts = []
+        for arm in ARMS:
+            own = self.rows[self.rows["stage"].isin(["base", arm])]
+            # `accuracy_by_step` knows the steps of SFT, so an arm takes its name meanwhile.
+            by_step = accuracy.accuracy_by_step(own.replace({"stage": {arm: "sft"}}))
+            by_step = by_step.replace({"stage": {"sft": arm}})
+            parts.append(by_step if (by_step["stage"] == arm).any() else by_step[:0])
+        return pd.concat(parts, ignore_index=True)
+
+    @cached_property
+    def loss_by_step(self) -> pd.DataFrame:
+        """Loss of the reference answer by SFT step, in nats per token."""
+        return accuracy.loss_by_step(self.rows)
+
+    @property
+    def errors_by_step(self) -> pd.DataFrame:
+        """Share of each error kind by SFT step and after RL, in percent."""
+        return accuracy.errors_by_step(self.rows, tasks.load(self.task).answers.ErrorKind)
+
+    @property
+    def picks(self) -> pd.DataFrame:
+        """The SFT step that each criterion would choose."""
+        return accuracy.picks(self.loss_by_step, self.accuracy_by_step)
+
+    @property
+    def stages(self) -> pd.DataFrame:
+        """Greedy pass@1 at the landmarks."""
+        return accuracy.stages(self.rows, self.landmarks)
+
+    @cached_property
+    def contrasts(self) -> pd.DataFrame:
+        """Paired differences between checkpoints, in points."""
+        return contrasts.contrasts(self.rows, self.landmarks, self.recipes)
+
+    @property
+    def surgery(self) -> pd.DataFrame:
+        """ID accuracy lost and OOD accuracy gained by each recipe, in points."""
+        return contrasts.surgery_plane(self.contrasts, self.recipes)
+
+    @property
+    def surgeryedit_reports(self) -> pd.DataFrame:
+        """Size of each edit and its distance from a rollback."""
+        return edit_reports(self.files.edits)
+
+    @property
+    def pass_at_k(self) -> pd.DataFrame:
+        """pass@k from independent samples, in percent."""
+        return accuracy.sampled_pass_at_k(self.rows)
+
+    @property
+    def attempts(self) -> pd.DataFrame:
+        """Problems solved within k attempts with verifier feedback, in percent."""
+        return accuracy.feedback_attempts(self.rows)
+
+    @property
+    def episodes(self) -> pd.DataFrame:
+        """Empty where the problems of the task are not steps of an episode."""
+        part = tasks.load(self.task).success
+        if part is None:
+            return accuracy.episodes_by_step(self.rows[:0], lambda own: own)
+        return accuracy.episodes_by_step(self.rows, part.route_success)
+
+    @property
+    def chance(self) -> pd.DataFrame:
+        """Accuracy of the best constant answer, in percent."""
+        return chance_levels(self.task, self.files.problems, self.landmarks)
+
+    @cached_property
+    def rl_log(self) -> pd.DataFrame:
+        """One row per update of an RL run; empty without RL."""
+        log = self._updates
+        return rl_logs.rl_log(log) if len(log) else log
+
+    @property
+    def rl_first_update(self) -> pd.DataFrame:
+        """First update of each RL run; empty without RL."""
+        log = self._updates
+        return rl_logs.rl_first_update(log) if len(log) else log
+
+    @property
+    def advantages(self) -> pd.DataFrame:
+        """Histogram of advantages at the first update of each RL run; empty without RL."""
+        histograms = concatenate([path.with_name("advantages.csv") for path in self.files.rl_logs])
+        return rl_logs.advantages_by_start(histograms) if len(histograms) else histograms
+
+    @property
+    def spectra(self) -> pd.DataFrame:
+        """Spectral metrics by band of indices."""
+        return banded_spectra(self.files.spectra)
+
+    @property
+    def spectra_by_index(self) -> pd.DataFrame:
+        """Spectral metrics by index, of the pair max_ood to sft_end."""
+        return spectra_by_index(self.files.spectra, self.landmarks)
+
+    @property
+    def states(self) -> pd.DataFrame:
+        """Similarity of the landmarks' hidden states and next tokens."""
+        return states_table(self.files.states)
+
+    @property
+    def weights(self) -> pd.DataFrame:
+        """Changes of weights between landmarks."""
+        return weights_table(self.files.weights)
+
+    @cached_property
+    def _updates(self) -> pd.DataFrame:
+        return concatenate(self.files.rl_logs)
+
+
+def write_tables(tables: StudyTables, origin: Mapping[str, Any], folder: Path) -> None:
+    """Write every table of a study to `folder` as CSV, the main ones as Markdown and HTML too.
+
+    `origin.json` beside them records seeds and the digests of config, code and lock file, and
+    nothing that changes from run to run.
+    """
+    for name in TABLES:
+        table = getattr(tables, name)
+        write(table, folder / f"{name}.csv")
+        if name in SHOWN:
+            markdown(table, folder / f"{name}.md")
+            page(f"Table of {name.replace('_', ' ')}", [table], folder / f"{name}.html")
+    atomic_write_text(folder / "origin.json", json.dumps(origin, indent=2) + "\n")
 
 
 def write_step_tables(evaluations: Sequence[Path], out: Path) -> None:
-    """The table behind the first figure: accuracy by SFT step."""
-    write(tables.accuracy_by_step(gather(evaluations)), out)
-
-
-def write_tables(
-    task: str,
-    *,
-    problems: Path,
-    evaluations: Sequence[Path],
-    landmarks: pd.DataFrame,
-    rl_logs: Sequence[Path],
-    spectra: Sequence[Path],
-    states: Sequence[Path],
-    weights: Sequence[Path],
-    facts: Sequence[Path],
-    recipes: Sequence[Recipe],
-    origin: Mapping[str, Any],
-    folder: Path,
-) -> None:
-    """Write every table of the study to `folder`, as CSV, the main ones as Markdown and HTML too.
-
-    `origin.json` beside them says what they were made from: seeds, and digests of config, code and
-    lock file. It holds nothing that changes from run to run.
-    """
-    rows = gather(evaluations)
-    accuracy, losses = tables.accuracy_by_step(rows), tables.loss_by_step(rows)
-    differences = contrasts.contrasts(rows, landmarks, recipes)
-    log = _concatenate(rl_logs)
-    advantages = _concatenate([path.with_name("advantages.csv") for path in rl_logs])
-    made = {
-        "accuracy_by_step": accuracy,
-        "arms_by_step": _arms_by_step(rows),
-        "loss_by_step": losses,
-        "errors_by_step": tables.errors_by_step(rows, tasks.load(task).answers.ErrorKind),
-        "picks": tables.picks(losses, accuracy),
-        "stages": tables.stages(rows, landmarks),
-        "contrasts": differences,
-        "surgery": contrasts.surgery_plane(differences, recipes),
-        "surgery_edits": _edits(facts),
-        "pass_at_k": tables.sampled_pass_at_k(rows),
-        "attempts": tables.feedback_attempts(rows),
-        "episodes": _episodes(task, rows),
-        "chance": chance_levels(task, problems, landmarks),
-        "rl_log": logs.rl_log(log) if len(log) else log,
-        "rl_first_update": logs.rl_first_update(log) if len(log) else log,
-        "advantages": logs.advantages_by_start(advantages) if len(advantages) else advantages,
-        "spectra": banded_spectra(spectra),
-        "spectra_by_index": spectra_by_index(spectra, landmarks),
-        "states": states_table(states),
-        "weights": weights_table(weights),
-        "landmarks": landmarks,
-    }
-    for name, table in made.items():
-        write(table, folder / f"{name}.csv")
-    with atomic_write(folder / "origin.json") as part:
-        part.write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
-    for name in SHOWN:
-        markdown(made[name], folder / f"{name}.md")
-        page(f"Table of {name.replace('_', ' ')}", [made[name]], folder / f"{name}.html")
+    """Write the table behind the first figure: accuracy by SFT step."""
+    write(accuracy.accuracy_by_step(gather(evaluations)), out)
 
 
 def chance_levels(task: str, problems: Path, landmarks: pd.DataFrame) -> pd.DataFrame:
-    """What the best constant answer is worth on each suite, in percent, once for each run.
+    """Accuracy of the best constant answer on each suite, in percent, once per run.
 
     Columns: base_seed, seed, split, fold, chance (0 where answers cannot be guessed).
     """
-    asked: dict[tuple[str, str], list[Any]] = {}
+    suites: dict[tuple[str, str], list[Any]] = {}
     for problem in read_problems(task, problems):
-        asked.setdefault((problem.split, problem.fold), []).append(problem)
+        suites.setdefault((problem.split, problem.fold), []).append(problem)
     part = tasks.load(task).chance
     levels = [
         {
@@ -136,113 +229,7 @@ def chance_levels(task: str, problems: Path, landmarks: pd.DataFrame) -> pd.Data
             "fold": fold,
             "chance": 100 * part.chance(own).constant if part is not None else 0.0,
         }
-        for (split, fold), own in sorted(asked.items())
+        for (split, fold), own in sorted(suites.items())
     ]
     runs = landmarks[["base_seed", "seed"]]
     return runs.merge(pd.DataFrame(levels), how="cross")
-
-
-def _episodes(task: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """Success of what a task's problems are steps of; empty where they stand alone."""
-    part = tasks.load(task).success
-    if part is None:
-        return tables.episodes_by_step(rows[:0], lambda own: own)
-    return tables.episodes_by_step(rows, part.route_success)
-
-
-def _arms_by_step(rows: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy by step of the arms beside SFT, each with the base at step 0."""
-    parts = []
-    for arm in ARMS:
-        own = rows[rows["stage"].isin(["base", arm])]
-        found = tables.accuracy_by_step(own.replace({"stage": {arm: "sft"}}))
-        found = found.replace({"stage": {"sft": arm}})
-        parts.append(found if (found["stage"] == arm).any() else found[:0])
-    return pd.concat(parts, ignore_index=True)
-
-
-def _run_of(path: Path) -> dict[str, int]:
-    found = _RUN.match(str(path))
-    if found is None:
-        raise ValueError(f"{path}: not the path of a run of a study")
-    return {"base_seed": int(found[1]), "seed": int(found[2])}
-
-
-def _concatenate(files: Sequence[Path]) -> pd.DataFrame:
-    """RL tables by update, each with its run, algorithm and start."""
-    parts = [
-        pd.read_csv(path).assign(
-            **_run_of(path),
-            algorithm=path.parent.parent.name,
-            start=int(path.parent.name.removeprefix("from-")),
-        )
-        for path in files
-    ]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-
-
-def _edits(files: Sequence[Path]) -> pd.DataFrame:
-    """How large each edit is, and how near it is to a rollback in disguise."""
-    table = pd.DataFrame(
-        [
-            {
-                **_run_of(path),
-                "operation": path.parent.name,
-                **json.loads(path.read_text(encoding="utf-8")),
-            }
-            for path in files
-        ]
-    )
-    if len(table):
-        table["norm_over_donor_distance"] = table["edit_norm"] / table["donor_distance"]
-        table["from_rollback_over_donor_distance"] = (
-            table["from_rollback"] / table["donor_distance"]
-        )
-    return table
-
-
-def banded_spectra(files: Sequence[Path]) -> pd.DataFrame:
-    """Spectral metrics of all pairs by band of indices, see `reporting.spectra.banded`.
-
-    Files are read one by one: all of a study together take a gigabyte of memory.
-    """
-    parts = [spectral.banded(pair_of(path)) for path in files]
-    if not parts:
-        return pd.DataFrame(columns=list(spectral.BANDED_COLUMNS))
-    return pd.concat(parts, ignore_index=True).sort_values(list(spectral.BANDED_KEYS))
-
-
-def spectra_by_index(files: Sequence[Path], landmarks: pd.DataFrame) -> pd.DataFrame:
-    """Spectra of the runs' pairs of max_ood and sft_end, see `reporting.spectra.by_index`."""
-    wanted = {
-        (run["base_seed"], run["seed"], f"from-sft-{run['max_ood']}-to-sft-{run['sft_end']}")
-        for run in landmarks.to_dict("records")
-    }
-    parts = [pair_of(path) for path in files if (*_run_of(path).values(), path.stem) in wanted]
-    if not parts:
-        return pd.DataFrame(columns=list(spectral.BY_INDEX_COLUMNS))
-    return spectral.by_index(pd.concat(parts, ignore_index=True))
-
-
-def pair_of(path: Path) -> pd.DataFrame:
-    """The long spectral table of a pair of checkpoints, with its run and name."""
-    return pd.read_parquet(path).assign(**_run_of(path), pair=path.stem.removeprefix("from-"))
-
-
-def states_table(files: Sequence[Path]) -> pd.DataFrame:
-    """Nearness of the landmarks' hidden states and next tokens, and divergence from the base."""
-    columns = [*STATE_KEYS, "value", "low", "high", "n", "p"]
-    parts = [pd.read_parquet(path).assign(**_run_of(path)) for path in files]
-    return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
-
-
-def weights_table(files: Sequence[Path]) -> pd.DataFrame:
-    """Changes of weights between landmarks: mean and range over matrices; nulls of these alone."""
-    parts = [pd.read_parquet(path).assign(**_run_of(path)) for path in files]
-    if not parts:
-        return pd.DataFrame(columns=[*WEIGHT_KEYS, "value", "low", "high"])
-    rows = pd.concat(parts)
-    measured = set(rows[rows["against"] == "patient"]["metric"])
-    rows = rows[rows["metric"].isin(measured) & (rows["index"] == -1)]
-    grouped = rows.groupby(WEIGHT_KEYS, dropna=False)["value"]
-    return grouped.agg(value="mean", low="min", high="max").reset_index()

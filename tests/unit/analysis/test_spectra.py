@@ -13,7 +13,7 @@ from derotate.claims.cells import MissingCells
 from derotate.claims.schema import Spectral
 from derotate.claims.spectral_statistics import value
 from derotate.files import tables as files
-from derotate.stages.tables import banded_spectra, spectra_by_index
+from derotate.stages.run_files import banded_spectra, spectra_by_index
 
 PAIR = "sft-4-to-sft-8"
 RUN = {"base_seed": 1, "seed": 3, "max_ood": 4, "sft_end": 8, "rl_end_start": None}

@@ -27,8 +27,9 @@ from derotate.stages.data import write_problems
 from derotate.stages.evaluate import EvaluationJob, evaluate_checkpoint
 from derotate.stages.factors import factorise_checkpoint
 from derotate.stages.landmarks import choose
+from derotate.stages.run_files import read_landmarks
 from derotate.stages.spectra import compare
-from derotate.stages.tables import read_landmarks, write_tables
+from derotate.stages.tables import StudyFiles, StudyTables, write_tables
 from derotate.study import paths as study
 from derotate.study import record
 from derotate.tasks.general_points.pretraining import WORDS
@@ -75,15 +76,14 @@ def finished(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
             donor_factors=Path(paths.factors(donor)), patient_factors=Path(paths.factors(patient)),
             out=Path(paths.spectra(donor, patient)),
         )  # fmt: skip
-        write_tables(
-            config.task,
-            problems=problems,
-            evaluations=[Path(paths.evaluation(label)) for label in labels],
-            landmarks=read_landmarks([landmarks], ("grpo", 8, 2)),
-            rl_logs=[], spectra=[Path(paths.spectra(donor, patient))], facts=[],
-            states=[], weights=[],
-            recipes=config.surgery.recipes, origin={}, folder=Path(paths.study) / "tables",
-        )  # fmt: skip
+        files = StudyFiles(
+            problems,
+            [Path(paths.evaluation(label)) for label in labels],
+            spectra=[Path(paths.spectra(donor, patient))],
+        )
+        chosen = read_landmarks([landmarks], ("grpo", 8, 2))
+        tables = StudyTables(config.task, files, chosen, config.surgery.recipes)
+        write_tables(tables, {}, Path(paths.study) / "tables")
         record.write(config)
     return root / paths.study
 

@@ -19,8 +19,8 @@ from derotate.models.tiny import tiny_model, tiny_tokenizer
 from derotate.spectral.decompose import factorise
 from derotate.spectral.factors import save_factors
 from derotate.stages.data import write_problems
+from derotate.stages.run_files import states_table, weights_table
 from derotate.stages.states import compare_states, suites
-from derotate.stages.tables import states_table, weights_table
 from derotate.stages.weights import compare_weights
 from derotate.tasks.general_points.pretraining import WORDS
 
