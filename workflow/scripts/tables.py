@@ -32,4 +32,5 @@ tables = StudyTables(
     landmarks=read_landmarks(paths("landmarks"), snakemake.params.rl_end),
     recipes=[Recipe(**recipe) for recipe in snakemake.params.recipes],
 )
-write_tables(tables, snakemake.params.origin, Path(snakemake.output.origin).parent)
+shown = [Path(path).stem for path in snakemake.output.markdown]
+write_tables(tables, snakemake.params.origin, Path(snakemake.output.origin).parent, shown)

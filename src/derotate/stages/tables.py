@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ from derotate.stages.run_files import (
     weights_table,
 )
 from derotate.study.arms import ARMS
-from derotate.study.tables import SHOWN, TABLES
+from derotate.study.tables import TABLES
 
 
 @dataclass(frozen=True)
@@ -194,16 +194,22 @@ class StudyTables:
         return concatenate(self.files.rl_logs)
 
 
-def write_tables(tables: StudyTables, origin: Mapping[str, Any], folder: Path) -> None:
-    """Write every table of a study to `folder` as CSV, the main ones as Markdown and HTML too.
+def write_tables(
+    tables: StudyTables, origin: Mapping[str, Any], folder: Path, shown: Collection[str] = ()
+) -> None:
+    """Write every table of a study as CSV, and `origin.json` beside them.
 
-    `origin.json` beside them records seeds and the digests of config, code and lock file, and
-    nothing that changes from run to run.
+    Args:
+        tables: of the study.
+        origin: seeds and the digests of config, code and lock file; nothing that changes from run
+            to run.
+        folder: where the files go.
+        shown: tables that are also written as Markdown and HTML.
     """
     for name in TABLES:
         table = getattr(tables, name)
         write(table, folder / f"{name}.csv")
-        if name in SHOWN:
+        if name in shown:
             markdown(table, folder / f"{name}.md")
             page(f"Table of {name.replace('_', ' ')}", [table], folder / f"{name}.html")
     atomic_write_text(folder / "origin.json", json.dumps(origin, indent=2) + "\n")

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The tables of a study by name: what the rule `tables` writes, what is shown, what claims read.
+"""The tables of a study by name: what the rule `tables` writes and what claims are judged by.
 
 Snakemake reads this list while it plans, so it imports nothing. To add a table, add its name here,
 a property of that name to `derotate.stages.tables.StudyTables`, and its columns to
-`derotate.analysis.table_schemas.study`.
+`derotate.analysis.table_schemas`. A caption `workflow/report/<name>_table.rst` shows it in
+Snakemake's report.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 TABLES: Final = (
@@ -34,18 +33,6 @@ TABLES: Final = (
     "landmarks",
 )
 """Tables of the rule `tables`: `<study>/tables/<name>.csv`."""
-
-SHOWN: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "stages": "Forgetting and healing",
-        "picks": "Forgetting and healing",
-        "contrasts": "Contrasts",
-        "surgery": "Surgery",
-        "rl_first_update": "Reinforcement learning",
-    }
-)
-"""Tables that are also written as Markdown and HTML: category in Snakemake's report. The caption is
-`workflow/report/<name>_table.rst`."""
 
 JUDGED: Final = (
     "landmarks",
