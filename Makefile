@@ -184,12 +184,14 @@ bench: smollm  ## time the slow parts against baselines (12 minutes, idle cores)
 	@$(BIN)/python benchmarks/run.py
 
 .PHONY: config
-config: setup  ## generate config/demo.yaml and the JSON schema from the typed config
+config: setup  ## generate config/demo.yaml, the JSON schema and docs/tables.md
 	@$(BIN)/derotate config default > config/demo.yaml.new
 	@$(BIN)/derotate config schema > workflow/schemas/config.schema.json.new
+	@$(BIN)/derotate config tables > docs/tables.md.new
 	@mv config/demo.yaml.new config/demo.yaml
 	@mv workflow/schemas/config.schema.json.new workflow/schemas/config.schema.json
-	@echo "Generated: config/demo.yaml workflow/schemas/config.schema.json"
+	@mv docs/tables.md.new docs/tables.md
+	@echo "Generated: config/demo.yaml workflow/schemas/config.schema.json docs/tables.md"
 
 .PHONY: lock
 lock:  ## pin the versions installed in .venv for envs/requirements.in

@@ -29,7 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 config_app = typer.Typer(
-    help="The config: its defaults, its schema, a check.", no_args_is_help=True
+    help="The config: its defaults, its schema, a check; the columns of tables.",
+    no_args_is_help=True,
 )
 app.add_typer(config_app, name="config")
 
@@ -55,6 +56,14 @@ def config_schema() -> None:
     from derotate.config.schema import Config
 
     typer.echo(json_schema(Config), nl=False)
+
+
+@config_app.command("tables")
+def config_tables() -> None:
+    """Print columns, units and keys of all tables (docs/tables.md)."""
+    from derotate.report.tables_page import tables_page
+
+    typer.echo(tables_page(), nl=False)
 
 
 @config_app.command("check")

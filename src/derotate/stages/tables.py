@@ -124,7 +124,7 @@ class StudyTables:
         return contrasts.surgery_plane(self.contrasts, self.recipes)
 
     @property
-    def surgeryedit_reports(self) -> pd.DataFrame:
+    def surgery_edits(self) -> pd.DataFrame:
         """Size of each edit and its distance from a rollback."""
         return edit_reports(self.files.edits)
 

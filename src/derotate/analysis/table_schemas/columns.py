@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Building blocks of the table schemas: typed columns with a unit and a description.
 
-A column's metadata holds `type` and `unit` (for docs/tables.md) and `expected`, the words with
-which a value that fails is refused. No column is required when a table is read: a claim whose
+A column's metadata holds `type`, `unit` and `range` (for docs/tables.md) and `expected`, the words
+with which a value that fails is refused. No column is required when a table is read: a claim whose
 column is missing stays undecided. Columns that are not in the schema are allowed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import inf
+from math import inf, isfinite
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
@@ -37,7 +36,7 @@ def text(description: str, allowed: Sequence[str] = (), *, missing: bool = True)
         nullable=missing,
         required=False,
         description=description,
-        metadata=_metadata("text", "", f"one of {values}" if allowed else "a value"),
+        metadata=_metadata("text", "", values, f"one of {values}" if allowed else "a value"),
     )
 
 
@@ -47,7 +46,7 @@ def matching(pattern: str, description: str, expected: str) -> pa.Column:
         checks=pa.Check.str_matches(f"^(?:{pattern})$"),
         required=False,
         description=description,
-        metadata=_metadata("text", "", expected),
+        metadata=_metadata("text", "", expected, expected),
     )
 
 
@@ -61,7 +60,7 @@ def whole(description: str, low: int = 0, *, missing: bool = False) -> pa.Column
         coerce=True,
         required=False,
         description=description,
-        metadata=_metadata("integer", "", f"a whole number from {low} on"),
+        metadata=_metadata("integer", "", f"from {low} on", f"a whole number from {low} on"),
     )
 
 
@@ -74,11 +73,12 @@ def number(
     missing: bool = True,
 ) -> pa.Column:
     """A column of real numbers within `low` to `high`, in `unit`."""
-    bounded = np.isfinite(low) and np.isfinite(high)
-    slack = _ROUNDING * (high - low) if bounded else 0.0
-    bounds = f" within {low:g} to {high:g}" if bounded else ""
-    if np.isfinite(low) and not bounded:
-        bounds = f" from {low:g} on"
+    bounds, slack = "", 0.0
+    if isfinite(high):
+        bounds, slack = f"{low:g} to {high:g}", _ROUNDING * (high - low)
+    elif isfinite(low):
+        bounds = f"from {low:g} on"
+    expected = f"{unit or 'a number'}{' within' if isfinite(high) else ''} {bounds}".rstrip()
     return pa.Column(
         float,
         pa.Check.in_range(low - slack, high + slack),
@@ -86,7 +86,7 @@ def number(
         coerce=True,
         required=False,
         description=description,
-        metadata=_metadata("number", unit, f"{unit or 'a number'}{bounds}"),
+        metadata=_metadata("number", unit, bounds, expected),
     )
 
 
@@ -112,7 +112,7 @@ def flag(description: str) -> pa.Column:
         nullable=True,
         required=False,
         description=description,
-        metadata=_metadata("boolean", "", "True or False"),
+        metadata=_metadata("boolean", "", "", "True or False"),
     )
 
 
@@ -173,5 +173,5 @@ def _is_whole(values: pd.Series) -> pd.Series:
     return values % 1 == 0
 
 
-def _metadata(type_: str, unit: str, expected: str) -> dict[str, Any]:
-    return {"type": type_, "unit": unit, "expected": expected}
+def _metadata(type_: str, unit: str, range_: str, expected: str) -> dict[str, Any]:
+    return {"type": type_, "unit": unit, "range": range_, "expected": expected}
