@@ -22,12 +22,13 @@ import torch
 from comparison import REPEATS, THREADS, Comparison, alternate, show
 
 from derotate.config.schema import Config
+from derotate.config.training import Compute
 from derotate.models.tiny import tiny_model, tiny_tokenizer
 from derotate.tasks.general_points.pretraining import WORDS
 from derotate.tasks.general_points.prompts import compact_prompt, compact_response
 from derotate.tasks.general_points.streams import id_stream
 from derotate.tasks.samples import Sample
-from derotate.training.sft import Optimisation, train
+from derotate.training.sft import Optimisation, SftJob, train
 
 STEPS = 50
 WARM_UP = 5
@@ -74,14 +75,8 @@ def our_training(
     """Train by `derotate.training.sft`; the losses of its log."""
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         log = Path(folder) / "log.csv"
-        train(
-            model=model,
-            tokenizer=tokenizer,
-            samples=samples,
-            optimisation=settings,
-            directories={len(samples) // settings.batch_size: Path(folder) / "end"},
-            log=log,
-        )
+        checkpoints = {len(samples) // settings.batch_size: Path(folder) / "end"}
+        train(model, tokenizer, samples, SftJob(settings, checkpoints, log, Compute()))
         return pd.read_csv(log)["loss"].tolist()
 
 

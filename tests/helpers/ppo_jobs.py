@@ -4,41 +4,37 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import sys
-import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import model_zoo
 import torch
+from environments import ToyEnvironment
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.tensor import DTensor
-from training_jobs import MODELS, looks_trained
+from training_jobs import MODELS, ONE_PROCESS, looks_trained, stop_after
 
 from derotate.config.rl import Ppo
+from derotate.config.training import Compute
 from derotate.models import checkpoint as checkpoints
 from derotate.models.chat import pad_id
-from derotate.models.text_only import freeze_unread
+from derotate.models.mllama import freeze_image_parameters
 from derotate.models.tiny import tiny_tokenizer
 from derotate.stages.data import write_rl_problems
-from derotate.stages.ppo import train
-from derotate.tasks.general_points.pretraining import WORDS as WORDS_OF_TASK
-from derotate.training import collectives as processes
-from derotate.training import ppo, rollout
-from derotate.training import rl_log as rllog
-from derotate.training.fsdp import ONE_PROCESS, Compute
-from derotate.training.full_weights import Whole
-from derotate.training.improving import improve, valued
-from derotate.training.launch import is_first
+from derotate.stages.rl import TaskEnvironment, train
+from derotate.tasks.general_points.pretraining import WORDS as TASK_WORDS
+from derotate.training import collectives, ppo, rl_log
+from derotate.training.full_weights import FullWeights
 from derotate.training.multi_turn import Attempt
-from derotate.training.ppo_policy import scored
-from derotate.training.ppo_state import Learner
-from derotate.training.resume import Kept
+from derotate.training.ppo_policy import ActorCritic
+from derotate.training.resume import ResumeFolder
+from derotate.training.rl_job import RlJob
+from derotate.training.rollout import MICRO_BATCH_SIZE, collate
 
 WORDS: Final = ("a", "b", "c", "d", "hint")
 EPISODES: Final = 8
@@ -49,7 +45,7 @@ TASK: Final = "general_points"
 SHORT: Final = Ppo(
     temperature=1.0, learning_rate=1e-3, epochs=2, minibatches=2, updates=5, prompts=5, attempts=2
 )
-UPDATE: Final = rllog.Update(
+UPDATE: Final = rl_log.Update(
     update=1,
     reward_mean=1 / 3,
     correct_share=0.25,
@@ -65,13 +61,13 @@ UPDATE: Final = rllog.Update(
 
 @dataclass(frozen=True)
 class Job:
-    """Two updates of a tiny model on attempts that are given, the second on a kept state if cut."""
+    """Two updates of a tiny model on fixed attempts, the second from a saved state if `resumed`."""
 
     compute: Compute = ONE_PROCESS
     model: str = "qwen2"
     minibatches: int = SETTINGS.minibatches
     max_grad_norm: float = SETTINGS.max_grad_norm
-    cut: bool = False
+    resumed: bool = False
 
 
 def attempts() -> list[Attempt]:
@@ -88,67 +84,75 @@ def attempts() -> list[Attempt]:
     ]
 
 
-def improved(jobs: Mapping[str, Job], folder: Path) -> None:
-    """Take the optimizer steps of each job, and write losses and weights: in each process."""
+def run_updates(jobs: Mapping[str, Job], folder: Path) -> None:
+    """Make the optimizer steps of each job, and write losses and weights; run in each process."""
     torch.set_num_threads(1)
     for name, job in jobs.items():
         settings = SETTINGS.model_copy(
-            update={"minibatches": job.minibatches, "max_grad_norm": job.max_grad_norm}
+            update={
+                "minibatches": job.minibatches,
+                "max_grad_norm": job.max_grad_norm,
+                "compute": job.compute,
+            }
         )
-        device = processes.join(job.compute.processes)
+        device = collectives.init_distributed(job.compute.processes)
         model = looks_trained(job.model)
-        whole = Whole(type(model), sharded=job.compute.sharded)
-        freeze_unread(model)
-        learner = Learner.of(model, settings, 3, job.compute, device)
-        at_once = job.compute.micro_batch or rollout.CHUNK
+        full_weights = FullWeights(type(model), sharded=job.compute.sharded)
+        freeze_image_parameters(model)
+        learner = ActorCritic.create(model, settings, 3, device)
+        size = job.compute.micro_batch or MICRO_BATCH_SIZE
         played = attempts()
-        batch = rollout.collate(
+        batch = collate(
             [attempt.context for attempt in played],
             [attempt.response for attempt in played],
             pad_id(tiny_tokenizer(WORDS)),
             device,
         )
-        scores = scored(learner.policy, batch, settings.temperature, at_once)
-        taken = valued(played, batch, scores, learner.head, settings)
+        scores = learner.policy.score_all(batch, settings.temperature, size)
+        rollout = ppo.make_rollout(played, batch, scores, learner.value_head, settings)
         losses = []
         for update in range(2):
             generator = torch.Generator().manual_seed(update)
-            losses.append(improve(learner, taken, settings, generator=generator, at_once=at_once))
-            if job.cut and not update:
-                learner = _kept_and_resumed(learner, folder / f"{name}.kept", job, settings)
-        norm: Any = nn.utils.get_total_norm([p.grad for p in learner.moving if p.grad is not None])
+            losses.append(
+                ppo.optimise(learner, rollout, settings, generator=generator, micro_batch_size=size)
+            )
+            if job.resumed and not update:
+                learner = _saved_and_loaded(learner, folder / f"{name}.resume", job, settings)
+        parameters = learner.trained_parameters
+        norm: Any = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
-        held = [*learner.moving, *learner.policy.parameters(), *learner.head.parameters()]
-        held += [value for state in learner.optimizer.state.values() for value in state.values()]
-        model = whole.of(learner.policy.model)
-        head = get_model_state_dict(learner.head, options=StateDictOptions(full_state_dict=True))
-        if is_first():
+        stored = [*parameters, *learner.policy.parameters(), *learner.value_head.parameters()]
+        stored += [value for state in learner.optimizer.state.values() for value in state.values()]
+        model = full_weights.gather(learner.policy.model)
+        options = StateDictOptions(full_state_dict=True)
+        value_head = get_model_state_dict(learner.value_head, options=options)
+        if collectives.is_main_process():
             checkpoints.save(model, tiny_tokenizer(WORDS), folder / name)
-            torch.save(head, folder / name / "head.pt")
-            told = {
+            torch.save(value_head, folder / name / "value_head.pt")
+            report = {
                 "losses": losses,
                 "gradient_norm": norm.item(),
-                "held": sum(_own(tensor).numel() for tensor in held),
-                "advantages": taken.advantages.tolist(),
-                "log_probs": taken.log_probs.tolist(),
-                "values": taken.values.tolist(),
+                "stored_elements": sum(_local(tensor).numel() for tensor in stored),
+                "advantages": rollout.advantages.tolist(),
+                "log_probs": rollout.log_probs.tolist(),
+                "values": rollout.values.tolist(),
             }
-            (folder / name / "told.json").write_text(json.dumps(told))
+            (folder / name / "report.json").write_text(json.dumps(report))
 
 
-def _own(tensor: Any) -> Any:
-    """What of a tensor this process holds."""
+def _local(tensor: Any) -> Any:
+    """This process's shard of a tensor."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def _kept_and_resumed(learner: Learner, folder: Path, job: Job, settings: Ppo) -> Learner:
-    """Another learner that has what a first one has learned, by way of the disk."""
+def _saved_and_loaded(learner: ActorCritic, folder: Path, job: Job, settings: Ppo) -> ActorCritic:
+    """A new policy, value head and optimizer with the state of the first, by way of the disk."""
     folder.mkdir(parents=True, exist_ok=True)
-    learner.keep(Kept(folder), [UPDATE])
+    learner.save_state(ResumeFolder(folder), [UPDATE])
     model = looks_trained(job.model)
-    freeze_unread(model)
-    other = Learner.of(model, settings, 4, job.compute, learner.policy.device)
-    assert other.resumed(Kept(folder)) == [UPDATE]
+    freeze_image_parameters(model)
+    other = ActorCritic.create(model, settings, 4, learner.policy.device)
+    assert other.load_latest_state(ResumeFolder(folder)) == [UPDATE]
     return other
 
 
@@ -157,52 +161,54 @@ def prepare(folder: Path, model: str, dtype: torch.dtype) -> None:
     _write_start(folder, tiny_tokenizer(WORDS), model, dtype)
 
 
-def run(folder: Path, out: Path, settings: Ppo, compute: Compute) -> None:
-    """A whole run, with a checkpoint on the way: in each process, which writes what it heard.
+def run(folder: Path, out: Path, settings: Ppo) -> None:
+    """A complete run with an intermediate checkpoint; each process writes what it rewarded.
 
-    Both problems ask the same; the first is solved by any response, the other one by none.
+    Both problems have the same prompt. The first is solved by any response, the second by none.
     """
     torch.set_num_threads(1)
-    heard: list[tuple[str, float]] = []
+    rewarded: list[tuple[str, float]] = []
 
-    def judge(index: int, response: str) -> tuple[float, bool, str]:
-        reward = 5.0 if index == 0 else float(len(response) % 3)
-        heard.append((response, reward))
-        return reward, index == 0, "hint a"
+    def reward(problem: int, response: str) -> float:
+        rewarded.append((response, 5.0 if problem == 0 else float(len(response) % 3)))
+        return rewarded[-1][1]
+
+    def feedback(problem: int, response: str) -> str | None:
+        return None if problem == 0 else "hint a"
 
     ppo.train(
-        start=folder / "start",
-        checkpoints={update: out / f"step-{update}" for update in {2, settings.updates}},
-        log=out / "log.csv",
-        prompts=("a b", "a b"),
-        judge=judge,
-        settings=settings,
-        max_new_tokens=4,
-        seed=3,
-        compute=compute,
+        RlJob(
+            environment=ToyEnvironment(("a b", "a b"), reward, feedback),
+            start=folder / "start",
+            checkpoints={update: out / f"step-{update}" for update in {2, settings.updates}},
+            log=out / "log.csv",
+            settings=settings,
+            max_new_tokens=4,
+            seed=3,
+        )
     )
-    (out / f"heard-{processes.rank()}.json").write_text(json.dumps(heard))
+    (out / f"rewarded-{collectives.rank()}.json").write_text(json.dumps(rewarded))
 
 
 def prepare_stage(folder: Path) -> None:
     """Write what `stage` reads."""
-    _write_start(folder, tiny_tokenizer(WORDS_OF_TASK), "qwen2", torch.float32)
+    _write_start(folder, tiny_tokenizer(TASK_WORDS), "qwen2", torch.float32)
     write_rl_problems(TASK, seed=1, count=20, out=folder / "problems.csv")
 
 
 def stage(folder: Path, out: Path, compute: Compute, origin: str = "") -> None:
-    """The stage, with checkpoints on the way."""
+    """The stage, with an intermediate checkpoint."""
     train(
-        TASK,
-        style="compact",
-        start=folder / "start",
-        problems=folder / "problems.csv",
-        settings=SHORT,
-        max_new_tokens=8,
-        seed=3,
-        directories={update: out / f"step-{update}" for update in (3, SHORT.updates)},
-        log=out / "log.csv",
-        compute=compute,
+        "ppo",
+        RlJob(
+            environment=TaskEnvironment(TASK, "compact", folder / "problems.csv"),
+            start=folder / "start",
+            checkpoints={update: out / f"step-{update}" for update in (3, SHORT.updates)},
+            log=out / "log.csv",
+            settings=SHORT.model_copy(update={"compute": compute}),
+            max_new_tokens=8,
+            seed=3,
+        ),
         origin=origin,
     )
 
@@ -214,27 +220,9 @@ def _write_start(folder: Path, tokenizer: Any, name: str, dtype: torch.dtype) ->
     checkpoints.save(model.to(dtype), tokenizer, folder / "start")
 
 
-def _stop_after(update: int) -> None:
-    """Wait for a kill when the state of that update is in place."""
-    moved = os.replace
-
-    def replace(source: Path, target: Path) -> None:
-        moved(source, target)
-        if Path(target).name == f"state-{update}":
-            print("the state is in place", flush=True)
-            time.sleep(600)
-
-    os.replace = replace  # type: ignore[assignment]
-
-
-def argument(compute: Compute) -> str:
-    """How the settings are given on the command line of this file."""
-    return json.dumps(asdict(compute))
-
-
-# the processes that this one starts run the file by the second name
+# processes that this one starts import the file under the second name
 if __name__ in {"__main__", "__mp_main__"}:
     torch.set_num_threads(1)
-    _stop_after(4)
+    stop_after(4)
 if __name__ == "__main__":
-    stage(Path(sys.argv[1]), Path(sys.argv[2]), Compute(**json.loads(sys.argv[3])))
+    stage(Path(sys.argv[1]), Path(sys.argv[2]), Compute.model_validate_json(sys.argv[3]))

@@ -15,19 +15,20 @@ from typing import Any, Final
 
 import model_zoo
 import torch
-import training_jobs
-from training_jobs import MODELS, WORDS
+from environments import ToyEnvironment
+from training_jobs import MODELS, ONE_PROCESS, WORDS, stop_after
 
 from derotate.config.model import TinyModel
 from derotate.config.rl import Grpo
+from derotate.config.training import Compute
 from derotate.models import checkpoint as checkpoints
 from derotate.models.tiny import tiny_model, tiny_tokenizer
-from derotate.stages import grpo as stage
 from derotate.stages.data import write_rl_problems
+from derotate.stages.rl import TaskEnvironment, train
 from derotate.tasks.general_points import pretraining
 from derotate.training import grpo
-from derotate.training.fsdp import ONE_PROCESS, Compute
-from derotate.training.grpo_trainer import MeasuringTrainer
+from derotate.training.grpo_trainer import SeededGRPOTrainer
+from derotate.training.rl_job import RlJob
 
 PROMPTS: Final = ("a", "b b", "a b", "b a a", "c d c d")
 LENGTH: Final = 12
@@ -40,7 +41,7 @@ Responses = list[list[int]]
 
 @dataclass(frozen=True)
 class Job:
-    """A run from a tiny model, on responses that it draws, or on those of another run's folder."""
+    """A run from a tiny model, on its own samples, or on those in the folder of another run."""
 
     compute: Compute = ONE_PROCESS
     model: str = "qwen2"
@@ -50,9 +51,9 @@ class Job:
     replayed: Path | None = None
 
 
-def reward(index: int, response: str) -> float:
-    """By the words of a response, and not that of every response of a group."""
-    return float(response.count("a")) - response.count("b") + index
+def reward(problem: int, response: str) -> float:
+    """By the words of a response, so that it differs within a group."""
+    return float(response.count("a")) - response.count("b") + problem
 
 
 def write_starts(jobs: Mapping[str, Job], folder: Path) -> None:
@@ -66,47 +67,48 @@ def write_starts(jobs: Mapping[str, Job], folder: Path) -> None:
 
 
 def run(jobs: Mapping[str, Job], folder: Path) -> None:
-    """Run the jobs, one after the other, each in its folder: what each process does."""
+    """Run the jobs one after the other, each in its folder; run in each process."""
     torch.set_num_threads(1)
     for name, job in jobs.items():
-        with _responses(job.replayed) as drawn:
+        with _responses(job.replayed) as responses:
             grpo.train(
-                start=folder / name / "start",
-                checkpoints={job.settings.updates: folder / name / "end"},
-                log=folder / name / "log.csv",
-                prompts=PROMPTS,
-                reward=reward,
-                settings=job.settings,
-                max_new_tokens=LENGTH,
-                seed=7,
-                correct_reward=1.0,
-                shuffled=job.shuffled,
-                compute=job.compute,
+                RlJob(
+                    environment=ToyEnvironment(PROMPTS, reward, correct_reward=1.0),
+                    start=folder / name / "start",
+                    checkpoints={job.settings.updates: folder / name / "end"},
+                    log=folder / name / "log.csv",
+                    settings=job.settings.model_copy(update={"compute": job.compute}),
+                    max_new_tokens=LENGTH,
+                    seed=7,
+                    shuffle_rewards=job.shuffled,
+                )
             )
         process = os.environ.get("RANK", "0")
-        (folder / name / f"sampled-{process}.json").write_text(json.dumps(drawn))
+        (folder / name / f"sampled-{process}.json").write_text(json.dumps(responses))
 
 
 @contextmanager
 def _responses(replayed: Path | None) -> Iterator[list[Responses]]:
-    """Those that a run draws, update by update, or those that it is given of another run's."""
+    """The responses of a run, update by update: its own samples, or those of another run."""
     seen: list[Responses] = []
-    sample = MeasuringTrainer._generate_single_turn
+    sample = SeededGRPOTrainer._generate_single_turn
 
-    def respond(trainer: MeasuringTrainer, prompts: list[Any], *rest: Any) -> tuple[Responses, Any]:
+    def respond(
+        trainer: SeededGRPOTrainer, prompts: list[Any], *rest: Any
+    ) -> tuple[Responses, Any]:
         if replayed is None:
             ids = sample(trainer, prompts, *rest)[0]
         else:
-            drawn = (sampled(replayed, process)[len(seen)] for process in (0, 1))
-            ids = list(chain.from_iterable(drawn))
+            parts = (sampled(replayed, process)[len(seen)] for process in (0, 1))
+            ids = list(chain.from_iterable(parts))
         seen.append(ids)
         return ids, None
 
-    MeasuringTrainer._generate_single_turn = respond  # type: ignore[method-assign]
+    SeededGRPOTrainer._generate_single_turn = respond  # type: ignore[method-assign]
     try:
         yield seen
     finally:
-        MeasuringTrainer._generate_single_turn = sample  # type: ignore[method-assign]
+        SeededGRPOTrainer._generate_single_turn = sample  # type: ignore[method-assign]
 
 
 def sampled(folder: Path, process: int) -> list[Responses]:
@@ -126,25 +128,25 @@ def prepare(folder: Path) -> None:
 
 
 def heal(folder: Path, out: Path, compute: Compute, origin: str = "") -> None:
-    """The stage, with checkpoints on the way."""
-    stage.train(
-        TASK,
-        style="compact",
-        start=folder / "start",
-        problems=folder / "problems.csv",
-        settings=SETTINGS.model_copy(update={"updates": LAST}),
-        max_new_tokens=LENGTH,
-        seed=7,
-        directories={update: out / f"step-{update}" for update in (1, LAST)},
-        log=out / "log.csv",
-        compute=compute,
+    """The stage, with an intermediate checkpoint."""
+    train(
+        "grpo",
+        RlJob(
+            environment=TaskEnvironment(TASK, "compact", folder / "problems.csv"),
+            start=folder / "start",
+            checkpoints={update: out / f"step-{update}" for update in (1, LAST)},
+            log=out / "log.csv",
+            settings=SETTINGS.model_copy(update={"updates": LAST, "compute": compute}),
+            max_new_tokens=LENGTH,
+            seed=7,
+        ),
         origin=origin,
     )
 
 
-# the processes that this one starts run the file by the second name
+# processes that this one starts import the file under the second name
 if __name__ in {"__main__", "__mp_main__"}:
     torch.set_num_threads(1)
-    training_jobs.stop_after(2)
+    stop_after(2)
 if __name__ == "__main__":
-    heal(Path(sys.argv[1]), Path(sys.argv[2]), Compute(**json.loads(sys.argv[3])))
+    heal(Path(sys.argv[1]), Path(sys.argv[2]), Compute.model_validate_json(sys.argv[3]))

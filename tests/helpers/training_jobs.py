@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -19,18 +19,19 @@ import torch
 from torch.distributed.fsdp import fully_shard
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from derotate.config.training import Compute
 from derotate.models import checkpoint as checkpoints
 from derotate.models.checkpoint import load_state
 from derotate.models.tiny import tiny_tokenizer
 from derotate.stages.sft import train_sft
 from derotate.tasks.samples import Sample
-from derotate.training.fsdp import ONE_PROCESS, Compute
-from derotate.training.full_weights import Whole, hand_out, load_in_first
-from derotate.training.launch import is_first
-from derotate.training.sft import Adapter, Optimisation, train
+from derotate.training.collectives import is_main_process
+from derotate.training.full_weights import FullWeights, broadcast_weights, load_on_main_process
+from derotate.training.sft import Adapter, Optimisation, SftJob, train
 
 WORDS: Final = ("a", "b", "c", "d")
 LAST: Final = 6
+ONE_PROCESS: Final = Compute()
 OPTIMISATION: Final = Optimisation(
     learning_rate=1e-3, batch_size=8, warmup_steps=2, schedule="constant_with_warmup", seed=3
 )
@@ -45,7 +46,7 @@ ADAPTER: Final = Adapter(rank=2, alpha=4.0, matrices=("q_proj", "up_proj"))
 
 @dataclass(frozen=True)
 class Job:
-    """A training of a tiny model, up to LAST, and after a first segment if it is cut."""
+    """A training of a tiny model up to step LAST, in two segments if it is `cut` at a step."""
 
     compute: Compute = ONE_PROCESS
     model: str = "qwen2"
@@ -86,25 +87,23 @@ def write_bases(jobs: Mapping[str, Job], folder: Path) -> None:
 
 
 def run(jobs: Mapping[str, Job], folder: Path) -> None:
-    """Run the jobs, one after the other, each in its folder: what each process does."""
+    """Run the jobs one after the other, each in its folder; run in each process."""
     torch.set_num_threads(1)
     for name, job in jobs.items():
         for after, last in _segments(job):
-            model, tokenizer = load_in_first(folder / name / "base", dtype=torch.float32)
-            train(
-                model=model,
-                tokenizer=tokenizer,
-                samples=samples()[after * OPTIMISATION.batch_size :],
+            model, tokenizer = load_on_main_process(folder / name / "base", dtype=torch.float32)
+            segment = SftJob(
                 optimisation=OPTIMISATION,
-                directories={last: folder / name / f"step-{last}"},
+                checkpoints={last: folder / name / f"step-{last}"},
                 log=folder / name / f"training-{last}.csv",
-                resume_from=folder / name / f"state-{after}" if after else None,
-                state=folder / name / f"state-{last}",
-                adapter=job.adapter,
                 compute=job.compute,
+                adapter=job.adapter,
+                previous_state=folder / name / f"state-{after}" if after else None,
+                final_state=folder / name / f"state-{last}",
                 log_every=1,
-                dtype=job.dtype,
             )
+            later = samples()[after * OPTIMISATION.batch_size :]
+            train(model, tokenizer, later, segment, dtype=job.dtype)
 
 
 def _segments(job: Job) -> Iterator[tuple[int, int]]:
@@ -112,23 +111,23 @@ def _segments(job: Job) -> Iterator[tuple[int, int]]:
 
 
 def shard_by_hand(folder: Path) -> None:
-    """Load in the first process, shard, hand out; leave what is gathered from all of them."""
+    """Load on the main process, shard, broadcast; save the weights gathered from all processes."""
     torch.distributed.init_process_group("gloo")
     for name in MODELS:
-        model, tokenizer = load_in_first(folder / name / "base", dtype=torch.float32)
+        model, tokenizer = load_on_main_process(folder / name / "base", dtype=torch.float32)
         weights, architecture = model.state_dict(), type(model)
         for module in list(model.modules()):
             if isinstance(module, GradientCheckpointingLayer):
                 fully_shard(module)
         fully_shard(model)
-        hand_out(model, weights)
-        gathered = Whole(architecture, sharded=True).of(model)
-        if is_first():
+        broadcast_weights(model, weights)
+        gathered = FullWeights(architecture, sharded=True).gather(model)
+        if is_main_process():
             checkpoints.save(gathered, tokenizer, folder / name / "gathered")
 
 
 def fail(folder: Path) -> None:
-    """Raise in the second process, while the first would go on for long."""
+    """Raise in the second process, while the first would run on."""
     if os.environ["RANK"] == "1":
         raise checkpoints.CheckpointError(f"{folder}: not a checkpoint")
     time.sleep(600)
@@ -142,20 +141,22 @@ def prepare(folder: Path) -> None:
 
 
 def finetune(folder: Path, out: Path, compute: Compute, origin: str = "") -> None:
-    """The stage, with checkpoints on the way."""
+    """The stage, with an intermediate checkpoint."""
     train_sft(
+        SftJob(
+            optimisation=OPTIMISATION,
+            checkpoints={step: out / f"step-{step}" for step in (3, LAST)},
+            log=out / "training.csv",
+            compute=compute,
+        ),
         start=folder / "base",
         samples=folder / "samples.jsonl",
-        optimisation=OPTIMISATION,
-        directories={step: out / f"step-{step}" for step in (3, LAST)},
-        log=out / "training.csv",
-        compute=compute,
         origin=origin,
     )
 
 
 def stop_after(step: int) -> None:
-    """Wait for a kill when the state of that step is in place."""
+    """Wait to be killed once the training state of that step is in place."""
     moved = os.replace
 
     def replace(source: Path, target: Path) -> None:
@@ -167,14 +168,9 @@ def stop_after(step: int) -> None:
     os.replace = replace  # type: ignore[assignment]
 
 
-def argument(compute: Compute) -> str:
-    """How the settings are given on the command line of this file."""
-    return json.dumps(asdict(compute))
-
-
-# the processes that this one starts run the file by the second name
+# processes that this one starts import the file under the second name
 if __name__ in {"__main__", "__mp_main__"}:
     torch.set_num_threads(1)
     stop_after(4)
 if __name__ == "__main__":
-    finetune(Path(sys.argv[1]), Path(sys.argv[2]), Compute(**json.loads(sys.argv[3])))
+    finetune(Path(sys.argv[1]), Path(sys.argv[2]), Compute.model_validate_json(sys.argv[3]))

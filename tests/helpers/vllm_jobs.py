@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Small RL runs on the samples of vLLM that tests run in one process or several."""
+"""Small RL runs with rollouts by vLLM, which tests run in one process or several."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import torch
+from environments import ToyEnvironment
 from model_zoo import llama, power_law
 
 from derotate.config.rl import Grpo, Ppo
+from derotate.config.training import Compute
 from derotate.models.checkpoint import save
 from derotate.models.tiny import tiny_tokenizer
 from derotate.training import grpo, ppo
-from derotate.training.fsdp import Compute
-from derotate.training.grpo_trainer import MeasuringTrainer
-from derotate.training.launch import is_first
+from derotate.training.collectives import is_main_process
+from derotate.training.grpo_trainer import SeededGRPOTrainer
+from derotate.training.rl_job import RlJob
 
 PROMPTS: Final = ("a", "b b", "a b", "b a a")
 WORDS: Final = ("a", "b", "x", "y", *(f"w{number}" for number in range(42)))
@@ -33,8 +35,8 @@ PPO: Final = Ppo(
     rollouts="vllm", learning_rate=1e-3, updates=30, prompts=32, attempts=2, temperature=1.0
 )
 DIFFERENCE: Final = "sampling/sampling_logp_difference/max"
-"""What trl logs of an update: the largest difference of a token's log-probability under the weights
-that are trained and under those that vLLM sampled with."""
+"""trl's metric of an update: the largest difference of a token's log-probability under the trained
+weights and under those that vLLM sampled with."""
 
 
 def write_start(folder: Path) -> None:
@@ -44,57 +46,58 @@ def write_start(folder: Path) -> None:
     save(model, tiny_tokenizer(WORDS), folder / "start")
 
 
-def reward(index: int, response: str) -> float:
+def reward(problem: int, response: str) -> float:
     """For the first word alone."""
     return 5.0 if response.startswith("x") else -1.0
 
 
 def run_grpo(folder: Path, compute: Compute) -> None:
-    """What each process does; the differences of all updates are left in `differences.json`."""
+    """Run in each process; writes the differences of all updates to `differences.json`."""
     differences: list[float] = []
-    log = MeasuringTrainer.log
+    log = SeededGRPOTrainer.log
 
     def noting(self: Any, logs: dict[str, Any], start_time: float | None = None) -> None:
         differences.extend(self._metrics["train"].get(DIFFERENCE, []))
         log(self, logs, start_time)
 
-    with weights_kept(), patch.object(MeasuringTrainer, "log", noting):
-        grpo.train(reward=reward, settings=SETTINGS, **_common(folder, SETTINGS.updates, compute))
-    if is_first():
+    with unpacked_weights(), patch.object(SeededGRPOTrainer, "log", noting):
+        grpo.train(_job(folder, ToyEnvironment(PROMPTS, reward), SETTINGS, compute))
+    if is_main_process():
         (folder / "differences.json").write_text(json.dumps(differences), encoding="utf-8")
 
 
 def run_ppo(folder: Path, compute: Compute) -> None:
-    """What each process does; a second attempt follows a wrong one."""
+    """Run in each process; a second attempt follows a wrong one."""
 
-    def judge(index: int, response: str) -> tuple[float, bool, str]:
-        earned = reward(index, response)
-        return earned, earned > 0, "b"
+    def feedback(problem: int, response: str) -> str | None:
+        return None if reward(problem, response) > 0 else "b"
 
-    with weights_kept():
-        ppo.train(judge=judge, settings=PPO, **_common(folder, PPO.updates, compute))
+    with unpacked_weights():
+        ppo.train(_job(folder, ToyEnvironment(PROMPTS, reward, feedback), PPO, compute))
 
 
 RUNS: Final[dict[str, Callable[..., None]]] = {"grpo": run_grpo, "ppo": run_ppo}
 
 
-def _common(folder: Path, updates: int, compute: Compute) -> dict[str, Any]:
-    return {
-        "start": folder / "start",
-        "checkpoints": {updates: folder / "end"},
-        "log": folder / "log.csv",
-        "prompts": PROMPTS,
-        "max_new_tokens": 4,
-        "seed": 7,
-        "compute": compute,
-    }
+def _job(
+    folder: Path, environment: ToyEnvironment, settings: Grpo | Ppo, compute: Compute
+) -> RlJob[Any]:
+    return RlJob(
+        environment=environment,
+        start=folder / "start",
+        checkpoints={settings.updates: folder / "end"},
+        log=folder / "log.csv",
+        settings=settings.model_copy(update={"compute": compute}),
+        max_new_tokens=4,
+        seed=7,
+    )
 
 
 @contextmanager
-def weights_kept() -> Iterator[None]:
-    """Within the block, vLLM multiplies by the weights as they are loaded, as it does on GPUs.
+def unpacked_weights() -> Iterator[None]:
+    """Within the block, vLLM multiplies by the weights as loaded, as it does on GPUs.
 
-    On CPUs it packs them for oneDNN once and drops them, so that none can be loaded anew.
+    On CPUs it packs them for oneDNN once and frees them, so that they could not be updated.
     """
     from vllm import _custom_ops
 

@@ -6,8 +6,10 @@ the grid, its log by update and its histogram of advantages.
 
 RL_TASK_CODE = [f"{TASK_PACKAGE}.{part}" for part in ("prompts", "rewards")]
 RL_CODE = {
-    "grpo": code_digest("derotate.stages.grpo", *RL_TASK_CODE),
-    "ppo": code_digest("derotate.stages.ppo", *RL_TASK_CODE, f"{TASK_PACKAGE}.feedback"),
+    "grpo": code_digest("derotate.stages.rl", "derotate.training.grpo", *RL_TASK_CODE),
+    "ppo": code_digest(
+        "derotate.stages.rl", "derotate.training.ppo", *RL_TASK_CODE, f"{TASK_PACKAGE}.feedback"
+    ),
 }
 SAMPLERS = {"grpo": CONFIG.rl.grpo.rollouts, "ppo": CONFIG.rl.ppo.rollouts}
 for name in {"ppo" if run.algorithm == "ppo" else "grpo" for run in CONFIG.rl.runs}:

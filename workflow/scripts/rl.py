@@ -1,35 +1,39 @@
 # SPDX-License-Identifier: MIT
 """GRPO or PPO from one SFT checkpoint."""
 
-from importlib import import_module
 from pathlib import Path
 
 from derotate.runs import job_setup
 
-# several processes import this script anew, without the object `snakemake`
+# several processes import this script again, without the object `snakemake`
 if __name__ == "__main__":
     job_setup.start(snakemake.log[0], snakemake.params.settings["threads"])
 
     from derotate.config.rl import Grpo, Ppo
+    from derotate.stages.rl import TaskEnvironment, train
     from derotate.study.provenance import value_digest
-    from derotate.training.fsdp import Compute
+    from derotate.training.rl_job import RlJob
 
-    # which states are kept changes no result
     params = dict(snakemake.params.items())
-    every = params.pop("save_state_every")
-    stage = "ppo" if params["algorithm"] == "ppo" else "grpo"
-    settings = (Ppo if stage == "ppo" else Grpo)(**params["settings"])
-    import_module(f"derotate.stages.{stage}").train(
-        params["task"],
-        style=params["style"],
-        start=Path(snakemake.input.weights).parent,
-        problems=Path(snakemake.input.problems),
-        settings=settings,
-        max_new_tokens=params["max_new_tokens"],
-        seed=int(snakemake.wildcards.seed),
-        directories={settings.updates: Path(snakemake.output.weights).parent},
-        log=Path(snakemake.output.table),
-        compute=Compute(**params["settings"]["compute"], save_state_every=every),
+    # how often states are saved changes no result, so it is not part of the digest
+    save_state_every = params.pop("save_state_every")
+    settings = dict(params["settings"])
+    settings["compute"] = settings["compute"] | {"save_state_every": save_state_every}
+    algorithm = "ppo" if params["algorithm"] == "ppo" else "grpo"
+    settings = {"grpo": Grpo, "ppo": Ppo}[algorithm](**settings)
+    train(
+        algorithm,
+        RlJob(
+            environment=TaskEnvironment(
+                params["task"], params["style"], Path(snakemake.input.problems)
+            ),
+            start=Path(snakemake.input.weights).parent,
+            checkpoints={settings.updates: Path(snakemake.output.weights).parent},
+            log=Path(snakemake.output.table),
+            settings=settings,
+            max_new_tokens=params["max_new_tokens"],
+            seed=int(snakemake.wildcards.seed),
+            shuffle_rewards=params["algorithm"] == "shuffled",
+        ),
         origin=value_digest(params),
-        **({"shuffled": True} if params["algorithm"] == "shuffled" else {}),
     )

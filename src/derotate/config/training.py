@@ -42,7 +42,11 @@ class Base(Block):
 
 
 class Compute(Block):
-    """How the steps of a training are computed: they stay the same steps, but for rounding."""
+    """How training steps are computed; their result changes only by rounding.
+
+    The only class of its kind: trainings take this block itself. They import it for type checking
+    only, as all settings, so that a new key with a default changes no code digest.
+    """
 
     processes: Count = Field(
         1,
@@ -66,6 +70,11 @@ class Compute(Block):
         description="steps after which the training state is kept, so that a job that was "
         "preempted or killed goes on from there (0: it begins its segment again)",
     )
+
+    @property
+    def sharded(self) -> bool:
+        """Whether weights, gradients and optimizer state are sharded over several processes."""
+        return self.processes > 1
 
 
 class Sft(Block):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where a job that generates or scores puts its model."""
+"""The device of a job that trains, generates or scores."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ import torch
 
 
 def fastest() -> torch.device:
-    """A GPU if the job was given one, else the CPU."""
+    """A GPU if the job has one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

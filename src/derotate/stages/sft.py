@@ -1,103 +1,53 @@
 # SPDX-License-Identifier: MIT
-"""Supervised fine-tuning: one segment of the chain, or the LoRA arm."""
+"""Supervised fine-tuning: one segment of the chain, or an arm beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from derotate.models import checkpoint as checkpoints
+from derotate.models.checkpoint import own_dtype
 from derotate.stages.data import read_jsonl
 from derotate.tasks.samples import Sample
-from derotate.training.fsdp import ONE_PROCESS, Compute
-from derotate.training.full_weights import load_in_first
+from derotate.training.full_weights import load_on_main_process
 from derotate.training.launch import launch
-from derotate.training.resume import Kept
-from derotate.training.sft import Adapter, Optimisation, train
+from derotate.training.resume import ResumeFolder
+from derotate.training.sft import SftJob, train
 
 
-def train_sft(
-    *,
-    start: Path,
-    samples: Path,
-    optimisation: Optimisation,
-    directories: Mapping[int, Path],
-    log: Path,
-    resume_from: Path | None = None,
-    state: Path | None = None,
-    adapter: Adapter | None = None,
-    compute: Compute = ONE_PROCESS,
-    origin: str = "",
-) -> None:
-    """Train from the base, or on from the state that the segment before left.
+def train_sft(job: SftJob, *, start: Path, samples: Path, origin: str = "") -> None:
+    """Train one segment, from the base or from the training state of the previous segment.
 
     Args:
+        job: the segment.
         start: the base; gives architecture and tokenizer, and the weights of the first segment.
         samples: JSON lines of prompt and response, in the order of training.
-        optimisation: rate, batch, warm-up, seed.
-        directories: step -> checkpoint to leave; an adapter's is merged into the whole model.
-        log: table of the loss by step.
-        resume_from: state of the segment before; None for the first.
-        state: where the next segment resumes; None where there is none.
-        adapter: train this LoRA adapter; None trains all weights.
-        compute: processes, micro-batches, precision; with `save_state_every`, what a call that was
-            killed has kept is gone on from.
-        origin: digest of settings and code; nothing that was kept under another is gone on from.
+        origin: digest of settings and code; a state saved under another is not resumed from.
 
     Raises:
         LaunchError: one of several processes failed.
     """
-    read = [path for path in (start / "model.safetensors", samples, resume_from) if path]
-    kept = Kept.beside(log, compute, origin=origin, read=read)
+    inputs = [start / "model.safetensors", samples]
+    if job.previous_state:
+        inputs.append(job.previous_state)
+    resume = ResumeFolder.beside(job.log, job.compute, origin=origin, inputs=inputs)
+    launched = job
+    if resume:
+        launched = replace(job, checkpoints=resume.checkpoints(job.checkpoints), resume=resume)
     launch(
         _train,
-        processes=compute.processes,
-        beside=log,
-        arguments={
-            "start": start,
-            "samples": samples,
-            "optimisation": optimisation,
-            "directories": kept.checkpoints(directories) if kept else dict(directories),
-            "log": log,
-            "resume_from": resume_from,
-            "state": state,
-            "adapter": adapter,
-            "compute": compute,
-            "kept": kept,
-        },
+        processes=job.compute.processes,
+        log=job.log,
+        arguments={"job": launched, "start": start, "samples": samples},
     )
-    if kept:
-        kept.deliver(directories)
+    if resume:
+        resume.deliver(job.checkpoints)
 
 
-def _train(
-    *,
-    start: Path,
-    samples: Path,
-    optimisation: Optimisation,
-    directories: Mapping[int, Path],
-    log: Path,
-    resume_from: Path | None,
-    state: Path | None,
-    adapter: Adapter | None,
-    compute: Compute,
-    kept: Kept | None,
-) -> None:
-    """What each process does."""
-    model, tokenizer = load_in_first(start, dtype=torch.float32)
-    train(
-        model=model,
-        tokenizer=tokenizer,
-        samples=[Sample(line["prompt"], line["response"]) for line in read_jsonl(samples)],
-        optimisation=optimisation,
-        directories=directories,
-        log=log,
-        resume_from=resume_from,
-        state=state,
-        adapter=adapter,
-        compute=compute,
-        kept=kept,
-        dtype=checkpoints.own_dtype(start),
-    )
+def _train(job: SftJob, start: Path, samples: Path) -> None:
+    """Run in each process."""
+    model, tokenizer = load_on_main_process(start, dtype=torch.float32)
+    lines = [Sample(line["prompt"], line["response"]) for line in read_jsonl(samples)]
+    train(model, tokenizer, lines, job, dtype=own_dtype(start))

@@ -1,108 +1,140 @@
 # SPDX-License-Identifier: MIT
-"""What the processes of a training share out and tell each other, where no library's trainer does.
+"""Collective operations between the processes of a training, for code outside a library's trainer.
 
-All of it holds for one process, too, whose share is the whole and who is told nothing. Work is
-dealt so that every process takes as many passes through the model: each pass gathers weights from
-all of them, and waits for ever for one that does not take part.
+Every function also works in a single process, where it changes nothing. Each forward pass of a
+sharded model gathers weights from all processes and waits forever for one that does not take part.
+So work is always split such that every process makes the same number of passes.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Final, TypeVar
 
 import torch
 import torch.distributed
 from torch import Tensor
 
+from derotate.files.scratch import scratch, scratch_folder
 from derotate.models.device import fastest
 
-Thing = TypeVar("Thing")
+T = TypeVar("T")
 
-PATIENCE: Final = timedelta(minutes=30)
-"""How long a process waits for the others, while the first writes a checkpoint: as long as in the
-trainers of transformers, and longer than torch's 10 minutes for GPUs."""
+TIMEOUT: Final = timedelta(minutes=30)
+"""How long a process waits for the others, e.g. while the main process writes a checkpoint. This is
+the default of transformers' trainers; torch's own for GPUs is 10 minutes."""
 
 
-def join(processes: int) -> torch.device:
-    """Make this one of the processes, which `launch` started; the device that it computes on."""
+def init_distributed(processes: int) -> torch.device:
+    """Join the process group of this job and return the device that this process computes on.
+
+    Args:
+        processes: of the job, started by `launch`.
+    """
     device = fastest()
     if processes == 1:
         return device
-    # what is on a GPU goes from GPU to GPU, all else by the CPU
     backend = "gloo"
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
+        # CUDA tensors go through NCCL; objects and CPU tensors still need gloo
         backend = "cpu:gloo,cuda:nccl"
     if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group(backend, timeout=PATIENCE)
+        torch.distributed.init_process_group(backend, timeout=TIMEOUT)
     return device
 
 
-def count() -> int:
-    """How many processes there are."""
+def world_size() -> int:
+    """Number of processes."""
     return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this is, counted from 0."""
+    """Index of this process, from 0."""
     return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
 
 
-def share(total: int) -> slice:
-    """The part of so many things that is this process's; parts differ by one thing at most."""
-    return slice(total * rank() // count(), total * (rank() + 1) // count())
+def is_main_process() -> bool:
+    """Whether this is process 0, which writes logs and checkpoints; true in a single process.
 
-
-def share_in_pieces(rows: Tensor, at_once: int) -> list[Tensor]:
-    """This process's share of the rows, in pieces of at most `at_once`.
-
-    Every process gets as many pieces. So the last may be empty, and a pass is taken all the same.
-
-    Args:
-        rows: indices, the same in all processes, (rows,).
-        at_once: rows that one pass through the model takes.
+    Read from the launcher's environment, so it holds before the process group exists.
     """
-    largest_share = -(-len(rows) // count())
-    passes = -(-largest_share // at_once)
-    own = rows[share(len(rows))]
-    pieces = list(own.split(at_once))
-    return pieces + [own[:0]] * (passes - len(pieces))
+    return int(os.environ.get("RANK", "0")) == 0
 
 
-def all_rows(own: Tensor, total: int) -> Tensor:
-    """The rows of all processes, put together from the share that each has.
+def barrier() -> None:
+    """Wait until every process has arrived here."""
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+
+
+@contextmanager
+def shared_scratch(target: Path) -> Iterator[Path]:
+    """The scratch folder beside a file, created and removed by the main process."""
+    if is_main_process():
+        with scratch(target) as folder:
+            yield folder
+    else:
+        yield scratch_folder(target)
+
+
+def local_slice(total: int) -> slice:
+    """The part of `total` items that this process works on; sizes differ by at most one."""
+    return slice(total * rank() // world_size(), total * (rank() + 1) // world_size())
+
+
+def local_micro_batches(rows: Tensor, micro_batch_size: int) -> list[Tensor]:
+    """Micro-batches of this process's slice of the rows.
+
+    Every process gets the same number of micro-batches, so the last may be empty. The forward pass
+    must be made for an empty one too.
 
     Args:
-        own: (rows of this process's `share`, ...).
-        total: rows of all.
+        rows: row indices, the same in all processes, (rows,).
+        micro_batch_size: rows of one forward pass.
+    """
+    largest_slice = -(-len(rows) // world_size())
+    passes = -(-largest_slice // micro_batch_size)
+    local = rows[local_slice(len(rows))]
+    micro_batches = list(local.split(micro_batch_size))
+    return micro_batches + [local[:0]] * (passes - len(micro_batches))
+
+
+def all_gather_rows(local: Tensor, total: int) -> Tensor:
+    """Concatenate the rows of all processes.
+
+    Args:
+        local: rows of this process's `local_slice`, (local rows, ...).
+        total: rows of all processes together.
 
     Returns:
         (total, ...), the same in all processes.
     """
-    if count() == 1:
-        return own
-    rows = own.new_zeros((total, *own.shape[1:]))
-    rows[share(total)] = own
-    # a row is a number beside zeros: the sum is exact
+    if world_size() == 1:
+        return local
+    rows = local.new_zeros((total, *local.shape[1:]))
+    rows[local_slice(total)] = local
+    # slices differ in length, which all_gather_into_tensor refuses; a sum with zeros is exact
     torch.distributed.all_reduce(rows)
     return rows
 
 
-def everyones(own: Sequence[Thing]) -> list[Thing]:
-    """The things that all processes have, in the order of the processes."""
-    if count() == 1:
-        return list(own)
-    parts: list[Sequence[Thing]] = [()] * count()
-    torch.distributed.all_gather_object(parts, own)
-    return [thing for part in parts for thing in part]
+def all_gather_objects(local: Sequence[T]) -> list[T]:
+    """Concatenate the lists of all processes, in the order of their ranks."""
+    if world_size() == 1:
+        return list(local)
+    parts: list[Sequence[T]] = [()] * world_size()
+    torch.distributed.all_gather_object(parts, local)
+    return [item for part in parts for item in part]
 
 
-def summed(values: Tensor) -> Tensor:
-    """The sum over the processes, elementwise."""
-    if count() > 1:
+def all_reduce_sum(values: Tensor) -> Tensor:
+    """Elementwise sum over the processes, in place."""
+    if world_size() > 1:
         torch.distributed.all_reduce(values)
     return values

@@ -1,172 +1,169 @@
 # SPDX-License-Identifier: MIT
-"""How the steps of a training are computed: in how many processes, in what pieces and precision.
+"""Micro-batches, mixed precision and FSDP2 sharding of a training.
 
-None of it changes what a step is. The samples of a step, their loss (the mean over all tokens that
-have one) and its gradient are those of one process with the whole batch; only the order of the sums
-differs, and with bf16 their rounding. In RL samples are responses and a step is an update; there
-each process draws its part of the responses, which are others with another number of processes.
+None of these change what a training step is. The samples of a step, its loss (the mean over all
+tokens with a label) and its gradient equal those of one process with the whole batch, up to the
+order of floating-point sums and the rounding of bf16. RL is the exception: each process samples its
+own part of the responses, so another number of processes samples others.
 
-With several processes, weights, gradients and optimizer are sharded over them by FSDP2
-(`torch.distributed.fsdp.fully_shard`, through accelerate). accelerate 1.15 shards on accelerators
-only and falls back to plain data parallelism on CPUs without a word, so that what a cluster does
-could not be tested where there is no GPU; `ShardingTrainer` has it shard there as well. It also has
-gradients added up in float32 when products are bf16: accelerate would add them up in bf16, and
-round the loss of each step to three digits.
+With several processes, weights, gradients and optimizer state are sharded by FSDP2
+(`torch.distributed.fsdp.fully_shard`). SFT and GRPO shard through accelerate, PPO shards here.
+Two gaps of accelerate 1.15 are closed by `FsdpTrainer`:
+
+- It shards on accelerators only. On CPUs it silently falls back to DDP, so what runs on a cluster
+  could not be tested without GPUs.
+- With bf16 it also reduces gradients in bf16, which rounds the loss of each step to three digits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from types import MethodType
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.state import PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, fsdp2_prepare_model
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import (
     FSDPModule,
     MixedPrecisionPolicy,
+    fully_shard,
     register_fsdp_forward_method,
 )
 from transformers import Trainer
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from derotate.training.collectives import world_size
 
-@dataclass(frozen=True)
-class Compute:
-    """How a step is computed.
-
-    Attributes:
-        processes: on this node, each with a device of its own where there are GPUs.
-        micro_batch: samples that a process holds at once; None is its whole share of the step.
-        precision: "bf16" multiplies in bf16, with weights, optimizer and sums in float32.
-        gradient_checkpointing: recompute a layer's activations instead of keeping them.
-        save_state_every: steps after which the state is kept, so that a job that was ended from
-            outside goes on from there; 0 keeps none.
-    """
-
-    processes: int = 1
-    micro_batch: int | None = None
-    precision: Literal["float32", "bf16"] = "float32"
-    gradient_checkpointing: bool = False
-    save_state_every: int = 0
-
-    @property
-    def sharded(self) -> bool:
-        """Whether each process holds a part of the weights only."""
-        return self.processes > 1
+if TYPE_CHECKING:
+    from derotate.config.training import Compute
 
 
-ONE_PROCESS: Final = Compute()
-"""The whole batch at once, in float32."""
+def micro_batches(batch_size: int, processes: int, micro_batch: int | None) -> tuple[int, int]:
+    """Micro-batch size of a process and number of gradient accumulation steps.
 
+    Micro-batches go to the processes in turn, so a step has the same samples for any number of
+    processes.
 
-def pieces(batch_size: int, processes: int, micro_batch: int | None) -> tuple[int, int]:
-    """How the samples of a step are dealt: a process's samples at once, and how often.
-
-    Piece after piece goes to one process after the other, so a step has the same samples whatever
-    the number of processes.
+    Args:
+        batch_size: samples of a step.
+        processes: number of processes.
+        micro_batch: samples of one forward pass; None for the whole share of a process.
 
     Raises:
-        ValueError: the batch cannot be dealt without a remainder.
+        ValueError: the batch cannot be split evenly.
     """
-    at_once = micro_batch or max(batch_size // processes, 1)
-    times, left = divmod(batch_size, at_once * processes)
-    if left or not times:
+    size = micro_batch or max(batch_size // processes, 1)
+    steps, remainder = divmod(batch_size, size * processes)
+    if remainder or not steps:
         raise ValueError(
-            f"micro_batch: got {at_once} in {processes} processes for a batch of {batch_size}, "
+            f"micro_batch: got {size} in {processes} processes for a batch of {batch_size}, "
             "expected micro_batch x processes to divide the batch size; change one of the three"
         )
-    return at_once, times
+    return size, steps
 
 
-def arguments(compute: Compute, batch_size: int) -> dict[str, Any]:
-    """What the arguments of a transformers trainer say of it."""
-    at_once, times = pieces(batch_size, compute.processes, compute.micro_batch)
-    given = {
-        "per_device_train_batch_size": at_once,
-        "gradient_accumulation_steps": times,
+def trainer_arguments(compute: Compute, batch_size: int) -> dict[str, Any]:
+    """Arguments of a transformers trainer that follow from `compute`."""
+    size, steps = micro_batches(batch_size, compute.processes, compute.micro_batch)
+    arguments = {
+        "per_device_train_batch_size": size,
+        "gradient_accumulation_steps": steps,
         "bf16": compute.precision == "bf16",
-        # with FSDP2 too: it recomputes inside a layer's gathered weights and keeps the cache out,
-        # which FSDP's own (accelerate's `activation_checkpointing`) does not for Mllama
+        # transformers' own, with FSDP2 too: it recomputes within the gathered layer and disables
+        # the KV cache; accelerate's `activation_checkpointing` does not disable it for Mllama
         "gradient_checkpointing": compute.gradient_checkpointing,
     }
     if not compute.sharded:
-        return given
-    return given | {
+        return arguments
+    return arguments | {
         "fsdp": True,
         "fsdp_config": {
             "version": 2,
             "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
             "reshard_after_forward": True,
-            # the first process hands the weights out (`whole.load_in_first`)
+            # process 0 has the weights and broadcasts them (`full_weights.load_on_main_process`)
             "cpu_ram_efficient_loading": True,
-            # each process writes its part of the training state
+            # each process writes its own shard of the training state
             "state_dict_type": "SHARDED_STATE_DICT",
         },
     }
 
 
-class ShardingTrainer(Trainer):
-    """A trainer that shards by FSDP2 where the processes have no GPU, too."""
+class FsdpTrainer(Trainer):
+    """A trainer that shards by FSDP2 on CPUs too, and reduces gradients in float32."""
 
     def create_accelerator_and_postprocess(self) -> None:
-        """Give accelerate's state on CPUs what it has with GPUs: the plugin, and its kind."""
-        given = self.args.fsdp_plugin_args
-        if given is not None and self.args.bf16:
-            given["mixed_precision_policy"] = MixedPrecisionPolicy(
+        """Set accelerate's global state on CPUs to what it sets itself on GPUs."""
+        plugin_arguments = self.args.fsdp_plugin_args
+        if plugin_arguments is not None and self.args.bf16:
+            plugin_arguments["mixed_precision_policy"] = MixedPrecisionPolicy(
                 param_dtype=torch.bfloat16, reduce_dtype=torch.float32
             )
         super().create_accelerator_and_postprocess()
         state = self.accelerator.state
-        if given is None or state.distributed_type == DistributedType.FSDP:
+        if plugin_arguments is None or state.distributed_type == DistributedType.FSDP:
             return
-        state.fsdp_plugin = FullyShardedDataParallelPlugin(**given)
+        state.fsdp_plugin = FullyShardedDataParallelPlugin(**plugin_arguments)
         state.distributed_type = DistributedType.FSDP
+        # the accelerator reads the type from this shared dictionary, not from its own state
         PartialState._shared_state["distributed_type"] = DistributedType.FSDP
         self.is_fsdp_enabled = True
 
 
-def fixed(accelerator: Any, model: Any, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of a model that is not trained, on this process's device or sharded over all.
+def shard_frozen_model(
+    accelerator: Any, model: Any, function: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Place a frozen model and return `function` bound to it.
 
     Args:
-        accelerator: of a trainer; it says which.
-        model: with weights in the first process at least; sharded as the trained one is.
-        function: takes the model first and has no gradient; where it is sharded, all processes must
-            call it alike.
+        accelerator: of a trainer. If it shards, the model is sharded in the same way; else the
+            model goes to its device.
+        model: with weights at least in the main process.
+        function: takes the model as its first argument and computes without gradient. If the model
+            is sharded, all processes must call it equally often.
     """
     if accelerator.distributed_type != DistributedType.FSDP:
         return partial(function, model.to(accelerator.device))
-    # frozen, or accelerate would make weights of bfloat16 float32
+    # without requires_grad_(False) accelerate upcasts bf16 weights to float32
     sharded = fsdp2_prepare_model(accelerator, model.requires_grad_(False)).eval()
-    sharded.called = MethodType(function, sharded)
-    register_fsdp_forward_method(sharded, "called")
-    return sharded.called
+    # FSDP gathers weights only in `forward` and in registered methods
+    sharded.bound_function = MethodType(function, sharded)
+    register_fsdp_forward_method(sharded, "bound_function")
+    return sharded.bound_function
+
+
+def shard_module(module: nn.Module, device: torch.device, dtype: torch.dtype | None = None) -> None:
+    """Shard the parameters of a module that none of its submodules has sharded.
+
+    Args:
+        module: on the CPU, or in memory of its own; the same in all processes.
+        device: of this process.
+        dtype: of gathered weights in matrix products; None keeps their own. Gradients are reduced
+            in float32.
+    """
+    fully_shard(
+        module,
+        mesh=init_device_mesh(device.type, (world_size(),)),
+        reshard_after_forward=True,
+        mp_policy=MixedPrecisionPolicy(
+            param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
+        ),
+    )
 
 
 @contextmanager
-def held_whole(model: Any) -> Iterator[None]:
-    """Within the block, the weights of a sharded model stay gathered once a pass has used them.
+def keep_gathered(modules: Iterable[FSDPModule]) -> Iterator[None]:
+    """Within the block, weights stay gathered after the first forward pass that uses them.
 
-    A step of decoding has one token for each response, and would spend its time on gathering. All
-    processes must take a pass first; after that each takes as many as it likes.
-
-    Args:
-        model: that a trainer has sharded, or a whole one, with which nothing is done. accelerate
-            lets its embedding and its layers go after a pass, and keeps what is left.
+    Generation makes one pass per token and would spend its time on all-gathers. Every process must
+    make one pass first. After it a process waits for no other, however long its responses are.
     """
-    units = [
-        module
-        for module in model.modules()
-        if isinstance(module, FSDPModule) and isinstance(module, GradientCheckpointingLayer)
-    ]
-    embedding = model.get_input_embeddings()
-    if units and embedding.weight is not model.get_output_embeddings().weight:
-        units.append(embedding)
+    units = list(modules)
     for unit in units:
         unit.set_reshard_after_forward(False, recurse=False)
     try:
@@ -175,3 +172,20 @@ def held_whole(model: Any) -> Iterator[None]:
         for unit in units:
             unit.set_reshard_after_forward(True, recurse=False)
             unit.reshard()
+
+
+def resharding_modules(model: Any) -> list[FSDPModule]:
+    """The modules of a model that accelerate sharded and that reshard after each forward pass.
+
+    These are its layers, and its embedding if that is not tied. accelerate keeps the rest gathered.
+    An unsharded model has none.
+    """
+    modules: list[Any] = [
+        module
+        for module in model.modules()
+        if isinstance(module, FSDPModule) and isinstance(module, GradientCheckpointingLayer)
+    ]
+    embedding = model.get_input_embeddings()
+    if modules and embedding.weight is not model.get_output_embeddings().weight:
+        modules.append(embedding)
+    return modules

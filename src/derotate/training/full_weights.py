@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The model in one piece, before it is sharded and after.
-
-It is loaded by the first of the processes, and gathered there, with its adapter merged in, for the
-checkpoints.
-"""
+"""Unsharded weights: loaded by the main process before sharding, gathered there for checkpoints."""
 
 from __future__ import annotations
 
@@ -23,58 +19,59 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from derotate.models.checkpoint import load, outline
-from derotate.training.launch import is_first
+from derotate.training.collectives import is_main_process
 
 
-def load_in_first(directory: Path, *, dtype: torch.dtype | None = None) -> tuple[Any, Any]:
-    """Model and tokenizer of a checkpoint, with weights in the first process, or the only one.
+def load_on_main_process(directory: Path, *, dtype: torch.dtype | None = None) -> tuple[Any, Any]:
+    """Model and tokenizer of a checkpoint; only the main process reads the weights.
 
-    In the others the model is as large and empty: sharding hands the weights out, one tensor at a
-    time (`fsdp_plugin.cpu_ram_efficient_loading` of accelerate).
+    In the other processes the parameters are uninitialised. Sharding broadcasts the weights tensor
+    by tensor (accelerate's `cpu_ram_efficient_loading`, or `broadcast_weights`).
 
     Args:
         directory: of the checkpoint.
-        dtype: of the weights, by default their own; config.json still says that.
+        dtype: of the weights, by default the checkpoint's; config.json keeps the checkpoint's.
 
     Raises:
-        CheckpointError: as `checkpoints.load`.
+        CheckpointError: see `models.checkpoint.load`.
     """
-    if not is_first():
+    if not is_main_process():
         return outline(directory, dtype=dtype)
     model, tokenizer = load(directory)
     return model.to(dtype) if dtype else model, tokenizer
 
 
-def hand_out(model: Any, weights: Mapping[str, Tensor]) -> None:
-    """Give each process its part of the weights, one tensor at a time; all processes call this.
+def broadcast_weights(model: Any, weights: Mapping[str, Tensor]) -> None:
+    """Fill the shards of every process from the main process's weights, tensor by tensor.
 
-    Trainers do so by themselves (`compute.arguments`).
+    All processes call this. Trainers do it themselves (`fsdp.trainer_arguments`).
 
     Args:
-        model: one of `load_in_first`, since sharded; its parts are written over.
-        weights: the state of that model before it was sharded; that of the first process counts.
+        model: from `load_on_main_process`, sharded since.
+        weights: its state dict from before it was sharded; only the main process's is used.
     """
     set_model_state_dict(
         model,
-        dict(weights) if is_first() else {},
+        dict(weights) if is_main_process() else {},
         options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=True),
     )
 
 
-def merged(model: Any) -> Any:
-    """The model itself, or with its adapter merged in, on a copy, so that training goes on."""
+def merge_adapter(model: Any) -> Any:
+    """A copy with the LoRA adapter merged in; a model without an adapter is returned as it is."""
+    # merging works in place and would end the training of the adapter
     return copy.deepcopy(model).merge_and_unload() if isinstance(model, PeftModel) else model
 
 
 @dataclass(frozen=True)
-class Whole:
-    """Makes whole models of one that is being trained, which stays as it is.
+class FullWeights:
+    """Builds the full model from one in training: gathers shards, merges the adapter, casts.
 
     Attributes:
-        architecture: class of the model, as it was before it was sharded.
-        adapter: what it trains if not all weights.
-        sharded: whether each process holds a part of the weights.
-        dtype: of the weights of the whole model.
+        architecture: class of the model before it was sharded.
+        adapter: the LoRA adapter that is trained, if any.
+        sharded: whether the model is sharded.
+        dtype: of the full model's weights.
     """
 
     architecture: type
@@ -82,25 +79,28 @@ class Whole:
     sharded: bool = False
     dtype: torch.dtype = torch.float32
 
-    def of(self, model: Any) -> Any:
-        """The whole model, in the first process; None in the others, which must call it too."""
-        whole = self._gathered(model) if self.sharded else merged(model)
-        if whole is None or whole.dtype == self.dtype:
-            return whole
-        return (copy.deepcopy(whole) if whole is model else whole).to(self.dtype)
+    def gather(self, model: Any) -> Any:
+        """The full model in the main process, None in the others; all processes must call this.
 
-    def _gathered(self, model: Any) -> Any:
+        The model in training stays as it is.
+        """
+        full = self._gather_shards(model) if self.sharded else merge_adapter(model)
+        if full is None or full.dtype == self.dtype:
+            return full
+        return (copy.deepcopy(full) if full is model else full).to(self.dtype)
+
+    def _gather_shards(self, model: Any) -> Any:
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        state = get_model_state_dict(model, options=options)
-        if not is_first():
+        weights = get_model_state_dict(model, options=options)
+        if not is_main_process():
             return None
         with torch.device("meta"):
-            # a copy, since a new model marks its config
+            # a copy, since the constructor writes to the config
             empty = self.architecture(copy.deepcopy(model.config))
             if self.adapter:
                 empty = get_peft_model(empty, self.adapter)
-        empty.load_state_dict(state, assign=True)
+        empty.load_state_dict(weights, assign=True)
         empty.tie_weights()
-        whole = empty.merge_and_unload() if self.adapter else empty
-        whole.generation_config = model.generation_config
-        return whole
+        full = empty.merge_and_unload() if self.adapter else empty
+        full.generation_config = model.generation_config
+        return full

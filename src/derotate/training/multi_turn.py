@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Episodes of several attempts: respond, hear the verifier, respond again.
+"""Multi-turn episodes: respond, read the verifier's feedback, respond again.
 
-All episodes of an update are played side by side, so that the model answers in one batch.
+All episodes of an update are played in parallel, so that each turn is one batch of generation.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ import torch
 
 from derotate.models.chat import Prompt, continued, left_padded, pad_id, prompt_ids, stop_ids
 from derotate.models.kv_cache import growing_cache
+from derotate.training.rl_job import Environment
 
-Judge = Callable[[int, str], tuple[float, bool, str]]
-"""(index of the problem, response) -> reward, whether the episode is over, feedback."""
-Drawn = tuple[tuple[int, ...], tuple[int, ...]]
+Sample = tuple[tuple[int, ...], tuple[int, ...]]
 """Token ids of a context and of a response to it, the token that ended it included."""
-Sampler = Callable[[list[Prompt]], list[Drawn]]
-"""Draws a response to each context, whose ids are those of `conversation.prompt_ids`."""
+Sampler = Callable[[list[Prompt]], list[Sample]]
+"""Samples a response to each context, whose ids are those of `chat.prompt_ids`."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One action: a response of an episode to its context, and what it earned."""
+    """One action of turn-level RL: a response to its context, and its reward."""
 
     episode: int
     context: tuple[int, ...]
@@ -33,40 +32,40 @@ class Attempt:
     reward: float
 
 
-def play(
-    draw: Sampler,
+def play_episodes(
+    sample: Sampler,
     tokenizer: Any,
-    prompts: Sequence[Prompt],
+    environment: Environment,
     problems: Sequence[int],
-    judge: Judge,
     *,
     attempts: int,
 ) -> list[Attempt]:
-    """Play an episode of each problem, all side by side; sorted by episode, then attempt.
+    """Play one episode per problem, in parallel; sorted by episode, then by attempt.
 
-    The context of the next attempt is that of this one, the response and the feedback.
+    The context of the next attempt is this context, the response and the feedback on it.
 
     Args:
-        draw: the policy.
-        tokenizer: its tokenizer.
-        prompts: first context of every problem of the fold.
+        sample: the policy.
+        tokenizer: of the policy.
+        environment: prompts, rewards and feedback.
         problems: index of the problem of each episode.
-        judge: of a response.
-        attempts: most attempts of an episode.
+        attempts: most attempts per episode.
     """
     contexts: dict[int, Prompt] = {
-        episode: prompts[problem] for episode, problem in enumerate(problems)
+        episode: environment.prompts[problem] for episode, problem in enumerate(problems)
     }
     played: list[Attempt] = []
     for _ in range(attempts):
         if not contexts:
             break
-        drawn = draw(list(contexts.values()))
-        for episode, (context, response) in zip(list(contexts), drawn, strict=True):
+        samples = sample(list(contexts.values()))
+        for episode, (context, response) in zip(list(contexts), samples, strict=True):
+            problem = problems[episode]
             text = tokenizer.decode(response, skip_special_tokens=True)
-            reward, done, feedback = judge(problems[episode], text)
+            reward = environment.reward(problem, text)
             played.append(Attempt(episode, context, response, reward))
-            if done:
+            feedback = environment.feedback(problem, text)
+            if feedback is None:
                 del contexts[episode]
             else:
                 contexts[episode] = continued(contexts[episode], text, feedback)
@@ -74,15 +73,15 @@ def play(
 
 
 @torch.no_grad()
-def draw_responses(
+def sample_responses(
     model: Any, tokenizer: Any, temperature: float, max_new_tokens: int, contexts: list[Prompt]
-) -> list[Drawn]:
-    """Draw responses by transformers, from torch's global generator, which the caller seeds.
+) -> list[Sample]:
+    """Sample responses by transformers, from torch's global generator, which the caller seeds.
 
     Args:
         model: the policy.
-        tokenizer: its tokenizer.
-        temperature: of the samples.
+        tokenizer: of the policy.
+        temperature: of sampling.
         max_new_tokens: length limit of a response.
         contexts: to respond to.
     """
@@ -93,6 +92,7 @@ def draw_responses(
         attention_mask=mask.to(model.device),
         do_sample=True,
         temperature=temperature,
+        # neutral values, since generation_config of an instruct model may set others
         top_k=0,
         top_p=1.0,
         repetition_penalty=1.0,
@@ -101,8 +101,8 @@ def draw_responses(
         pad_token_id=pad_id(tokenizer),
         past_key_values=growing_cache(model),
     )[:, ids.shape[1] :].tolist()
-    pairs = []
-    for context, kept, response in zip(ids, mask.bool(), generated, strict=True):
+    samples = []
+    for context, attended, response in zip(ids, mask.bool(), generated, strict=True):
         end = next((i for i, token in enumerate(response, start=1) if token in stops), None)
-        pairs.append((tuple(context[kept].tolist()), tuple(response[:end])))
-    return pairs
+        samples.append((tuple(context[attended].tolist()), tuple(response[:end])))
+    return samples

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The formulas of PPO: advantages of the attempts of an episode, and the losses of an action."""
+"""The formulas of turn-level PPO: advantages of an episode, policy loss and value loss."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import Tensor
 
 
 def gae(rewards: Tensor, values: Tensor, discount: float, trace: float) -> Tensor:
-    """Generalised advantage estimates of one episode, which ends after its last attempt.
+    """Generalised advantage estimation (GAE) over one episode, which ends after its last attempt.
 
     A_t = sum_l (discount trace)^l d_{t+l} with d_t = r_t + discount V_{t+1} - V_t, and V = 0 after
     the end (Schulman et al., arXiv 1506.02438, eq. 16).
 
     Args:
         rewards: (attempts,).
-        values: of the context before each attempt, (attempts,).
+        values: estimates at the context of each attempt, (attempts,).
         discount: gamma.
         trace: lambda.
 
@@ -23,20 +23,21 @@ def gae(rewards: Tensor, values: Tensor, discount: float, trace: float) -> Tenso
         (attempts,)
     """
     advantages = torch.zeros_like(rewards)
-    following = next_value = rewards.new_zeros(())
+    next_advantage = next_value = rewards.new_zeros(())
     for t in reversed(range(len(rewards))):
-        error = rewards[t] + discount * next_value - values[t]
-        advantages[t] = error + discount * trace * following
-        following, next_value = advantages[t], values[t]
+        td_error = rewards[t] + discount * next_value - values[t]
+        advantages[t] = td_error + discount * trace * next_advantage
+        next_advantage, next_value = advantages[t], values[t]
     return advantages
 
 
-def normalised(advantages: Tensor) -> Tensor:
-    """Mean 0 and deviation 1 over the rollout, (responses,); all zero if they are all equal.
+def normalise(advantages: Tensor) -> Tensor:
+    """Scale to mean 0 and standard deviation 1 over the rollout, (responses,).
 
-    Once every response earns the same, what is left of the advantages is the error of the values,
-    and scaling makes it as large as a signal: a solved problem can be unlearnt again (seen on the
-    two-armed bandit of the tests, some updates after it was solved). So watch `correct_share`.
+    Equal advantages become 0. If every response earns the same, the advantages are only the errors
+    of the value head, and scaling makes them as large as a signal. So a solved problem can be
+    unlearnt again (seen on the bandit of the tests, some updates after it was solved). Watch
+    `correct_share`.
     """
     return (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8)
 
@@ -47,26 +48,27 @@ def clipped_policy_loss(
     """Clipped surrogate of each action (Schulman et al., arXiv 1707.06347, eq. 7), as a loss.
 
     Args:
-        log_probs: of the actions under the policy being trained, (responses,).
+        log_probs: of the actions under the current policy, (responses,).
         old_log_probs: under the policy that sampled them, (responses,).
         advantages: (responses,).
-        clip: the ratio is held within 1 - clip and 1 + clip.
+        clip: the ratio is clamped to 1 - clip and 1 + clip.
 
     Returns:
         (responses,)
     """
     ratio = (log_probs - old_log_probs).exp()
-    held = ratio.clamp(1 - clip, 1 + clip)
-    return -torch.minimum(ratio * advantages, held * advantages)
+    clamped = ratio.clamp(1 - clip, 1 + clip)
+    return -torch.minimum(ratio * advantages, clamped * advantages)
 
 
 def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float) -> Tensor:
-    """Half the larger squared error of a value and of it held within `clip` of its old one.
+    """Half the squared error of the value, or of the clamped value if that is larger.
 
-    As in the papers' code, which has it from OpenAI's baselines (ppo2).
+    The value is clamped to within `clip` of the old value. The papers' code has this loss from
+    OpenAI's baselines (ppo2).
 
     Args:
-        values: of the value head being trained, (responses,).
+        values: of the current value head, (responses,).
         old_values: at the time of sampling, (responses,).
         returns: advantage + old value, (responses,).
         clip: in units of the reward.
@@ -74,5 +76,5 @@ def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip
     Returns:
         (responses,)
     """
-    held = old_values + (values - old_values).clamp(-clip, clip)
-    return 0.5 * torch.maximum((values - returns) ** 2, (held - returns) ** 2)
+    clamped = old_values + (values - old_values).clamp(-clip, clip)
+    return 0.5 * torch.maximum((values - returns) ** 2, (clamped - returns) ** 2)

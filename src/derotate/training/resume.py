@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What a long training keeps beside its outputs, to go on from when its job was ended from outside.
+"""Resume a training whose job was preempted or killed.
 
-Snakemake removes the outputs of a job that did not finish before it starts it again: the states and
-checkpoints that a preempted job has made so far have to lie elsewhere. They lie in a hidden folder,
-under the key of all that the training depends on; a job with another key starts from nothing.
+Before Snakemake restarts a job it deletes the job's outputs. So training states, and checkpoints
+that are finished, are kept in a hidden folder beside the log until the training ends. The folder
+carries a key of everything that the training depends on. A job with another key starts over.
 """
 
 from __future__ import annotations
@@ -14,49 +14,52 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from transformers import TrainerCallback
 
 from derotate.models.checkpoint import move_into_place
-from derotate.training.fsdp import Compute
-from derotate.training.launch import is_first, wait_for_all
+from derotate.training.collectives import barrier, is_main_process
+
+if TYPE_CHECKING:
+    from derotate.config.training import Compute
 
 _KEY: Final = "key"
 _STATE: Final = "state-"
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A folder with the newest state of a training and the checkpoints that it has left so far."""
+class ResumeFolder:
+    """The latest training state of an unfinished training and its checkpoints so far."""
 
     folder: Path
 
     @classmethod
     def beside(
-        cls, log: Path, compute: Compute, *, origin: str, read: Iterable[Path]
-    ) -> Kept | None:
-        """The folder of a training, by one process, before any trains; None if it keeps nothing.
+        cls, log: Path, compute: Compute, *, origin: str, inputs: Iterable[Path]
+    ) -> ResumeFolder | None:
+        """The resume folder of a training; None if it saves no states.
+
+        Called by one process, before the training starts.
 
         Args:
-            log: of the training, beside which the folder lies.
-            compute: says whether states are kept.
+            log: of the training; the folder lies beside it.
+            compute: says how often states are saved.
             origin: digest of settings and code.
-            read: the files that the training depends on; when each was last written counts, as make
-                would ask.
+            inputs: files that the training reads; a changed mtime invalidates the folder.
         """
         if not compute.save_state_every:
             return None
-        files = [(path.name, path.stat().st_mtime_ns) for path in read]
-        return cls.opened(log.with_name(f".{log.name}.kept"), json.dumps([origin, *files]))
+        mtimes = [(path.name, path.stat().st_mtime_ns) for path in inputs]
+        return cls.open(log.with_name(f".{log.name}.resume"), json.dumps([origin, *mtimes]))
 
     @classmethod
-    def opened(cls, folder: Path, key: str) -> Kept:
-        """The folder of that key, emptied if it is of another; by one process, before any trains.
+    def open(cls, folder: Path, key: str) -> ResumeFolder:
+        """Open the folder, and empty it if it was written under another key.
 
         Args:
-            folder: beside the outputs, on their file system.
-            key: digest of all that the training depends on.
+            folder: on the file system of the outputs, so that they can be moved.
+            key: digest of everything that the training depends on.
         """
         file = folder / _KEY
         if not file.is_file() or file.read_text(encoding="utf-8") != key:
@@ -65,79 +68,93 @@ class Kept:
             file.write_text(key, encoding="utf-8")
         return cls(folder)
 
-    def newest(self) -> tuple[int, Path] | None:
-        """Step and folder of the newest state; None if there is none yet."""
+    def latest_state(self) -> tuple[int, Path] | None:
+        """Step and folder of the latest training state; None if there is none yet."""
         states = [(_step(path), path) for path in self.folder.glob(f"{_STATE}*")]
         return max(states, default=None)
 
     def state(self, step: int) -> Path:
-        """Where the state after that step lies."""
+        """Where the training state of a step belongs."""
         return self.folder / f"{_STATE}{step}"
 
     def checkpoint(self, step: int) -> Path:
-        """Where the checkpoint of that step waits for the end of the training."""
+        """Where the checkpoint of a step waits for the end of the training."""
         return self.folder / f"step-{step}"
 
     def checkpoints(self, steps: Iterable[int]) -> dict[int, Path]:
-        """The same of several steps."""
+        """Step -> `checkpoint(step)`."""
         return {step: self.checkpoint(step) for step in steps}
 
-    def deliver(self, directories: Mapping[int, Path]) -> None:
-        """Move each step's checkpoint into its directory, the weights last; remove the folder.
+    def replace_state(self, written: Path, step: int) -> None:
+        """Move a complete state to its place, then remove the one before; one process calls this.
 
-        A job that is killed in between begins anew, since half of the checkpoints are gone from
-        here and Snakemake removes the others.
+        `files.atomic` does not fit: the state was written by all processes together, and the old
+        state has another name.
         """
+        previous = self.latest_state()
+        os.replace(written, self.state(step))
+        if previous:
+            shutil.rmtree(previous[1])
+
+    def deliver(self, outputs: Mapping[int, Path]) -> None:
+        """Move the checkpoints to the job's outputs and remove the folder.
+
+        Args:
+            outputs: step -> checkpoint directory.
+        """
+        # Without its key the folder is invalid. A job that is killed from here on starts over:
+        # Snakemake deletes the outputs that were moved already.
         (self.folder / _KEY).unlink()
-        for step, directory in directories.items():
+        for step, directory in outputs.items():
             move_into_place(self.checkpoint(step), directory)
         shutil.rmtree(self.folder)
 
 
-class KeepStates(TrainerCallback):
-    """Leaves the training state after some steps; of those kept, only the newest.
+class SaveTrainingState(TrainerCallback):
+    """Saves the state of transformers' trainer (weights, optimizer, schedule, random numbers).
 
-    The trainer writes a state where a kill can leave half of it; it is moved into place when every
-    process has written its part.
+    The trainer writes `checkpoint-N`, which a kill can leave incomplete. So the folder is moved to
+    its place only after every process has written its shard.
     """
 
-    def __init__(self, *, stop: int, state: Path | None, every: int, kept: Kept | None) -> None:
-        """Keep states.
+    def __init__(
+        self, *, last_step: int, final_state: Path | None, every: int, resume: ResumeFolder | None
+    ) -> None:
+        """Save training states.
 
         Args:
-            stop: the last step.
-            state: where to leave the state after it; None leaves none.
-            every: steps between two states that are kept on the way; 0 keeps none.
-            kept: where those go.
+            last_step: of the training.
+            final_state: where to leave the state after the last step; None leaves none.
+            every: steps between two states for resuming; 0 saves none.
+            resume: where those go; the latest replaces the one before.
         """
-        self._stop = stop
-        self._state = state
+        self._last_step = last_step
+        self._final_state = final_state
         self._every = every
-        self._kept = kept
+        self._resume = resume
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Ask the trainer for the state of this step, if it is wanted."""
-        if self._place(state.global_step) is not None:
+        """Request a state from the trainer at the steps that need one."""
+        if self._is_saved(state.global_step):
             control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Move what the trainer has written into place."""
-        place = self._place(state.global_step)
-        wait_for_all()
-        if place is not None and is_first():
-            before = self._kept.newest() if self._kept and place != self._state else None
-            shutil.rmtree(place, ignore_errors=True)
-            os.replace(Path(args.output_dir, f"checkpoint-{state.global_step}"), place)
-            if before:
-                shutil.rmtree(before[1])
-        wait_for_all()
+        """Move the state that the trainer has written to its place."""
+        step = state.global_step
+        written = Path(args.output_dir, f"checkpoint-{step}")
+        barrier()
+        if is_main_process() and self._is_saved(step):
+            if step == self._last_step and self._final_state:
+                shutil.rmtree(self._final_state, ignore_errors=True)
+                os.replace(written, self._final_state)
+            elif self._resume:
+                self._resume.replace_state(written, step)
+        barrier()
 
-    def _place(self, step: int) -> Path | None:
-        if step == self._stop:
-            return self._state
-        if self._kept and self._every and step % self._every == 0:
-            return self._kept.state(step)
-        return None
+    def _is_saved(self, step: int) -> bool:
+        if step == self._last_step:
+            return self._final_state is not None
+        return bool(self._resume and self._every and step % self._every == 0)
 
 
 def _step(state: Path) -> int:

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""The log tables of an RL run: one row an update, and the histogram of its advantages.
+"""The log tables of an RL run: one row per update, and the histogram of its advantages.
 
-Both algorithms write the same columns, so that their runs can be laid side by side. Values are
-rounded to six significant digits: that is more than they mean, and runs compare byte for byte.
+GRPO and PPO write the same columns, so that their runs can be compared. Values are rounded to six
+significant digits, more than they are known to, so that equal runs leave equal bytes.
 """
 
 from __future__ import annotations
 
 import csv
 import math
-import os
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from derotate.files.atomic import atomic_write
 
 COLUMNS = (
     "update", "responses", "reward_mean", "correct_share", "zero_variance_share", "loss",
@@ -21,26 +22,25 @@ COLUMNS = (
 )  # fmt: skip
 BIN_WIDTH = 0.25
 EDGES = tuple(-3 + BIN_WIDTH * i for i in range(25))
-"""Edges of the advantage histogram. A group of 8, scaled by its deviation, stays within 2.48."""
-FULL_REWARD = 5.0
-"""What a correct response earns in the papers' table."""
+"""Bin edges of the advantage histogram. In a group of 8, an advantage in units of the group's
+standard deviation stays within 2.48."""
 
 
 @dataclass(frozen=True)
 class Update:
-    """What one update saw before it moved the weights.
+    """One update, measured before its optimizer steps.
 
     Attributes:
         update: counted from 1.
         reward_mean: over responses.
         correct_share: share of responses that earned the full reward.
         zero_variance_share: share of groups whose rewards are all equal; None without groups.
-        loss: of the policy, as the optimizer saw it (mean over its steps).
+        loss: of the policy, mean over optimizer steps.
         value_loss: of the value head, mean over optimizer steps; None without one.
         entropy: of the next-token distribution, nats, mean over response tokens.
-        kl_to_start: KL(policy || start), nats a token, over sampled responses.
+        kl_to_start: KL(policy || start), nats per token, over sampled responses.
         response_length: tokens, the end token included.
-        advantages: one a response, as used in the loss.
+        advantages: one per response, as used in the loss.
     """
 
     update: int
@@ -61,28 +61,28 @@ def correct_share(rewards: Sequence[float], correct_reward: float) -> float:
 
 
 def zero_variance_share(rewards: Sequence[float], group_size: int) -> float:
-    """Share of groups without any signal: every response of the group earned the same.
+    """Share of groups without a learning signal: all responses of the group earned the same.
 
     Args:
         rewards: group by group.
-        group_size: responses a group.
+        group_size: responses per group.
     """
     groups = [rewards[i : i + group_size] for i in range(0, len(rewards), group_size)]
     return sum(len(set(group)) == 1 for group in groups) / len(groups)
 
 
 def histogram(advantages: Iterable[float]) -> list[int]:
-    """Counts between EDGES, left edge included; what lies beyond counts in the outermost bins."""
+    """Counts per bin, left edge included; values beyond EDGES count in the outermost bins."""
     counts = [0] * (len(EDGES) - 1)
     for advantage in advantages:
-        # Rounded, so that the advantage of a group without variance is 0 and not a little below.
+        # Rounded, so that the advantage in a group without variance is 0 and not just below it.
         index = bisect_right(EDGES, round(advantage, 6)) - 1
         counts[min(max(index, 0), len(counts) - 1)] += 1
     return counts
 
 
 def write(updates: Sequence[Update], log: Path) -> None:
-    """Write `log` and, beside it, `advantages.csv`, each aside and then moved into place."""
+    """Write `log` and, beside it, `advantages.csv`, each atomically."""
     bins = [
         (row.update, EDGES[i], EDGES[i + 1], count)
         for row in updates
@@ -102,13 +102,10 @@ def _row(update: Update) -> tuple[float | None, ...]:
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[float | None]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}")
-    with aside.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows([_cell(value) for value in row] for row in rows)
-    os.replace(aside, path)
 
 
 def _cell(value: float | None) -> str:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""What GRPO and PPO share: which problems an update draws, its seeds, and the scores of responses.
+"""What GRPO and PPO share: problems and seeds of an update, log-probabilities, KL and entropy.
 
-Problems and samples of an update depend on the weights, the seed and the update alone, not on how
-many random numbers the updates before it used. So two runs that differ in one setting are compared
-on the same problems.
+Problems and samples of an update depend only on the weights, the seed and the update, not on how
+many random numbers earlier updates used. So two runs that differ in one setting are compared on the
+same problems.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -16,46 +16,47 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK = 64
-"""Responses in one pass through the model. Bounds memory (784 instead of 1429 MB for 256 responses
-of the tiny model, at 4 % more time), not the result."""
+MICRO_BATCH_SIZE = 64
+"""Responses of one forward pass, unless the config says otherwise. It bounds memory: for 256
+responses of the tiny model 784 MB in place of 1429 MB, at 4 % more time."""
 
 
 def derived_seed(purpose: str, seed: int, part: int) -> int:
-    """A seed that depends on nothing but its arguments; below 2^63, as torch wants it."""
+    """A seed that depends only on the arguments; below 2^63, as torch requires."""
     digest = sha256(f"{purpose} {seed} {part}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def problems_of_update(count: int, per_update: int, seed: int, update: int) -> list[int]:
+def problems_for_update(count: int, per_update: int, seed: int, update: int) -> list[int]:
     """Indices of the problems of an update.
 
-    Updates read on in a stream of permutations of the fold: no problem comes again before all
-    others came, and no state is carried from update to update.
+    Updates read a stream of permutations of the problems. So no problem is repeated before all
+    others were drawn, and no state is carried from update to update.
 
     Args:
-        count: problems of the fold.
-        per_update: problems to draw.
+        count: number of problems.
+        per_update: problems per update.
         seed: of the run.
         update: counted from 1.
     """
     indices: list[int] = []
     position = (update - 1) * per_update
     while len(indices) < per_update:
-        lap, offset = divmod(position + len(indices), count)
-        order = sorted(range(count), key=lambda i: derived_seed(f"problems {lap}", seed, i))
+        epoch, offset = divmod(position + len(indices), count)
+        order = sorted(range(count), key=lambda i: derived_seed(f"problems {epoch}", seed, i))
         indices += order[offset : offset + per_update - len(indices)]
     return indices
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Responses to contexts, padded left of the context and right of the response.
+    """Contexts, padded on the left, and responses, padded on the right.
 
     Attributes:
         ids: token ids, (responses, context + response tokens).
-        mask: 1 where `ids` is no padding, same shape.
-        response_mask: 1 at tokens of the response and its end token, (responses, response tokens).
+        mask: attention mask, 0 at padding, same shape.
+        response_mask: 1 at tokens of the response, its end token included, (responses, response
+            tokens).
     """
 
     ids: Tensor
@@ -65,22 +66,24 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def rows(self, rows: Tensor) -> Batch:
-        """The batch of some of the responses."""
+    def select(self, rows: Tensor) -> Batch:
+        """The batch of the responses with these row indices."""
         return Batch(self.ids[rows], self.mask[rows], self.response_mask[rows])
 
-    def chunks(self) -> list[Tensor]:
-        """Row indices in pieces that one pass through the model takes."""
-        return list(torch.arange(len(self), device=self.ids.device).split(CHUNK))
+    def micro_batches(self) -> list[Batch]:
+        """The batch in parts of MICRO_BATCH_SIZE responses."""
+        rows = torch.arange(len(self), device=self.ids.device)
+        return [self.select(part) for part in rows.split(MICRO_BATCH_SIZE)]
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model says of the responses of a batch.
+    """What a model assigns to the responses of a batch.
 
     Attributes:
         log_probs: of each response token, (responses, response tokens); 0 at padding.
-        entropies: of the distribution each was drawn from, nats, same shape; 0 at padding.
+        entropies: of the distribution that each token was sampled from, nats, same shape; 0 at
+            padding.
         context_states: last hidden state of the last context token, (responses, hidden).
     """
 
@@ -90,30 +93,30 @@ class Scores:
 
 
 def score(model: Any, batch: Batch, temperature: float) -> Scores:
-    """Log-probabilities and entropies of the tempered policy, which is the one that sampled.
+    """Log-probabilities and entropies under the tempered policy, the one that sampled.
 
-    One pass, with gradient if it is enabled. The head is applied to the response only.
+    One forward pass, with gradient if it is enabled. The LM head is applied to the response only.
     """
     response = batch.response_mask.shape[1]
     states = model.base_model(
         input_ids=batch.ids, attention_mask=batch.mask, use_cache=False
     ).last_hidden_state[:, -response - 1 :]
-    # in float32, since sixteen bits are too few for the ratio of two policies
+    # in float32: bf16 is too coarse for the probability ratio of two policies
     logits = model.get_output_embeddings()(states[:, :-1]).float() / temperature
     log_distribution = logits.log_softmax(-1)
     tokens = batch.ids[:, -response:].unsqueeze(-1)
     log_probs = log_distribution.gather(-1, tokens).squeeze(-1)
     entropies = -(log_distribution.exp() * log_distribution).sum(-1)
     mask = batch.response_mask
-    # a copy, since a view would keep the states of all tokens
+    # a copy, since a view would keep the states of all tokens in memory
     context_states = states[:, 0].to(torch.float32, copy=True)
     return Scores(log_probs * mask, entropies * mask, context_states)
 
 
 @torch.no_grad()
-def score_fixed(model: Any, batch: Batch, temperature: float) -> Scores:
-    """`score` without gradient, in passes of CHUNK responses."""
-    parts = [score(model, batch.rows(rows), temperature) for rows in batch.chunks()]
+def score_without_gradient(model: Any, batch: Batch, temperature: float) -> Scores:
+    """`score` without gradient, in micro-batches."""
+    parts = [score(model, part, temperature) for part in batch.micro_batches()]
     return Scores(
         torch.cat([part.log_probs for part in parts]),
         torch.cat([part.entropies for part in parts]),
@@ -121,30 +124,16 @@ def score_fixed(model: Any, batch: Batch, temperature: float) -> Scores:
     )
 
 
-def require_updates(checkpoints: Iterable[int], updates: int) -> None:
-    """Refuse a checkpoint at an update that the run does not have.
-
-    Raises:
-        ValueError: names the updates asked for and the range there is.
-    """
-    asked = sorted(checkpoints)
-    if not all(1 <= update <= updates for update in asked):
-        raise ValueError(
-            f"checkpoints after updates {asked}: expected updates from 1 to {updates}; "
-            "raise the number of updates or leave the others out"
-        )
-
-
 @dataclass(frozen=True)
-class Measured:
-    """Sums over the responses of a batch, so that the parts of an update can be added up.
+class PolicySums:
+    """Entropy, KL and lengths summed over the responses of a batch; sums of parts add up.
 
     Attributes:
         entropy: of the next-token distributions, nats.
-        kl: of the policy to the start checkpoint, nats; 0 where it was not measured.
-        kl_tokens: over which it was summed.
+        kl: of the policy to the start checkpoint, nats; 0 if not measured.
+        kl_tokens: number of tokens that `kl` is a sum over.
         tokens: of the responses.
-        responses: how many.
+        responses: number of responses.
     """
 
     entropy: float
@@ -154,28 +143,33 @@ class Measured:
     responses: int
 
 
-def measure(log_probs: Tensor, entropies: Tensor, start: Tensor | None, batch: Batch) -> Measured:
-    """Entropy and drift of sampled responses.
+def policy_sums(
+    log_probs: Tensor, entropies: Tensor, start_log_probs: Tensor | None, batch: Batch
+) -> PolicySums:
+    """Entropy and KL to the start, summed over the tokens of sampled responses.
 
     Args:
         log_probs: of the tokens under the policy, (responses, response tokens).
         entropies: of the policy, nats, same shape.
-        start: log-probabilities under the start checkpoint, same shape; None measures no KL.
+        start_log_probs: under the start checkpoint, same shape; None if the KL is not measured.
         batch: the responses.
     """
     mask = batch.response_mask
     tokens = int(mask.sum())
-    return Measured(
+    kl, kl_tokens = 0.0, 0
+    if start_log_probs is not None:
+        kl, kl_tokens = (kl_k3(log_probs, start_log_probs) * mask).sum().item(), tokens
+    return PolicySums(
         entropy=(entropies * mask).sum().item(),
-        kl=0.0 if start is None else (k3(log_probs, start) * mask).sum().item(),
-        kl_tokens=0 if start is None else tokens,
+        kl=kl,
+        kl_tokens=kl_tokens,
         tokens=tokens,
         responses=len(batch),
     )
 
 
-def means(parts: Sequence[Measured]) -> dict[str, float]:
-    """The columns of `rllog.Update` that the parts of an update give together."""
+def log_columns(parts: Sequence[PolicySums]) -> dict[str, float]:
+    """Means over all parts of an update, as columns of `rl_log.Update`."""
     tokens = sum(part.tokens for part in parts)
     return {
         "entropy": sum(part.entropy for part in parts) / tokens,
@@ -184,13 +178,13 @@ def means(parts: Sequence[Measured]) -> dict[str, float]:
     }
 
 
-def k3(policy: Tensor, start: Tensor) -> Tensor:
+def kl_k3(log_probs: Tensor, start_log_probs: Tensor) -> Tensor:
     """Estimate of KL(policy || start) at tokens that the policy sampled, nats, elementwise.
 
-    k3 = exp(d) - 1 - d with d = log start - log policy: unbiased, and never negative (Schulman
+    k3 = exp(d) - 1 - d with d = log start - log policy: unbiased and never negative (Schulman
     2020, "Approximating KL divergence"; DeepSeekMath, arXiv 2402.03300, eq. 4).
     """
-    difference = start - policy
+    difference = start_log_probs - log_probs
     return difference.exp() - 1 - difference
 
 

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""An engine of vLLM on the GPU of a process that trains by itself, with the weights that it trains.
+"""RL rollouts by vLLM, an optional extra, through trl's integration.
 
-trl's own, which it makes for its trainers: what differs is that the policy here is sharded without
-accelerate, and that an update draws several times.
+Each process has a colocated engine on the GPU that it trains on. Weights are sent to the engine
+before each update, gathered tensor by tensor where they are sharded, and the engine sleeps during
+the training step. It computes in bf16 even for float32 weights, so its probabilities differ
+slightly from the trainer's. For GRPO, trl weights responses by the ratio of the two and drops those
+with a ratio above 3. PPO uses the responses without a correction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from accelerate import Accelerator
@@ -18,36 +21,104 @@ from torch.distributed.tensor import DTensor
 from trl.generation.vllm_generation import VLLMGeneration
 
 from derotate.models.chat import Prompt, prompt_ids, stop_ids
-from derotate.training.multi_turn import Drawn, Sampler
-from derotate.training.sampler import AS_LONG_AS_FITS, SHARE, require_known
+
+if TYPE_CHECKING:
+    from derotate.training.multi_turn import Sample, Sampler
+
+GPU_MEMORY_UTILIZATION: Final = 0.3
+"""Share of a GPU's memory for the engine beside a training; trl's default."""
+AUTOMATIC_LENGTH: Final = -1
+"""vLLM's value for the model's own context, or as much of it as the KV cache has room for."""
 
 
-class Colocated(VLLMGeneration):
-    """Draws responses from a policy, whose weights it gets before each update."""
+class RolloutError(ValueError):
+    """Rollouts that vLLM cannot make; one line with the key and the remedy."""
+
+
+def require_gpu(key: str) -> None:
+    """Refuse a job without a GPU before it loads anything.
+
+    Args:
+        key: of the config, for the message.
+
+    Raises:
+        RolloutError: there is no GPU; on CPUs vLLM repacks the weights and cannot update them.
+    """
+    if not torch.cuda.is_available():
+        raise RolloutError(
+            f"{key}: got vllm in a job without a GPU, expected transformers, since vLLM cannot "
+            "update weights on a CPU; change the key, or give the job a GPU (slurm/README.md)"
+        )
+
+
+def require_supported(model: Any, key: str) -> None:
+    """Refuse an architecture that vLLM does not have.
+
+    Args:
+        model: as loaded.
+        key: of the config, for the message.
+
+    Raises:
+        RolloutError: the model is an Mllama. Evaluation exports one as a Llama; here weights are
+            sent by name, so the architecture must be the same.
+    """
+    model_type = model.config.model_type
+    if model_type == "mllama":
+        raise RolloutError(
+            f"{key}: got vllm for a model of type {model_type}, expected transformers, since vLLM "
+            "does not support the architecture; change the key"
+        )
+
+
+def grpo_arguments(model: Any, stops: Sequence[int]) -> dict[str, Any]:
+    """Arguments of trl's GRPOConfig for rollouts by vLLM.
+
+    Args:
+        model: to train, as loaded.
+        stops: token ids that end a response.
+
+    Raises:
+        RolloutError: see `require_supported`.
+    """
+    require_supported(model, "rl.grpo.rollouts")
+    return {
+        "use_vllm": True,
+        "vllm_mode": "colocate",
+        "vllm_gpu_memory_utilization": GPU_MEMORY_UTILIZATION,
+        "vllm_max_model_length": AUTOMATIC_LENGTH,
+        # CPU engines have no sleep mode
+        "vllm_enable_sleep_mode": torch.cuda.is_available(),
+        "generation_kwargs": {"stop_token_ids": list(stops)},
+    }
+
+
+class ColocatedSampler(VLLMGeneration):
+    """Samples PPO's responses: trl's engine for a policy that is sharded without accelerate."""
 
     def __init__(self, model: Any, tokenizer: Any, temperature: float, max_new_tokens: int) -> None:
-        """Start an engine, in each process.
+        """Start an engine, in every process.
 
         Args:
-            model: the policy, sharded or whole; the engine reads its config and first weights from
-                the checkpoint that it was loaded from.
-            tokenizer: its tokenizer.
-            temperature: of the samples.
+            model: the policy, sharded or not; the engine reads its config and first weights from
+                the checkpoint that the model was loaded from.
+            tokenizer: of the policy.
+            temperature: of sampling.
             max_new_tokens: length limit of a response.
 
         Raises:
-            SamplerError: vLLM has no such model.
+            RolloutError: see `require_supported`.
         """
-        require_known(model, "rl.ppo.rollouts")
+        require_supported(model, "rl.ppo.rollouts")
         gpu = torch.cuda.is_available()
-        self._sleeps = gpu  # engines on CPUs cannot
+        # CPU engines have no sleep mode
+        self._can_sleep = gpu
         super().__init__(
             model,
             Accelerator(cpu=not gpu),
             tokenizer,
             mode="colocate",
-            gpu_memory_utilization=SHARE,
-            max_model_length=AS_LONG_AS_FITS,
+            gpu_memory_utilization=GPU_MEMORY_UTILIZATION,
+            max_model_length=AUTOMATIC_LENGTH,
             enable_sleep_mode=gpu,
             temperature=temperature,
             max_completion_length=max_new_tokens,
@@ -55,27 +126,32 @@ class Colocated(VLLMGeneration):
         )
 
     @contextmanager
-    def drawing(self) -> Iterator[Sampler]:
-        """Within the block, responses come from the weights that the policy has at its beginning.
+    def synced(self) -> Iterator[Sampler]:
+        """Send the policy's weights to the engine, and keep it awake within the block.
 
-        All processes hand weights over at the beginning. trl would do so again before the second
-        attempts, which not every process may have; the engine is kept awake for the block instead.
+        trl would send them again before each generation, with all processes taking part. Second
+        attempts are not made by every process, so that is turned off within the block.
         """
-        self.enable_sleep_mode = self._sleeps
-        self.sync_weights()  # which wakes it
+        self.enable_sleep_mode = self._can_sleep
+        # this wakes the engine
+        self.sync_weights()
         self.enable_sleep_mode = False
-        if self._sleeps:
+        if self._can_sleep:
             self.llm.wake_up(tags=["kv_cache"])
-        yield self._draw
-        if self._sleeps:
-            self.llm.sleep(level=2)  # without weights: the next update brings them
+        yield self._sample
+        if self._can_sleep:
+            # level 2 discards the weights: the next update sends new ones
+            self.llm.sleep(level=2)
 
-    def _draw(self, contexts: list[Prompt]) -> list[Drawn]:
+    def _sample(self, contexts: list[Prompt]) -> list[Sample]:
         ids = prompt_ids(self.processing_class, contexts)
         _, responses, *_ = self.generate(ids, images=None, num_generations=1)
-        return [(tuple(own), tuple(drawn)) for own, drawn in zip(ids, responses, strict=True)]
+        return [
+            (tuple(context), tuple(response))
+            for context, response in zip(ids, responses, strict=True)
+        ]
 
     def _iter_named_params(self) -> Iterator[tuple[str, Tensor]]:
-        """The whole weights, one after another; trl asks accelerate whether they are sharded."""
+        """Full weights one by one; trl's own asks accelerate, which has not sharded this policy."""
         for name, weight in self.model.named_parameters():
             yield name, weight.full_tensor() if isinstance(weight, DTensor) else weight.data

@@ -24,8 +24,9 @@ from derotate.evaluation.engines import MissingEngineError, require
 from derotate.evaluation.engines.vllm import exported
 from derotate.models.mllama import text_part
 from derotate.models.tiny import tiny_tokenizer
-from derotate.stages import grpo, ppo
-from derotate.training.sampler import SamplerError, require_known
+from derotate.stages.rl import TaskEnvironment, train
+from derotate.training.rl_job import RlJob
+from derotate.training.vllm_rollouts import RolloutError, require_supported
 
 TEXT = torch.tensor([[1, 5, 9, 13, 48, 2], [1, 7, 7, 30, 4, 11]])
 WORDS = tuple(f"w{number}" for number in range(46))
@@ -60,26 +61,33 @@ def test_a_temperature_that_vllm_does_not_take_is_refused(block: str, key: str) 
     load(config(2.0))
 
 
-def test_rl_on_samples_of_vllm_refuses_an_mllama_by_its_key() -> None:
-    require_known(qwen2(), "rl.ppo.rollouts")
-    with pytest.raises(SamplerError, match=r"^rl\.ppo\.rollouts: got vllm .*mllama.*change") as e:
-        require_known(mllama(), "rl.ppo.rollouts")
+def test_rollouts_by_vllm_of_an_mllama_are_refused_by_their_key() -> None:
+    require_supported(qwen2(), "rl.ppo.rollouts")
+    with pytest.raises(RolloutError, match=r"^rl\.ppo\.rollouts: got vllm .*mllama.*change") as e:
+        require_supported(mllama(), "rl.ppo.rollouts")
     assert "\n" not in str(e.value)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-@pytest.mark.parametrize(("stage", "settings"), [(grpo, Grpo), (ppo, Ppo)])
-def test_rl_on_samples_of_vllm_is_refused_without_a_gpu_and_leaves_nothing(
-    stage: Any, settings: Any, tmp_path: Path
+@pytest.mark.parametrize(("algorithm", "settings"), [("grpo", Grpo), ("ppo", Ppo)])
+def test_rollouts_by_vllm_without_a_gpu_are_refused_and_leave_nothing(
+    algorithm: str, settings: Any, tmp_path: Path
 ) -> None:
     with pytest.raises(
-        SamplerError, match=r"^rl\.(grpo|ppo)\.rollouts: got vllm .*GPU.*change"
+        RolloutError, match=r"^rl\.(grpo|ppo)\.rollouts: got vllm .*GPU.*change"
     ) as e:
-        stage.train(
-            "general_points", style="compact", start=tmp_path / "start", problems=tmp_path / "p",
-            settings=settings(rollouts="vllm"), max_new_tokens=4, seed=1, directories={},
-            log=tmp_path / "log.csv",
-        )  # fmt: skip
+        train(
+            algorithm,
+            RlJob(
+                environment=TaskEnvironment("general_points", "compact", tmp_path / "problems"),
+                start=tmp_path / "start",
+                checkpoints={},
+                log=tmp_path / "log.csv",
+                settings=settings(rollouts="vllm"),
+                max_new_tokens=4,
+                seed=1,
+            ),
+        )
     assert "\n" not in str(e.value)
     assert list(tmp_path.iterdir()) == []
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from environments import ToyEnvironment
 from tokenizers import Tokenizer, pre_tokenizers, processors
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
@@ -19,6 +20,7 @@ from transformers import PreTrainedTokenizerFast
 from derotate import tasks
 from derotate.config.model import TinyModel
 from derotate.config.rl import Grpo
+from derotate.config.training import Compute
 from derotate.evaluation.evaluate import Decoding, respond
 from derotate.models.chat import (
     DATE,
@@ -36,8 +38,9 @@ from derotate.models.tiny import tiny_model, tiny_tokenizer
 from derotate.tasks import TASKS
 from derotate.tasks.samples import Sample
 from derotate.training import grpo
-from derotate.training.multi_turn import draw_responses, play
-from derotate.training.sft import IGNORED, Optimisation, _dataset, train
+from derotate.training.multi_turn import play_episodes, sample_responses
+from derotate.training.rl_job import RlJob
+from derotate.training.sft import IGNORED, Optimisation, SftJob, tokenised_dataset, train
 
 QWEN_LIKE = (
     "{%- if messages[0]['role'] != 'system' %}{{- '<|im_start|>system\nhelp<|im_end|>\n' }}"
@@ -197,7 +200,7 @@ def test_the_papers_models_own_templates(name: str, end: str) -> None:
 def test_sft_teaches_the_answer_and_its_end_and_nothing_of_the_template(template: str) -> None:
     tokenizer = chat_tokenizer(template)
     samples = [Sample(ASKED, "b c"), Sample("why b", "a"), Sample(ASKED, "b", ends=False)]
-    rows = list(_dataset(tokenizer, samples))
+    rows = list(tokenised_dataset(tokenizer, samples))
     end = end_of_turn(tokenizer)
     answers = [tokenizer.convert_tokens_to_ids(text) for text in (["b", "c"], ["a"], ["b"])]
     taught = [[label for label in row["labels"] if label != IGNORED] for row in rows]
@@ -218,11 +221,16 @@ def test_what_sft_taught_is_answered_and_ended(template: str, tmp_path: Path) ->
     tokenizer = copy.deepcopy(chat_tokenizer(template, pad=False))  # trl gives it a pad token
     taught = {"why a": "b", "why b": "c a"}
     train(
-        model=tiny_model(TINY, tokenizer, seed=1), tokenizer=tokenizer,
-        samples=[Sample(*pair) for pair in taught.items()] * 40,
-        optimisation=Optimisation(1e-2, 2, 1, "constant_with_warmup", 1),
-        directories={40: tmp_path / "end"}, log=tmp_path / "log.csv",
-    )  # fmt: skip
+        tiny_model(TINY, tokenizer, seed=1),
+        tokenizer,
+        [Sample(*pair) for pair in taught.items()] * 40,
+        SftJob(
+            optimisation=Optimisation(1e-2, 2, 1, "constant_with_warmup", 1),
+            checkpoints={40: tmp_path / "end"},
+            log=tmp_path / "log.csv",
+            compute=Compute(),
+        ),
+    )
     model, own = load(tmp_path / "end")
     assert own.get_chat_template() == template
     limits = Decoding(max_new_tokens=6, batch_size=2)
@@ -251,10 +259,9 @@ def test_a_model_made_to_repeat_itself_less_answers_as_it_would_without() -> Non
 def test_an_attempt_reads_the_verifier_as_a_further_user_turn() -> None:
     tokenizer = chat_tokenizer(QWEN_LIKE)
     model = model_that_says(tokenizer, ("a", "b", "<|im_end|>"))
-    played = play(
-        partial(draw_responses, model, tokenizer, 0.01, 7), tokenizer, [ASKED, "why c"], [1, 0],
-        lambda index, text: (0.0, False, "no again"), attempts=2,
-    )  # fmt: skip
+    environment = ToyEnvironment([ASKED, "why c"], lambda *_: 0.0, lambda *_: "no again")
+    sample = partial(sample_responses, model, tokenizer, 0.01, 7)
+    played = play_episodes(sample, tokenizer, environment, [1, 0], attempts=2)
     first, second = (prompt_ids(tokenizer, [prompt])[0] for prompt in ("why c", ASKED))
     again = prompt_ids(
         tokenizer, [continued(prompt, "a b", "no again") for prompt in ("why c", ASKED)]
@@ -270,27 +277,33 @@ def test_grpo_generates_from_the_ids_of_evaluation(
     save(model_that_says(tokenizer, ("a", "b", "<|im_end|>")), tokenizer, tmp_path / "start")
     seen: list[list[int]] = []
 
-    class Listening(grpo.MeasuringTrainer):
+    class Listening(grpo.SeededGRPOTrainer):
         """The trainer, overheard where it hands ids to generation."""
 
         def _generate_single_turn(self, prompt_ids: list[list[int]], *args: Any, **kw: Any) -> Any:
             seen.extend(prompt_ids)
             return super()._generate_single_turn(prompt_ids, *args, **kw)
 
-    monkeypatch.setattr(grpo, "MeasuringTrainer", Listening)
-    prompts, heard = [ASKED, "why c", "why b"], []
+    monkeypatch.setattr(grpo, "SeededGRPOTrainer", Listening)
+    prompts, rewarded = [ASKED, "why c", "why b"], []
 
-    def reward(index: int, response: str) -> float:
-        heard.append((index, response))
+    def reward(problem: int, response: str) -> float:
+        rewarded.append((problem, response))
         return 0.0
 
     grpo.train(
-        start=tmp_path / "start", checkpoints={1: tmp_path / "end"}, log=tmp_path / "log.csv",
-        prompts=prompts, reward=reward, max_new_tokens=7, seed=3,
-        settings=Grpo(learning_rate=1e-3, updates=1, prompts=3, group_size=2, temperature=0.01),
-    )  # fmt: skip
-    assert {text for _, text in heard} == {"a b"}  # stopped by the end of the turn
-    assert seen == prompt_ids(tokenizer, [prompts[index] for index, _ in heard])
+        RlJob(
+            environment=ToyEnvironment(prompts, reward),
+            start=tmp_path / "start",
+            checkpoints={1: tmp_path / "end"},
+            log=tmp_path / "log.csv",
+            settings=Grpo(learning_rate=1e-3, updates=1, prompts=3, group_size=2, temperature=0.01),
+            max_new_tokens=7,
+            seed=3,
+        )
+    )
+    assert {text for _, text in rewarded} == {"a b"}  # stopped by the end of the turn
+    assert seen == prompt_ids(tokenizer, [prompts[problem] for problem, _ in rewarded])
 
 
 def test_a_tokenizer_without_padding_pads_with_the_end_of_a_turn() -> None:

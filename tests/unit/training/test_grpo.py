@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from environments import ToyEnvironment
 
 from derotate.config.model import TinyModel
 from derotate.config.rl import Grpo
 from derotate.models.checkpoint import load, save
 from derotate.models.tiny import tiny_model, tiny_tokenizer
-from derotate.training import grpo, rollout
-from derotate.training import rl_log as rllog
+from derotate.training import grpo, rl_log, rollout
+from derotate.training.rl_job import RlJob
 
 PROMPTS = ("a", "b b", "a b", "b a a")
 TINY = TinyModel(hidden_size=32, intermediate_size=64, layers=2, heads=2)
@@ -32,7 +33,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def wants_x(index: int, response: str) -> float:
+def wants_x(problem: int, response: str) -> float:
     return 5.0 if response.startswith("x") else -1.0
 
 
@@ -46,15 +47,16 @@ def run(
 ) -> list[dict[str, str]]:
     """Rows of the log of a run that leaves its last checkpoint in `folder`/end."""
     grpo.train(
-        start=start,
-        checkpoints={settings.updates: folder / "end"},
-        log=folder / "log.csv",
-        prompts=PROMPTS,
-        reward=reward,
-        settings=settings,
-        max_new_tokens=4,
-        seed=seed,
-        shuffled=shuffled,
+        RlJob(
+            environment=ToyEnvironment(PROMPTS, reward),
+            start=start,
+            checkpoints={settings.updates: folder / "end"},
+            log=folder / "log.csv",
+            settings=settings,
+            max_new_tokens=4,
+            seed=seed,
+            shuffle_rewards=shuffled,
+        )
     )
     with (folder / "log.csv").open() as file:
         return list(csv.DictReader(file))
@@ -105,15 +107,15 @@ def test_equal_rewards_teach_nothing(start: Path, tmp_path: Path) -> None:
 def test_samples_do_not_depend_on_how_the_run_goes_on(start: Path, tmp_path: Path) -> None:
     seen: dict[int, list[tuple[int, str]]] = {}
     for updates in (2, 3):
-        heard: list[tuple[int, str]] = []
+        rewarded: list[tuple[int, str]] = []
 
-        def indifferent(index: int, response: str, heard: list = heard) -> float:
-            heard.append((index, response))
+        def indifferent(problem: int, response: str, rewarded: list = rewarded) -> float:
+            rewarded.append((problem, response))
             return 0.0
 
         settings = SETTINGS.model_copy(update={"updates": updates})
         run(start, tmp_path / str(updates), indifferent, settings)
-        seen[updates] = heard
+        seen[updates] = rewarded
     a_run_of_two = seen[2]
     assert seen[3][: len(a_run_of_two)] == a_run_of_two
     responses = SETTINGS.prompts * SETTINGS.group_size
@@ -121,27 +123,27 @@ def test_samples_do_not_depend_on_how_the_run_goes_on(start: Path, tmp_path: Pat
 
 
 def test_an_update_rewards_the_problems_of_its_seed(start: Path, tmp_path: Path) -> None:
-    heard: list[int] = []
+    rewarded: list[int] = []
 
-    def listen(index: int, response: str) -> float:
-        heard.append(index)
+    def reward(problem: int, response: str) -> float:
+        rewarded.append(problem)
         return 0.0
 
-    run(start, tmp_path, listen, seed=11)
+    run(start, tmp_path, reward, seed=11)
     expected = [
         problem
         for update in (1, 2, 3)
-        for problem in rollout.problems_of_update(len(PROMPTS), SETTINGS.prompts, 11, update)
+        for problem in rollout.problems_for_update(len(PROMPTS), SETTINGS.prompts, 11, update)
         for _ in range(SETTINGS.group_size)
     ]
-    assert heard == expected
+    assert rewarded == expected
 
 
 def test_the_size_of_a_pass_is_no_part_of_the_result(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run(start, tmp_path / "whole")
-    monkeypatch.setattr(rollout, "CHUNK", 4)
+    monkeypatch.setattr(rollout, "MICRO_BATCH_SIZE", 4)
     parts = run(start, tmp_path / "parts")
     for one, other in zip(whole, parts, strict=True):
         for column in ("reward_mean", "loss", "entropy", "kl_to_start", "response_length"):
@@ -167,13 +169,12 @@ def test_a_kl_term_holds_the_policy_near_the_start(start: Path, tmp_path: Path) 
 
 
 def test_a_checkpoint_beyond_the_last_update_is_refused(start: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"updates \[2, 9\]: expected updates from 1 to 3"):
-        grpo.train(
+    with pytest.raises(ValueError, match=r"updates \[2, 9\], expected updates from 1 to 3"):
+        RlJob(
+            environment=ToyEnvironment(PROMPTS, wants_x),
             start=start,
             checkpoints={2: tmp_path / "2", 9: tmp_path / "9"},
             log=tmp_path / "log.csv",
-            prompts=PROMPTS,
-            reward=wants_x,
             settings=SETTINGS,
             max_new_tokens=4,
             seed=1,
@@ -185,23 +186,23 @@ def test_no_problem_comes_again_before_all_others_came() -> None:
     drawn = [
         problem
         for update in range(1, 8)
-        for problem in rollout.problems_of_update(5, 3, seed=2, update=update)
+        for problem in rollout.problems_for_update(5, 3, seed=2, update=update)
     ]
     laps = [drawn[i : i + 5] for i in range(0, 20, 5)]
     assert all(sorted(lap) == [0, 1, 2, 3, 4] for lap in laps)
     assert len({tuple(lap) for lap in laps}) > 1
-    assert drawn[3:6] != rollout.problems_of_update(5, 3, seed=3, update=2)
+    assert drawn[3:6] != rollout.problems_for_update(5, 3, seed=3, update=2)
 
 
 def test_an_update_may_draw_more_problems_than_there_are() -> None:
-    drawn = rollout.problems_of_update(3, 7, seed=0, update=1)
+    drawn = rollout.problems_for_update(3, 7, seed=0, update=1)
     assert sorted(drawn[:3]) == sorted(drawn[3:6]) == [0, 1, 2]
 
 
 def test_k3_is_the_kl_of_two_distributions_when_averaged_over_the_first() -> None:
     policy, start = torch.tensor([0.7, 0.2, 0.1]), torch.tensor([0.3, 0.3, 0.4])
     exact = (policy * (policy / start).log()).sum()
-    estimate = rollout.k3(policy.log(), start.log())
+    estimate = rollout.kl_k3(policy.log(), start.log())
     assert (estimate >= 0).all()
     assert (policy * estimate).sum() == pytest.approx(exact.item(), abs=1e-6)
 
@@ -210,7 +211,7 @@ def test_scores_are_those_of_the_full_forward_pass(start: Path) -> None:
     model, tokenizer = load(start)
     contexts, responses = [[1, 4], [1, 5, 5, 4]], [[6, 7, 2], [6, 2]]
     batch = rollout.collate(contexts, responses, tokenizer.pad_token_id, "cpu")
-    scores = rollout.score_fixed(model, batch, temperature=0.5)
+    scores = rollout.score_without_gradient(model, batch, temperature=0.5)
     for row, (context, response) in enumerate(zip(contexts, responses, strict=True)):
         with torch.no_grad():
             logits = model(torch.tensor([context + response])).logits[0] / 0.5
@@ -222,14 +223,14 @@ def test_scores_are_those_of_the_full_forward_pass(start: Path) -> None:
 
 
 def test_the_histogram_keeps_every_advantage() -> None:
-    counts = rllog.histogram([-9.0, -3.0, -1e-9, 0.0, 0.25, 2.99, 3.0, 40.0])
+    counts = rl_log.histogram([-9.0, -3.0, -1e-9, 0.0, 0.25, 2.99, 3.0, 40.0])
     assert len(counts) == 24
     assert sum(counts) == 8
     assert (counts[0], counts[12], counts[13], counts[-1]) == (2, 2, 1, 3)
 
 
 def test_a_group_without_variance_earned_one_reward() -> None:
-    assert rllog.zero_variance_share([5, 5, -1, 5, -1, -1], group_size=2) == pytest.approx(2 / 3)
+    assert rl_log.zero_variance_share([5, 5, -1, 5, -1, -1], group_size=2) == pytest.approx(2 / 3)
 
 
 def test_shuffled_rewards_train_otherwise_and_the_log_shows_what_was_earned(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""GRPO in several processes makes the updates of one process, and goes on after a kill."""
+"""GRPO in several processes makes the updates of one process, and resumes after a kill."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ import pandas as pd
 import pytest
 import rl_jobs
 import torch
-import training_jobs
 from rl_jobs import LAST, SETTINGS, Job, sampled
-from training_jobs import difference
+from training_jobs import ONE_PROCESS, difference
 
+from derotate.config.training import Compute
 from derotate.models.checkpoint import load, load_state
-from derotate.training.fsdp import ONE_PROCESS, Compute
 from derotate.training.launch import launch
-from derotate.training.resume import Kept
+from derotate.training.resume import ResumeFolder
 
 SHARDED = Compute(processes=2)
 IN_BF16 = Compute(processes=2, precision="bf16", gradient_checkpointing=True)
@@ -43,7 +42,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     launch(
         rl_jobs.run,
         processes=2,
-        beside=folder / "jobs.log",
+        log=folder / "jobs.log",
         arguments={"jobs": TWO, "folder": folder},
     )
     return folder
@@ -51,7 +50,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def one(two: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same jobs in one process and in float32, on the responses that the two have drawn."""
+    """The same jobs in one process and in float32, on the responses that the two have sampled."""
     folder = tmp_path_factory.mktemp("one")
     jobs = {
         name: replace(job, compute=ONE_PROCESS, replayed=two / name) for name, job in TWO.items()
@@ -88,13 +87,13 @@ def test_the_log_covers_the_responses_of_all_processes(two: Path) -> None:
 
 
 @pytest.mark.slow
-def test_each_process_draws_responses_of_its_own_and_waits_for_no_other(
+def test_each_process_samples_its_own_responses_and_waits_for_no_other(
     two: Path, tmp_path: Path
 ) -> None:
     first, second = (sampled(two / "qwen2", process)[0] for process in (0, 1))
     assert first != second
     assert max(map(len, first)) != max(map(len, second))
-    # the first draws as one process does that has just its part of the responses
+    # process 0 samples as a single process with its part of the responses
     half = SETTINGS.model_copy(update={"updates": 1, "prompts": SETTINGS.prompts // 2})
     alone = {"alone": Job(settings=half)}
     rl_jobs.write_starts(alone, tmp_path)
@@ -125,14 +124,14 @@ def test_bf16_stays_near_float32_and_leaves_bf16(one: Path, two: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_killed_run_goes_on_from_the_state_that_it_kept(
+def test_a_killed_run_resumes_from_its_latest_state(
     tmp_path: Path, processes: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     rl_jobs.prepare(tmp_path)
     compute = Compute(processes=processes, save_state_every=2)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     run = subprocess.Popen(
-        [sys.executable, rl_jobs.__file__, tmp_path, killed, training_jobs.argument(compute)],
+        [sys.executable, rl_jobs.__file__, tmp_path, killed, compute.model_dump_json()],
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
@@ -142,13 +141,13 @@ def test_a_killed_run_goes_on_from_the_state_that_it_kept(
             break
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
-    kept = Kept(killed / ".log.csv.kept")
-    assert kept.newest() == (2, kept.state(2))
+    resume = ResumeFolder(killed / ".log.csv.resume")
+    assert resume.latest_state() == (2, resume.state(2))
     assert not (killed / "log.csv").exists()
 
     rl_jobs.heal(tmp_path, killed, compute)
 
-    assert "goes on after update 2" in capfd.readouterr().out
+    assert "resuming from checkpoint at update 2" in capfd.readouterr().out
     files = ["advantages.csv", "log.csv", "step-1", f"step-{LAST}"]
     assert sorted(path.name for path in killed.iterdir()) == files
     rl_jobs.heal(tmp_path, whole, Compute(processes=processes))

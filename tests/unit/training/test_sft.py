@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from derotate.config.model import TinyModel
+from derotate.config.training import Compute
 from derotate.models.checkpoint import load_state
 from derotate.models.tiny import tiny_model, tiny_tokenizer
 from derotate.tasks.samples import Sample
-from derotate.training.sft import Optimisation, train
+from derotate.training.sft import Optimisation, SftJob, train
 
 TINY = TinyModel(hidden_size=16, intermediate_size=16, layers=1, heads=1)
 OPTIMISATION = Optimisation(
@@ -39,18 +40,17 @@ def samples(after: int, last: int) -> list[Sample]:
 
 
 def segment(folder: Path, after: int, steps: tuple[int, ...]) -> None:
-    """Train the steps behind `after`, from the state that is there, and leave the next one."""
+    """Train the steps after `after`, from the saved state, and save the next state."""
     tokenizer = tiny_tokenizer(WORDS)
-    train(
-        model=tiny_model(TINY, tokenizer, seed=1),
-        tokenizer=tokenizer,
-        samples=samples(after, steps[-1]),
+    job = SftJob(
         optimisation=OPTIMISATION,
-        directories={step: folder / f"step-{step}" for step in steps},
+        checkpoints={step: folder / f"step-{step}" for step in steps},
         log=folder / f"training-{steps[-1]}.csv",
-        resume_from=folder / f"state-{after}" if after else None,
-        state=folder / f"state-{steps[-1]}",
+        compute=Compute(),
+        previous_state=folder / f"state-{after}" if after else None,
+        final_state=folder / f"state-{steps[-1]}",
     )
+    train(tiny_model(TINY, tokenizer, seed=1), tokenizer, samples(after, steps[-1]), job)
 
 
 def same(one: Path, other: Path) -> bool:
@@ -77,14 +77,8 @@ def test_a_segment_that_starts_anew_is_another_run(tmp_path: Path) -> None:
     segment(cut, 0, (3,))
     assert same(cut / "step-3", whole / "step-3")  # a checkpoint on the way changes nothing
     tokenizer = tiny_tokenizer(WORDS)
-    train(
-        model=tiny_model(TINY, tokenizer, seed=1),
-        tokenizer=tokenizer,
-        samples=samples(2, 3),
-        optimisation=OPTIMISATION,
-        directories={1: tmp_path / "anew"},
-        log=tmp_path / "anew.csv",
-    )
+    job = SftJob(OPTIMISATION, {1: tmp_path / "anew"}, tmp_path / "anew.csv", Compute())
+    train(tiny_model(TINY, tokenizer, seed=1), tokenizer, samples(2, 3), job)
     assert not same(tmp_path / "anew", whole / "step-3")
 
 

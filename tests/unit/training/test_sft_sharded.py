@@ -18,10 +18,10 @@ import torch
 import training_jobs
 from training_jobs import ADAPTER, LAST, Job, difference
 
+from derotate.config.training import Compute
 from derotate.models.checkpoint import load, load_state
-from derotate.training.fsdp import Compute
 from derotate.training.launch import LaunchError, launch
-from derotate.training.resume import Kept
+from derotate.training.resume import ResumeFolder
 
 ONE = {
     "whole": Job(),
@@ -73,7 +73,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     launch(
         training_jobs.run,
         processes=2,
-        beside=folder / "jobs.log",
+        log=folder / "jobs.log",
         arguments={"jobs": TWO, "folder": folder},
     )
     return folder
@@ -118,13 +118,13 @@ def test_bf16_stays_near_float32_and_leaves_bf16(one: Path, two: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_the_first_process_hands_its_weights_out(tmp_path: Path) -> None:
+def test_the_main_process_broadcasts_its_weights(tmp_path: Path) -> None:
     jobs = {name: Job(model=name) for name in training_jobs.MODELS}
     training_jobs.write_bases(jobs, tmp_path)
     launch(
         training_jobs.shard_by_hand,
         processes=2,
-        beside=tmp_path / "jobs.log",
+        log=tmp_path / "jobs.log",
         arguments={"folder": tmp_path},
     )
     for name in jobs:
@@ -132,13 +132,13 @@ def test_the_first_process_hands_its_weights_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_process_that_fails_ends_the_others_and_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_process_that_fails_ends_the_others_with_a_one_line_error(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(LaunchError, match=r"^process 2 of 2 failed.*: .*not a checkpoint$"):
         launch(
             training_jobs.fail,
             processes=2,
-            beside=tmp_path / "jobs.log",
+            log=tmp_path / "jobs.log",
             arguments={"folder": tmp_path},
         )
     assert time.monotonic() - began < 600
@@ -147,14 +147,14 @@ def test_a_process_that_fails_ends_the_others_and_is_told_in_one_line(tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_killed_training_goes_on_from_the_state_that_it_kept(
+def test_a_killed_training_resumes_from_its_latest_state(
     tmp_path: Path, processes: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     training_jobs.prepare(tmp_path)
     compute = Compute(processes=processes, save_state_every=2)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     run = subprocess.Popen(
-        [sys.executable, training_jobs.__file__, tmp_path, killed, training_jobs.argument(compute)],
+        [sys.executable, training_jobs.__file__, tmp_path, killed, compute.model_dump_json()],
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
@@ -164,13 +164,13 @@ def test_a_killed_training_goes_on_from_the_state_that_it_kept(
             break
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
-    kept = Kept(killed / ".training.csv.kept")
-    assert kept.newest() == (4, kept.state(4))
+    resume = ResumeFolder(killed / ".training.csv.resume")
+    assert resume.latest_state() == (4, resume.state(4))
     assert not (killed / "step-3").exists()
 
     training_jobs.finetune(tmp_path, killed, compute)
 
-    assert "goes on after step 4" in capfd.readouterr().out
+    assert "resuming from checkpoint at step 4" in capfd.readouterr().out
     assert sorted(path.name for path in killed.iterdir()) == ["step-3", "step-6", "training.csv"]
     training_jobs.finetune(tmp_path, whole, Compute(processes=processes))
     for step in (3, LAST):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""RL on the samples of a real vLLM, which has the weights of each update.
+"""RL with rollouts by a real vLLM, whose weights are updated before each update.
 
 Skipped where vLLM is not installed; tests/unit/evaluation/test_vllm.py says how these run.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import vllm_jobs
 
-from derotate.training.fsdp import Compute
+from derotate.config.training import Compute
 from derotate.training.launch import launch
 
 pytestmark = [
@@ -25,14 +25,14 @@ pytestmark = [
 
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("algorithm", vllm_jobs.RUNS)
-def test_it_learns_from_samples_of_the_weights_that_it_trains(
+def test_it_learns_from_samples_of_the_trained_weights(
     tmp_path: Path, algorithm: str, processes: int
 ) -> None:
     vllm_jobs.write_start(tmp_path)
     launch(
         vllm_jobs.RUNS[algorithm],
         processes=processes,
-        beside=tmp_path / "log.csv",
+        log=tmp_path / "log.csv",
         arguments={"folder": tmp_path, "compute": Compute(processes=processes)},
     )
     with (tmp_path / "log.csv").open() as file:
