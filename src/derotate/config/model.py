@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The model of a study: a tiny one that it trains, or one that others have trained."""
+"""The model of a study: a tiny one that it pretrains, or a pretrained checkpoint."""
 
 from __future__ import annotations
 
@@ -13,73 +13,73 @@ from derotate.config.block import Block, Count
 
 
 class TinyModel(Block):
-    """A Llama trained in the DAG from random weights."""
+    """A small Llama, pretrained in the workflow from random weights."""
 
     hidden_size: Count = Field(128, description="width of the residual stream")
     intermediate_size: Count = Field(352, description="width of the MLP")
     layers: Count = Field(4, description="number of decoder layers")
-    heads: Count = Field(4, description="attention heads (no grouped keys)")
+    heads: Count = Field(4, description="attention heads (no grouped-query attention)")
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> TinyModel:
         if self.hidden_size % (2 * self.heads):
             raise ValueError(
-                f"heads: {self.heads} heads need a hidden_size that is a multiple of "
-                f"{2 * self.heads}, got {self.hidden_size}; change one of the two"
+                f"heads: got {self.heads} with hidden_size {self.hidden_size}, expected a "
+                f"multiple of 2 x heads = {2 * self.heads} as hidden_size; change one of the two"
             )
         return self
 
 
 class PretrainedModel(Block):
-    """Or a model that others have trained: all jobs start from its weights, none trains a base."""
+    """A pretrained model, from the Hugging Face hub or a folder; no base is pretrained."""
 
     pretrained: str = Field(
-        description="its name on the Hugging Face hub, or a folder that begins with /, ./, ../ or ~"
+        description="name on the Hugging Face hub, or a folder that begins with /, ./, ../ or ~"
     )
     revision: str | None = Field(
-        None, description="commit on the hub, 40 hex digits; a folder has none"
+        None, description="commit on the hub, 40 hex digits; null for a folder"
     )
     dtype: Literal["bfloat16", "float32"] = Field(
-        "bfloat16", description="of the weights, stored and loaded"
+        "bfloat16", description="dtype of the weights, stored and loaded"
     )
     parameters: Count | None = Field(
         None,
-        description="their number, for what jobs ask of the machine; this key and the next two are "
-        "read from the folder or the hub's cache where the model is there already",
+        description="number of parameters, for resource requests; this key and the next two are "
+        "read from the folder or the hub's cache if the model is there already",
     )
     layers: Count | None = Field(None, description="number of decoder layers")
-    width: Count | None = Field(None, description="of the residual stream")
+    width: Count | None = Field(None, description="width of the residual stream")
 
     @model_validator(mode="after")
-    def _can_be_found_again(self) -> PretrainedModel:
+    def _is_reproducible(self) -> PretrainedModel:
         if self.is_folder:
             if self.revision is not None:
                 raise ValueError(
                     f"revision: got {self.revision} with the folder {self.pretrained}, expected "
-                    "none; remove it, only a name on the hub has revisions"
+                    "null; remove it, since only models on the hub have revisions"
                 )
         elif not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", self.pretrained, re.ASCII):
             raise ValueError(
                 f"pretrained: got {self.pretrained!r}, expected owner/name as on the Hugging Face "
-                "hub, or a folder that begins with /, ./, ../ or ~; correct it"
+                "hub, or a folder that begins with /, ./, ../ or ~; correct the name"
             )
         elif not re.fullmatch(r"[0-9a-f]{40}", self.revision or ""):
             raise ValueError(
-                f"revision: got {self.revision or 'none'} for {self.pretrained}, expected the 40 "
-                "hex digits of a commit, since branches move; copy one from the model's history"
+                f"revision: got {self.revision or 'null'} for {self.pretrained}, expected a commit "
+                "of 40 hex digits, since branches move; copy one from the model's history"
             )
         sizes = {name: getattr(self, name) for name in ("parameters", "layers", "width")}
         unknown = [name for name, value in sizes.items() if value is None]
         if 0 < len(unknown) < len(sizes):
             raise ValueError(
-                f"{unknown[0]}: got none beside other sizes, expected {', '.join(sizes)} together; "
-                "give all of them, or none"
+                f"{unknown[0]}: got null, expected {', '.join(sizes)} together; set all three or "
+                "none"
             )
         return self
 
     @property
     def is_folder(self) -> bool:
-        """Whether it lies on this machine; else it is a name on the hub."""
+        """Whether `pretrained` is a folder on this machine and not a name on the hub."""
         return self.pretrained.startswith(("/", "./", "../", "~"))
 
 
@@ -88,7 +88,7 @@ PRETRAINED_FORM: Final = "pretrained-form"
 
 
 def _form(values: Any) -> str:
-    """Which of the forms of `model` is meant: the key `pretrained` tells."""
+    """The form of `model`, by whether it has the key `pretrained`."""
     named = isinstance(values, PretrainedModel) or (
         isinstance(values, Mapping) and "pretrained" in values
     )

@@ -166,8 +166,8 @@ def test_a_rate_is_read_back_from_its_name(rate: float) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"phase": {"base_steps": [400]}}, ("phase", "learning_rates", "got no value")),
-        ({"phase": GRID | {"learning_rates": [1e-3, 0.001]}}, ("learning_rates", "twice")),
+        ({"phase": {"base_steps": [400]}}, ("phase", "learning_rates", "got an empty list")),
+        ({"phase": GRID | {"learning_rates": [1e-3, 0.001]}}, ("learning_rates", "distinct")),
         ({"phase": GRID | {"steps": [60, 20]}}, ("steps", "[60, 20]", "ascending")),
         ({"phase": GRID | {"learning_rates": [3]}}, ("phase.learning_rates.0", "less than 1")),
         (

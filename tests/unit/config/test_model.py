@@ -54,13 +54,13 @@ def test_a_config_with_all_keys_filled_in_is_the_same_study() -> None:
             ("phase: got a grid", "no such block"),
         ),
         (study(model={**HUB, "revision": "main"}), ("model: revision: got main", "40 hex")),
-        (study(model={"pretrained": HUB["pretrained"]}), ("revision: got none", "40 hex")),
+        (study(model={"pretrained": HUB["pretrained"]}), ("revision: got null", "40 hex")),
         (study(model={"pretrained": "./m", "revision": COMMIT}), ("revision", "remove it")),
         (study(model={"pretrained": "models/of/mine"}), ("pretrained", "owner/name", "./")),
         (study(model={"pretrained": 3}), ("config: model.pretrained: got 3", "string")),
         (study(model={**HUB, "dtype": "int8"}), ("config: model.dtype: got 'int8'", "bfloat16")),
         (study(model={**HUB, "heads": 2}), ("unknown key model.heads",)),
-        (study(model={**HUB, "layers": 24}), ("parameters: got none", "together")),
+        (study(model={**HUB, "layers": 24}), ("parameters: got null", "together")),
         (
             study(
                 model={**HUB, "layers": 4, "width": 8, "parameters": 99},

@@ -20,7 +20,7 @@ def test_the_defaults_are_a_valid_study() -> None:
         ({"rl": {"grpo": {"learnig_rate": 1e-5}}}, ("unknown key rl.grpo.learnig_rate",)),
         ({"sft": {"batch_size": "many"}}, ("sft.batch_size", "'many'", "integer")),
         ({"sft": {"learning_rate": 3.0}}, ("sft.learning_rate", "3.0", "less than 1")),
-        ({"sft": {"segments": [[50, 20]]}}, ("step 20 comes after step 50",)),
+        ({"sft": {"segments": [[50, 20]]}}, ("got step 20 after step 50", "ascending steps")),
         ({"landmarks": {"sft_end": 55}}, ("landmarks.sft_end", "55", "20, 40, 60")),
         ({"rl": {"runs": [{"starts": [61]}]}}, ("rl.runs.starts", "61", "an SFT step")),
         ({"surgery": {"reverse": ["nothing"]}}, ("surgery.reverse", "nothing", "a recipe")),

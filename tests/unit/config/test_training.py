@@ -35,7 +35,7 @@ def test_a_batch_that_leaves_a_remainder_is_refused(batch: int, processes: int, 
 def test_a_config_whose_batch_cannot_be_split_is_refused_in_one_line() -> None:
     compute = {"processes": 4, "micro_batch": 3}
     with pytest.raises(
-        config.ConfigError, match=r"^config: sft: batch_size: got 64, .*of 12,"
+        config.ConfigError, match=r"^config: sft: batch_size: got 64, .*= 12;"
     ) as refused:
         config.load({"sft": {"compute": compute}})
     assert "\n" not in str(refused.value)
