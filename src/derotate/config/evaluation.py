@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How checkpoints are scored, and which of them have a name."""
+"""Config blocks of evaluation and of landmarks."""
 
 from __future__ import annotations
 
@@ -12,52 +12,47 @@ from derotate.config.rl import RlEnd
 
 
 class Landmarks(Block):
-    """Checkpoints with a name. `max_ood` is chosen on the selection fold, the others are fixed."""
+    """Named checkpoints. `max_ood` is chosen on the selection fold, the others are fixed here."""
 
-    sft_end: Count = Field(600, description="SFT step that counts as the end of SFT")
-    rl_end: RlEnd = Field(
-        default_factory=RlEnd, description="RL result that counts as the end of RL"
-    )
+    sft_end: Count = Field(600, description="SFT step that is the end of SFT")
+    rl_end: RlEnd = Field(default_factory=RlEnd, description="RL checkpoint that is the end of RL")
 
 
 class Suite(Block):
-    """One set of problems that each checkpoint answers."""
+    """One set of problems that each checkpoint is evaluated on."""
 
-    split: str = Field(description="id, ood or a control of the task, as id_faces and ood_plain")
+    split: str = Field(description="id, ood or a control of the task, e.g. id_faces and ood_plain")
     fold: Fold = Field(description="train, rl, selection or test")
     orders: Count = Field(
         1,
-        description="how many times each number set is dealt, matrix shown or network walked, in "
-        "ways that differ",
+        description="problems per number set, matrix or network, each in another order or form",
     )
-    limit: Count | None = Field(None, description="at most this many problems (none: all)")
+    limit: Count | None = Field(None, description="upper bound on problems (null: all)")
 
 
 class Evaluation(Block):
-    """How checkpoints are scored."""
+    """How checkpoints are evaluated."""
 
     suites: tuple[Suite, ...] = Field(
-        (), description="the problems of an evaluation; left out: those of the task"
+        (), description="the problems of an evaluation (default: those of the task)"
     )
     samples: Annotated[int, Field(ge=0)] = Field(
-        0, description="independent samples a problem for pass@k (0: greedy answers only)"
+        0, description="independent samples per problem for pass@k (0: greedy only)"
     )
     sampled: tuple[tuple[str, Fold], ...] = Field(
         (("ood", "test"),),
-        description="the suites that get those samples and attempts, as [split, fold]",
+        description="the suites that get these samples and attempts, as [split, fold]",
     )
-    temperature: Annotated[float, Field(gt=0)] = Field(1.0, description="of those samples")
+    temperature: Annotated[float, Field(gt=0)] = Field(1.0, description="of these samples")
     attempts: Annotated[int, Field(ge=0)] = Field(
-        0, description="greedy attempts with feedback, for models trained to read it (0: none)"
+        0, description="greedy attempts with feedback, for models trained on feedback (0: none)"
     )
-    max_new_tokens: Count = Field(
-        40, description="length limit of a response; left out: the task's"
-    )
-    batch_size: Count = Field(256, description="problems generated side by side")
+    max_new_tokens: Count = Field(40, description="most tokens of a response (default: the task's)")
+    batch_size: Count = Field(256, description="problems per batch")
     engine: Engine = Field(
         "transformers",
-        description="what writes the responses; vllm is for GPUs and needs its own environment "
-        "(config/README.md); losses and guards are computed with transformers either way",
+        description="generates the responses; vllm is for GPUs and needs its own environment "
+        "(config/README.md); losses are computed with transformers either way",
     )
     threads: Count = Field(1, description="torch threads")
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Which tensors of a Llama or Qwen2 checkpoint are matrices that can be edited, and their names.
+"""Which tensors of a Llama or Qwen2 checkpoint are editable matrices, and their kinds.
 
-Only the text model counts. A vision tower has tensors with the same ending; matching endings alone
-took them too (papers.md, section 5, faults 8 and 11), so the whole name is matched.
+Only the text model is editable. A vision tower has tensors with the same suffixes, which the
+published scripts matched too (papers.md, section 5, faults 8 and 11), so full names are matched.
 """
 
 import re
@@ -18,10 +18,10 @@ EDITABLE: dict[str, str] = {
     "embed": "embed_tokens",
     "head": "lm_head",
 }
-"""Short kind -> name of the module in Hugging Face checkpoints."""
+"""Kind -> name of the module in Hugging Face checkpoints."""
 
 DEFAULT_KINDS: tuple[str, ...] = ("q", "k", "v", "o", "gate", "up", "down")
-"""What a recipe edits when it names no matrices: not the embedding and not the head."""
+"""Kinds that a recipe edits by default: neither embedding nor head."""
 
 _MATRIX = re.compile(
     r"(?:model\.language_model\.|language_model\.)?(?:model\.)?"
@@ -31,7 +31,7 @@ _MATRIX = re.compile(
 
 
 def matrix_kind(tensor_name: str) -> tuple[int | None, str] | None:
-    """Layer and short kind of a tensor, e.g. `model.layers.3.mlp.up_proj.weight` -> (3, "up").
+    """Layer and kind of a tensor, e.g. `model.layers.3.mlp.up_proj.weight` -> (3, "up").
 
     The layer is None for embedding and head. The result is None for all other tensors: norms,
     biases, cross-attention, vision towers.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The vocabulary of surgery: a recipe says what of a donor goes where into a patient.
+"""Recipes of surgery: which singular values or vectors of a donor replace which of a patient's.
 
-Pure description, without torch, so that the configuration and the planning of a workflow can read
-recipes quickly. The algebra is in `derotate.surgery.edits`.
+Without torch, so that the config and Snakemake's planning read recipes quickly. The algebra is in
+`derotate.surgery.edits`.
 """
 
 import re
@@ -36,10 +36,10 @@ Part = Literal[
 ]
 
 CONTROLS: frozenset[str] = frozenset({"rollback", "interpolate", "random_rotation", "random_norm"})
-"""Parts that an edit of singular values or vectors is compared with."""
+"""Parts that serve as controls of an edit of singular values or vectors."""
 
 WEIGHT_PARTS: frozenset[str] = frozenset({"rollback", "interpolate", "low_rank"})
-"""Parts made of the weights alone; all others need the factors of donor and patient."""
+"""Parts computed from the weights alone; all others need the factors of donor and patient."""
 
 _OPTIONS: dict[str, frozenset[str]] = {
     "values": frozenset({"band", "pairing"}),
@@ -52,7 +52,7 @@ _OPTIONS: dict[str, frozenset[str]] = {
     "random_rotation": frozenset({"band", "seed"}),
     "random_norm": frozenset({"band", "seed"}),
 }
-"""Optional keys that each part reads; another key would be silently ignored, so it is refused."""
+"""Optional keys that each part reads. Any other key would be ignored silently, so it is refused."""
 
 _UNUSED: dict[str, object] = {
     "band": None,
@@ -70,7 +70,7 @@ Count = Annotated[StrictInt, Field(ge=0)]
 
 
 class Band(BaseModel):
-    """A set of neighbouring singular values, counted from the largest (index 0)."""
+    """A contiguous range of singular values, counted from the largest (index 0)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -94,10 +94,12 @@ class Band(BaseModel):
         return self
 
     def size(self, rank: int) -> int:
-        """How many of `rank` singular values the band holds: round(fraction * rank), or count.
+        """Number of singular values in the band: round(fraction * rank), or count.
 
-        A count above the rank is refused. The published scripts clip it, which turns the edit of
-        narrow matrices (k and v under grouped queries) into a rollback (papers.md, 5, fault 2).
+        Raises:
+            ValueError: count exceeds the rank. The published scripts clip it, which turns the edit
+                of narrow matrices (k and v under grouped-query attention) into a rollback
+                (papers.md, section 5, fault 2).
         """
         if self.fraction is not None:
             return round(self.fraction * rank)
@@ -117,7 +119,7 @@ class Band(BaseModel):
 
 
 class Recipe(BaseModel):
-    """One surgery variant; `part` is defined in `derotate.surgery.edits.streamed_change`."""
+    """One surgery variant; `derotate.surgery.edits.streamed_change` defines each `part`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -125,9 +127,9 @@ class Recipe(BaseModel):
         pattern=r"^[a-z0-9][a-z0-9_.-]*$",
         description="Names the variant in paths and tables: lower case, digits, '_', '-', '.'.",
     )
-    part: Part = Field(description="What is taken from the donor, or which control is made.")
+    part: Part = Field(description="What is replaced by the donor's, or which control is made.")
     band: Band | None = Field(
-        default=None, description="Singular values or vectors concerned; spectral parts only."
+        default=None, description="Singular values or vectors edited; spectral parts only."
     )
     layers: tuple[Annotated[StrictInt, Field(ge=0)], ...] | None = Field(
         default=None, description="Layers edited, counted from 0; null for all."
@@ -144,11 +146,11 @@ class Recipe(BaseModel):
     )
     match: str | None = Field(
         default=None,
-        description="interpolate: 'norm:<recipe>' or 'id_loss:<recipe>', whose edit norm or "
-        "in-distribution loss the interpolation is to equal.",
+        description="interpolate: 'norm:<recipe>' or 'id_loss:<recipe>'; the interpolation gets "
+        "the edit norm or the in-distribution loss of that recipe.",
     )
     rank: Annotated[StrictInt, Field(ge=1)] | None = Field(
-        default=None, description="low_rank: rank of the part of the difference taken back."
+        default=None, description="low_rank: rank of the part of the change that is undone."
     )
     pairing: Literal["index", "similarity"] = Field(
         default="index",
@@ -205,19 +207,19 @@ class Recipe(BaseModel):
 
     @property
     def control(self) -> bool:
-        """Whether the recipe is something to compare surgery with, not surgery itself."""
+        """Whether the recipe is a control of surgery."""
         return self.part in CONTROLS or self.donor == "base"
 
     @property
     def needs_factors(self) -> bool:
-        """Whether the edit is made of singular values and vectors, not of the weights alone."""
+        """Whether the edit needs the SVD of donor and patient, not the weights alone."""
         return self.part not in WEIGHT_PARTS
 
     @property
     def reference(self) -> tuple[str, str] | None:
-        """What is matched and the recipe it is taken from, e.g. ("norm", "directions-top-20")."""
-        found = _MATCH.fullmatch(self.match or "")
-        return (found[1], found[2]) if found else None
+        """The matched quantity and the recipe it comes from, e.g. ("norm", "directions-top20")."""
+        match = _MATCH.fullmatch(self.match or "")
+        return (match[1], match[2]) if match else None
 
     def edits(self, tensor_name: str) -> bool:
         """Whether the recipe edits this tensor of a checkpoint.
@@ -225,16 +227,16 @@ class Recipe(BaseModel):
         `layers` restricts the matrices of layers; embedding and head have none and are edited if
         and only if `matrices` names them.
         """
-        found = matrix_kind(tensor_name)
-        if found is None:
+        layer_and_kind = matrix_kind(tensor_name)
+        if layer_and_kind is None:
             return False
-        layer, kind = found
+        layer, kind = layer_and_kind
         in_layers = self.layers is None or layer is None or layer in self.layers
         return in_layers and kind in (self.matrices or DEFAULT_KINDS)
 
 
 def check_recipes(recipes: Sequence[Recipe]) -> None:
-    """Check what one recipe cannot know of the others.
+    """Check recipes against each other.
 
     Raises:
         ValueError: a name is used twice, or `match` names a recipe that does not exist or is

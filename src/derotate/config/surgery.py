@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Surgery and its recipes, diagnostics, and what a checkpoint must satisfy before either."""
+"""Config blocks of surgery, diagnostics, and the guards on checkpoints before either."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ class Surgery(Block):
     )
     precision: Literal["float32", "float64"] = Field(
         "float32",
-        description="of the decompositions that are kept on disk; they are computed in float64",
+        description="dtype of the cached decompositions; they are computed in float64",
     )
     threads: Count = Field(1, description="torch threads")
 
 
 class Diagnostics(Block):
-    """Hidden states and changes of weights at the landmarks; none in a study without RL."""
+    """Hidden states and changes of weights at the landmarks; disabled in a study without RL."""
 
     prompts: Annotated[int, Field(ge=0)] = Field(
         0,
-        description="prompts of each suite of the test fold whose hidden states are compared "
-        "(0: no diagnostics, of weights neither; else at least 3)",
+        description="prompts per suite of the test fold whose hidden states are compared "
+        "(0: no diagnostics, neither of states nor of weights; else at least 3)",
     )
     threads: Count = Field(1, description="torch threads")
 
@@ -69,26 +69,28 @@ class Diagnostics(Block):
     def _enough_to_leave_one_out(self) -> Diagnostics:
         if 0 < self.prompts < LEAST_PROMPTS:
             raise ValueError(
-                f"prompts: got {self.prompts}, expected 0 or at least {LEAST_PROMPTS}; intervals "
-                "leave some out in turn"
+                f"prompts: got {self.prompts}, expected 0 or at least {LEAST_PROMPTS}, since the "
+                "jackknife leaves out each prompt in turn; raise it"
             )
         return self
 
 
 class Guards(Block):
-    """What a checkpoint must satisfy before its spectrum is used."""
+    """Checks of a checkpoint before its spectrum is used."""
 
     marchenko_pastur_distance: Share = Field(
         0.1,
-        description="smallest Kolmogorov distance of a matrix's spectrum to the random-matrix law, "
-        "as the median over matrices",
+        description="smallest median over matrices of the Kolmogorov distance of a spectrum to "
+        "the Marchenko-Pastur law of random matrices",
     )
     relative_change: Annotated[float, Field(gt=0)] = Field(
-        0.5, description="largest ||W - W_base|| / ||W_base|| of a matrix"
+        0.5, description="largest ||W - W_base||_F / ||W_base||_F of a matrix"
     )
     recorded_loss: Annotated[float, Field(gt=0)] = Field(
         1e-3,
-        description="largest difference of a loaded patient's losses to those of its evaluation, "
-        "nats a token",
+        description="largest difference between the losses of a loaded patient and those of its "
+        "evaluation, nats per token",
     )
-    action: Literal["refuse", "warn"] = Field("refuse", description="what a failed guard does")
+    action: Literal["refuse", "warn"] = Field(
+        "refuse", description="what a failed guard does: stop the job, or log a warning"
+    )

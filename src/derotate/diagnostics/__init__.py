@@ -2,4 +2,4 @@
 """Diagnostics of a pair of checkpoints: weights, hidden states, next-token distributions."""
 
 LANDMARKS = ("base", "max_ood", "sft_end", "rl_end")
-"""The checkpoints of a run that are compared, in the order in which rules give them."""
+"""The checkpoints of a run that are compared, in the order of the rules' inputs."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Does RL bring states back to those of the peak? Differences, win rates and their intervals.
+"""Does RL move states back to those of the peak? Differences, win rates and their 95 % CIs.
 
-Prompts are the unit, and prompts of one problem (cluster) stand or fall together. A distance of two
-checkpoints is a property of these prompts; only the difference of two distances, on the same
-prompts, says whether RL healed (papers.md, section 3, "recovery delta", claim C16).
+The unit is the prompt, and prompts of one problem form a cluster. A distance between two
+checkpoints depends on the prompts; only the difference of two distances on the same prompts shows
+whether RL recovered the peak's states (papers.md, section 3, "recovery delta", claim C16).
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -22,12 +22,12 @@ from derotate.diagnostics.states import Floats, States
 
 COLUMNS = ("pair", "metric", "value", "low", "high", "n", "p")
 MAX_GROUPS = 60
-"""Groups of a jackknife: each costs one evaluation of the statistic, and a t interval with 59
+"""Most groups of a jackknife. Each costs one evaluation of the statistic, and a t interval with 59
 degrees of freedom is within 2 % of the normal one."""
 
 Indices = NDArray[np.intp]
 Statistic = Callable[[Indices], float]
-"""A number of the prompts with these indices."""
+"""A statistic of the prompts with these indices."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class WinRate:
 
     Attributes:
         rate: wins / (wins + losses); NaN if all are ties.
-        low: lower end of Wilson's 95 % interval.
+        low: lower end of Wilson's 95 % CI.
         high: upper end.
         wins: clusters on which RL is nearer.
         losses: clusters on which the end of SFT is nearer.
-        ties: clusters that tell nothing; left out, as a sign test does.
-        p: two-sided sign test of a rate of one half.
+        ties: clusters with a mean gain of zero, excluded as in a sign test.
+        p: two-sided sign test of H0: the rate is one half.
     """
 
     rate: float
@@ -54,11 +54,11 @@ class WinRate:
 
 
 def win_rate(gains: ArrayLike, clusters: Sequence[Hashable]) -> WinRate:
-    """Win rate of RL, one vote for each cluster of prompts.
+    """Win rate of RL, one vote per cluster of prompts.
 
     Args:
         gains: [prompts], distance of the peak to the end of SFT minus its distance to RL.
-        clusters: [prompts], the problem of each prompt; its mean gain decides.
+        clusters: [prompts], the problem of each prompt; the sign of its mean gain is its vote.
 
     Raises:
         ValueError: no gains, one that is NaN, or lengths that differ.
@@ -82,12 +82,12 @@ def win_rate(gains: ArrayLike, clusters: Sequence[Hashable]) -> WinRate:
 def left_out(statistic: Statistic, clusters: Sequence[Hashable]) -> Floats:
     """The statistic of all prompts, then without each group of clusters in turn, [1 + groups].
 
-    Clusters are dealt into at most `MAX_GROUPS` groups. Arrays of the same clusters can be
-    subtracted before `jackknife`, which pairs two statistics.
+    Clusters form at most `MAX_GROUPS` groups. The difference of two such arrays of the same
+    clusters gives `jackknife` a paired comparison of two statistics.
 
     Args:
         statistic: of indices into the prompts; smooth, as means and ratios of means are.
-        clusters: [prompts], what is left out together.
+        clusters: [prompts], whose members are left out together.
 
     Raises:
         ValueError: fewer than three clusters.
@@ -96,17 +96,17 @@ def left_out(statistic: Statistic, clusters: Sequence[Hashable]) -> Floats:
     groups = min(int(codes.max(initial=-1)) + 1, MAX_GROUPS)
     if groups < 3:
         raise ValueError(f"left_out: {groups} clusters of prompts, expected at least 3")
-    every = np.arange(codes.size)
-    without = [statistic(every[codes % groups != group]) for group in range(groups)]
-    return np.array([statistic(every), *without])
+    indices = np.arange(codes.size)
+    without = [statistic(indices[codes % groups != group]) for group in range(groups)]
+    return np.array([statistic(indices), *without])
 
 
 def jackknife(values: Floats, n: int, support: tuple[float, float] | None = None) -> Estimate:
-    """A statistic with the 95 % interval that leaving out groups of clusters shows.
+    """A statistic with its 95 % CI by the delete-a-group jackknife (Quenouille 1956, Tukey 1958).
 
-    Delete-a-group jackknife (Quenouille 1956, Tukey 1958), t reference with one degree of freedom
-    less than groups. A bootstrap would draw prompts twice, which shifts CKA and Frechet distances
-    (as fewer prompts do) and MMD (whose terms leave out just the prompt itself).
+    The reference is t with groups - 1 degrees of freedom. A bootstrap would draw prompts twice,
+    which biases CKA and Frechet distances, as fewer prompts do, and MMD, whose terms exclude only
+    the prompt itself.
 
     Args:
         values: [1 + groups], from `left_out`.
@@ -138,11 +138,11 @@ def diagnose_states(
     temperatures: Sequence[float] = (1.0, 1.5, 2.0),
     top: int = 10,
 ) -> pd.DataFrame:
-    """Distances of the peak to the end of SFT and to RL, and whether RL is nearer, as a long table.
+    """Distances of the peak to the end of SFT and to RL, and their difference, as a long table.
 
-    Metrics of one prompt (means over its positions): cosine, hellinger, top_k_overlap,
-    jensen_shannon_T; of all prompts (hidden states averaged over positions): cka, frechet, mmd,
-    with the one bandwidth of the peak's states.
+    Metrics per prompt (means over its positions): cosine, hellinger, top_k_overlap,
+    jensen_shannon_T. Metrics of all prompts (hidden states averaged over positions): cka, frechet,
+    mmd, all with one bandwidth, that of the peak's states.
 
     Args:
         states: checkpoint name -> its states, of the same prompts in the same order.
@@ -154,28 +154,29 @@ def diagnose_states(
         top: k of the Jaccard index; below the vocabulary, or it is 1 for any pair.
 
     Returns:
-        Rows with `COLUMNS`. Pairs are `peak:patient`, `peak:healed` and, for what RL gained,
-        `peak:patient:healed`: differences signed so that positive means RL is nearer, p of a
-        paired t test over clusters, and `win_rate.<metric>`, p of the sign test. n counts prompts,
-        of win rates the clusters that are no tie. p is NaN where nothing is tested.
+        Rows with `COLUMNS`. Pairs are `peak:patient`, `peak:healed` and, for the gain of RL,
+        `peak:patient:healed`. A gain is signed so that positive means RL is nearer, with p of a
+        paired t test over clusters; `win_rate.<metric>` has p of the sign test. n is the number of
+        prompts, for win rates that of clusters without ties. p is NaN where nothing is tested.
 
     Raises:
-        ValueError: states of other prompts or shapes, or fewer than three clusters.
+        ValueError: shapes or numbers of prompts differ, or there are fewer than three clusters.
     """
     for name in (peak, patient, healed):
         _check(name, states[name], states[peak], len(clusters))
     rows: list[tuple[object, ...]] = []
 
-    def add(pair: str, metric: str, found: Estimate, p: float = nan) -> None:
-        rows.append((pair, metric, found.mean, found.low, found.high, found.n, p))
+    def add(pair: str, metric: str, estimate: Estimate, p: float = nan) -> None:
+        values = (estimate.mean, estimate.low, estimate.high, estimate.n)
+        rows.append((pair, metric, *values, p))
 
     sides, gain = (f"{peak}:{patient}", f"{peak}:{healed}"), f"{peak}:{patient}:{healed}"
     ends = (states[patient], states[healed])
-    for metric, (measure, support, sign) in _of_a_prompt(temperatures, top).items():
-        found = [measure(states[peak], end) for end in ends]
-        for pair, values in zip(sides, found, strict=True):
+    for metric, (measure, support, sign) in _prompt_metrics(temperatures, top).items():
+        distances = [measure(states[peak], end) for end in ends]
+        for pair, values in zip(sides, distances, strict=True):
             add(pair, metric, clustered_mean(values, pd.Series(clusters), support=support))
-        gains = sign * (found[0] - found[1])
+        gains = sign * (distances[0] - distances[1])
         reach = support[1] - support[0]
         difference = clustered_mean(gains, pd.Series(clusters), support=(-reach, reach))
         add(gain, metric, difference, _two_sided(difference))
@@ -183,7 +184,7 @@ def diagnose_states(
         decided = wins.wins + wins.losses
         rows.append((gain, f"win_rate.{metric}", wins.rate, wins.low, wins.high, decided, wins.p))
     gamma = metrics.median_gamma(_pooled(states[peak]))
-    for metric, (prepare, bounds, sign) in _of_all_prompts(gamma).items():
+    for metric, (prepare, bounds, sign) in _set_metrics(gamma).items():
         numbers = [left_out(prepare(_pooled(states[peak]), _pooled(end)), clusters) for end in ends]
         for pair, values in zip(sides, numbers, strict=True):
             add(pair, metric, jackknife(values, len(clusters), bounds))
@@ -193,35 +194,36 @@ def diagnose_states(
 
 
 _PromptMetric = tuple[Callable[[States, States], Floats], tuple[float, float], int]
-"""Measure [prompts], its range, and -1 if it is a similarity."""
+"""Distance or similarity [prompts], its range, and its sign: -1 for a similarity."""
 
 _SetMetric = tuple[Callable[[Floats, Floats], Statistic], tuple[float, float] | None, int]
-"""Statistic of two sets of states, its range, and -1 if it is a similarity."""
+"""Statistic of two sets of states, its range, and its sign: -1 for a similarity."""
 
 
-def _of_a_prompt(temperatures: Sequence[float], top: int) -> dict[str, _PromptMetric]:
+def _prompt_metrics(temperatures: Sequence[float], top: int) -> dict[str, _PromptMetric]:
     def hidden(measure: Callable[..., Floats]) -> Callable[[States, States], Floats]:
         return lambda a, b: measure(a.hidden, b.hidden).mean(-1)
 
     def tokens(measure: Callable[..., Floats]) -> Callable[[States, States], Floats]:
         return lambda a, b: measure(a.log_probs, b.log_probs).mean(-1)
 
-    found: dict[str, _PromptMetric] = {
+    by_name: dict[str, _PromptMetric] = {
         "cosine": (hidden(metrics.cosine), (-1.0, 1.0), -1),
         "hellinger": (tokens(metrics.hellinger), (0.0, 1.0), 1),
         "top_k_overlap": (tokens(partial(metrics.top_k_overlap, k=top)), (0.0, 1.0), -1),
     }
     for temperature in temperatures:
         measure = partial(metrics.jensen_shannon, temperature=temperature)
-        found[f"jensen_shannon_{temperature:g}"] = (tokens(measure), (0.0, log(2)), 1)
-    return found
+        by_name[f"jensen_shannon_{temperature:g}"] = (tokens(measure), (0.0, log(2)), 1)
+    return by_name
 
 
-def _of_all_prompts(gamma: float) -> dict[str, _SetMetric]:
+def _set_metrics(gamma: float) -> dict[str, _SetMetric]:
     def subset(measure: Callable[[Floats, Floats], float]) -> Callable[[Floats, Floats], Statistic]:
         return lambda a, b: lambda chosen: measure(a[chosen], b[chosen])
 
     def mmd(a: Floats, b: Floats) -> Statistic:
+        # The terms are computed once; a subset of prompts is a submatrix.
         terms = metrics.mmd_terms(a, b, gamma)
         return lambda chosen: metrics.mean_of_terms(terms[np.ix_(chosen, chosen)])
 
@@ -233,7 +235,7 @@ def _of_all_prompts(gamma: float) -> dict[str, _SetMetric]:
 
 
 def _two_sided(difference: Estimate) -> float:
-    """p of a mean of zero, by t; NaN where there is no standard error to compare with."""
+    """Two-sided p-value of H0: the mean is zero, by t; NaN without a standard error."""
     if isnan(difference.standard_error) or difference.standard_error == 0:
         return nan
     ratio = abs(difference.mean) / difference.standard_error

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""How far apart two checkpoints are in hidden states and in next-token distributions.
+"""Distances of two checkpoints in hidden states and in next-token distributions.
 
-Metrics of papers.md, section 3 (model_dynamics_plot.py). Rows are prompts, and the same prompts in
-the same order on both sides. A distribution enters as log-probabilities (or logits) of one position
-each: averaging logits over positions first, as published, gives no next-token distribution
-(papers.md, section 5, fault 12).
+Metrics of papers.md, section 3 (model_dynamics_plot.py). Rows are prompts, the same on both sides
+and in the same order. Distributions are log-probabilities (or logits) of one position each: logits
+averaged over positions first, as published, are no next-token distribution (papers.md, section 5,
+fault 12).
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class States:
-    """What a checkpoint makes of prompts, at the last positions of each, oldest first.
+    """A checkpoint's states at the last positions of each prompt, oldest position first.
 
     Attributes:
         hidden: last layer after the final norm, [prompts, positions, width].
@@ -33,7 +33,7 @@ class States:
 def cosine(a: ArrayLike, b: ArrayLike) -> Floats:
     """Cosine of vectors [..., width] -> [...]; NaN where one is zero.
 
-    Near 0 for unrelated directions, unless all states share a mean: then near 1 for any pair.
+    Near 0 for unrelated directions. States with a large common mean are near 1 for any pair.
     """
     x, y = _floats(a), _floats(b)
     products: Floats = (x * y).sum(-1)
@@ -46,12 +46,12 @@ def jensen_shannon(
 ) -> Floats:
     """Jensen-Shannon divergence in nats, 0 to ln 2, of distributions [..., vocabulary] -> [...].
 
-    Mean Kullback-Leibler divergence to the even mixture (Lin 1991); log-probabilities are divided
+    Mean Kullback-Leibler divergence to the even mixture (Lin 1991). Log-probabilities are divided
     by the temperature and normalised again.
     """
     p, q = (np.exp(_log_probs(x, temperature)) for x in (log_probs_a, log_probs_b))
     mixture = (p + q) / 2
-    # Between almost equal distributions, rounding leaves about -1e-17.
+    # Rounding gives about -1e-17 for almost equal distributions.
     divergence: Floats = (rel_entr(p, mixture) + rel_entr(q, mixture)).sum(-1).clip(min=0) / 2
     return divergence
 
@@ -59,7 +59,7 @@ def jensen_shannon(
 def hellinger(log_probs_a: ArrayLike, log_probs_b: ArrayLike) -> Floats:
     """Hellinger distance, 0 to 1, of distributions [..., vocabulary] -> [...].
 
-    ||sqrt p - sqrt q|| / sqrt 2, precise where sqrt(1 - sum sqrt(p q)) cancels.
+    ||sqrt p - sqrt q|| / sqrt 2; the equal sqrt(1 - sum sqrt(p q)) cancels for similar p and q.
     """
     p, q = (np.exp(_log_probs(x) / 2) for x in (log_probs_a, log_probs_b))
     distance: Floats = np.linalg.norm(p - q, axis=-1) / np.sqrt(2)
@@ -67,10 +67,10 @@ def hellinger(log_probs_a: ArrayLike, log_probs_b: ArrayLike) -> Floats:
 
 
 def top_k_overlap(log_probs_a: ArrayLike, log_probs_b: ArrayLike, k: int) -> Floats:
-    """Jaccard index of the k likeliest tokens, 0 to 1, [..., vocabulary] -> [...].
+    """Jaccard index of the k most likely tokens, 0 to 1, [..., vocabulary] -> [...].
 
-    Of equally likely tokens the one with the lower index comes first. Unrelated rankings of V
-    tokens share about k^2 / V of them, an index near k / (2 V - k).
+    Ties are broken by the lower token id. Unrelated rankings of V tokens share about k^2 / V
+    tokens, so their index is near k / (2 V - k).
 
     Raises:
         ValueError: k is below 1 or above the vocabulary.
@@ -85,11 +85,11 @@ def top_k_overlap(log_probs_a: ArrayLike, log_probs_b: ArrayLike, k: int) -> Flo
 
 
 def linear_cka(a: ArrayLike, b: ArrayLike) -> float:
-    """Centred kernel alignment of states [prompts, width] each, 0 to 1 (Kornblith et al. 2019).
+    """Linear centred kernel alignment of states [prompts, width] (Kornblith et al. 2019), 0 to 1.
 
-    ||A^T B||_F^2 / (||A^T A||_F ||B^T B||_F) of centred columns; blind to rotation and scale.
-    Biased upwards by few prompts: unrelated gaussian states of n prompts and widths c and d are
-    near sqrt(c d / ((n + c) (n + d))), not near 0. NaN for constant states.
+    ||A^T B||_F^2 / (||A^T A||_F ||B^T B||_F) of centred columns; invariant to rotation and scale.
+    Few prompts bias it upwards: unrelated gaussian states of n prompts and widths c and d are near
+    sqrt(c d / ((n + c) (n + d))), not near 0. NaN for constant states.
     """
     x, y = _centred(a), _centred(b)
     norms = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
@@ -99,15 +99,17 @@ def linear_cka(a: ArrayLike, b: ArrayLike) -> float:
 def frechet(a: ArrayLike, b: ArrayLike) -> float:
     """Squared Frechet distance of gaussians fitted to states [prompts, width] each.
 
-    |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) (Dowson and Landau 1982). The trace of the
-    root is the sum of singular values of A B^T / (n - 1), A and B centred, so no root is taken of
-    the product, which is not symmetric (papers.md, section 5, fault 12), and fewer prompts than
-    dimensions do no harm. Biased upwards: two samples of one law are above 0.
+    |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) (Dowson and Landau 1982). Biased upwards: two
+    samples of one distribution are above 0.
     """
+    # The trace of the root is the sum of singular values of A B^T / (n - 1), A and B centred. So
+    # no root of the product is needed, which is not symmetric (papers.md, section 5, fault 12), and
+    # fewer prompts than dimensions are no problem.
+
     x, y = _centred(a), _centred(b)
     means = _floats(a).mean(0) - _floats(b).mean(0)
     x, y = x / np.sqrt(len(x) - 1), y / np.sqrt(len(y) - 1)
-    # The orthonormal factors do not change singular values, and may be far larger than width^2.
+    # With A = Q R, A B^T has the singular values of R_a R_b^T, which is [width, width] at most.
     first, second = (np.asarray(np.linalg.qr(side, mode="r")) for side in (x, y))
     root = np.linalg.svd(first @ second.T, compute_uv=False).sum()
     return float(means @ means + (x**2).sum() + (y**2).sum() - 2 * root)
@@ -116,8 +118,8 @@ def frechet(a: ArrayLike, b: ArrayLike) -> float:
 def median_gamma(states: ArrayLike) -> float:
     """1 / median squared distance of states [prompts, width]: a bandwidth for `mmd`.
 
-    Taken once, from one checkpoint (the peak), and used for all pairs. The published script takes
-    one for each pair, so that its values cannot be compared (papers.md, section 5, fault 12).
+    All pairs use the bandwidth of one checkpoint, the peak. The published script has one bandwidth
+    per pair, so its values cannot be compared (papers.md, section 5, fault 12).
 
     Raises:
         ValueError: half of the states coincide, so that the median is 0.
@@ -132,8 +134,8 @@ def mmd_terms(a: ArrayLike, b: ArrayLike, gamma: float) -> Floats:
     """Terms h(i, j) of the unbiased estimate of MMD^2, [prompts, prompts], diagonal 0.
 
     h(i, j) = k(a_i, a_j) + k(b_i, b_j) - k(a_i, b_j) - k(b_i, a_j), k(x, y) = exp(-gamma |x - y|^2)
-    (Gretton et al. 2012, equation 4). No term joins both states of one prompt, so the estimate
-    stays unbiased though these depend on each other.
+    (Gretton et al. 2012, equation 4). No term contains both states of one prompt, so the estimate
+    is unbiased although the two depend on each other.
     """
     x, y = _floats(a), _floats(b)
     kernels = [np.exp(-gamma * cdist(*pair, "sqeuclidean")) for pair in ((x, x), (y, y), (x, y))]
@@ -145,7 +147,8 @@ def mmd_terms(a: ArrayLike, b: ArrayLike, gamma: float) -> Floats:
 def mmd(a: ArrayLike, b: ArrayLike, gamma: float) -> float:
     """Unbiased squared maximum mean discrepancy of states [prompts, width], RBF kernel.
 
-    0 for equal states, 0 on average for two samples of one law (so negative at times), 2 at most.
+    0 for equal states, at most 2. Two samples of one distribution have mean 0, so it can be
+    negative.
     """
     return mean_of_terms(mmd_terms(a, b, gamma))
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The table of `derotate.diagnostics.weights` for a pair of checkpoints, with what chance gives.
+"""The metrics of `derotate.diagnostics.weights` for a pair of checkpoints, with their nulls.
 
-Its rows join those of `derotate.spectral.rotation.spectra_rows`: same columns, other metrics.
+Rows have the columns of `derotate.spectral.rotation.spectra_rows`, with other metrics.
 """
 
 import math
@@ -30,24 +30,24 @@ def matrix_rows(
     *,
     against: str = "patient",
 ) -> list[dict[str, object]]:
-    """All metrics of one matrix as rows that join those of `spectral.rotation.spectra_rows`.
+    """All metrics of one matrix as rows like those of `spectral.rotation.spectra_rows`.
 
     Args:
-        name: tensor name, from which layer and kind are read.
+        name: tensor name, which gives layer and kind.
         donor: factors of `donor_weight`.
         patient: factors of `patient_weight`.
         donor_weight: W_b [out, in].
         patient_weight: W_t [out, in].
         fractions: shares of the rank (0 to 1); k is round(f * rank), at least one.
-        against: what W_t is: the patient, or the name of a null.
+        against: `patient`, or the name of the null that W_t comes from.
 
     Returns:
-        Rows with `COLUMNS`: `index` counts singular values of dW (metric change_value) from 0 and
-        is -1 where a metric is one number; `fraction` is NaN where a metric has none;
+        Rows with `COLUMNS`. `index` counts the singular values of dW (metric change_value) from 0
+        and is -1 where a metric is one number. `fraction` is NaN where a metric has none.
         direction_energy is in degrees.
     """
-    measured = _measured(donor, patient, donor_weight, patient_weight, fractions)
-    return [_row(name, against, *numbers) for numbers in measured]
+    metrics = _metrics(donor, patient, donor_weight, patient_weight, fractions)
+    return [_row(name, against, *metric) for metric in metrics]
 
 
 def expected_rows(
@@ -57,11 +57,11 @@ def expected_rows(
     patient_weight: Tensor,
     fractions: Sequence[float],
 ) -> list[dict[str, object]]:
-    """What closed forms expect for one matrix; arguments and rows as of `matrix_rows`.
+    """Expected values of one matrix in closed form; arguments and rows as in `matrix_rows`.
 
-    `against` is random_change, a change of equal norm without a direction (also for the energies
-    of `spectra_rows`), or unrelated, weights of that shape that have nothing in common (distances
-    of subspaces, as the root of the expected square).
+    `against` is `random_change`, an isotropic change of equal norm (also for the energies of
+    `spectra_rows`), or `unrelated`, for distances of subspaces of unrelated weights of this shape,
+    as the root of the expected square.
     """
     shape = (donor_weight.shape[0], donor_weight.shape[1])
     ratio = relative_norm(donor_weight, patient_weight)
@@ -86,9 +86,9 @@ def expected_rows(
                 (f"{side}_projection_distance", fraction, -1, math.sqrt(2 * size) * chordal),
             ]
     return [
-        _row(name, against, *numbers)
-        for against, found in (("random_change", random), ("unrelated", unrelated))
-        for numbers in found
+        _row(name, against, *metric)
+        for against, metrics in (("random_change", random), ("unrelated", unrelated))
+        for metric in metrics
     ]
 
 
@@ -99,7 +99,7 @@ def diagnose_pair(
     patient_factors: Mapping[str, Factors],
     fractions: Sequence[float],
 ) -> pd.DataFrame:
-    """`matrix_rows` and `expected_rows` of every factorised matrix, as one long table.
+    """`matrix_rows` and `expected_rows` of each matrix with factors, as one long table.
 
     Args:
         donor_state: tensor name -> weight [out, in].
@@ -109,11 +109,11 @@ def diagnose_pair(
         fractions: shares of the rank whose top subspaces are compared.
 
     Raises:
-        ValueError: the sides have factors of different matrices.
+        ValueError: donor and patient have factors of different matrices.
     """
     if set(donor_factors) != set(patient_factors):
-        differing = sorted(set(donor_factors) ^ set(patient_factors))
-        raise ValueError(f"factors of {differing[0]} are on one side alone, expected both sides")
+        name = min(set(donor_factors) ^ set(patient_factors))
+        raise ValueError(f"factors of {name}: only one checkpoint has them, expected both")
     rows: list[dict[str, object]] = []
     for name, patient in patient_factors.items():
         donor, before, after = donor_factors[name], donor_state[name], patient_state[name]
@@ -122,17 +122,17 @@ def diagnose_pair(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-_Numbers = tuple[str, float, int, float]
+_Metric = tuple[str, float, int, float]
 """metric, fraction, index, value"""
 
 
-def _measured(
+def _metrics(
     donor: Factors,
     patient: Factors,
     donor_weight: Tensor,
     patient_weight: Tensor,
     fractions: Sequence[float],
-) -> Iterator[_Numbers]:
+) -> Iterator[_Metric]:
     values = weights.change_values(donor_weight, patient_weight)
     for index, value in enumerate(values.tolist()):
         yield "change_value", math.nan, index, value
@@ -148,15 +148,15 @@ def _measured(
         for side, (before, after) in sides.items():
             before, after = before[:, :size], after[:, :size]
             angles = principal_angles(before, after)
-            turned = vector_angles(before, after).rad2deg()
-            found = {
+            degrees = vector_angles(before, after).rad2deg()
+            by_name = {
                 "chordal_distance": weights.chordal_distance(angles),
                 "projection_distance": weights.projection_distance(angles),
                 "column_alignment": weights.column_alignment(before, after),
-                "direction_energy": weights.direction_energy(turned, donor.s[:size]),
+                "direction_energy": weights.direction_energy(degrees, donor.s[:size]),
             }
-            for metric, number in found.items():
-                yield f"{side}_{metric}", fraction, -1, number
+            for metric, value in by_name.items():
+                yield f"{side}_{metric}", fraction, -1, value
 
 
 def _row(

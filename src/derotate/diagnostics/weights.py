@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What changed between two weights, beyond the angles and values of `derotate.spectral.rotation`.
+"""Metrics of the change of a weight, beyond those of `derotate.spectral.rotation`.
 
-Metrics of papers.md, section 3 ("Spectral metrics", raw_metrics_angle.py), with W_b the donor's
-weight, W_t the patient's, dW = W_t - W_b [out, in], k the size of a top subspace; and two of its
-section 8: sparsity and off-principal energy of an update. Each says what a random change would
-give, one that prefers no direction (gaussian entries), where a closed form exists.
+Metrics of papers.md, section 3 ("Spectral metrics", raw_metrics_angle.py), and two of its section
+8: sparsity and off-principal energy of an update. W_b is the donor's weight, W_t the patient's,
+dW = W_t - W_b [out, in], and k the size of a top subspace. A "random change" is isotropic: it has
+gaussian entries. Docstrings give its expected value where a closed form exists.
 """
 
 import math
@@ -22,17 +22,17 @@ which is 2^-9 to 2^-8 of a number, so that a weight stored in bfloat16 would not
 def energies(
     donor: Factors, donor_weight: Tensor, patient_weight: Tensor, size: int
 ) -> dict[str, float]:
-    """How dW splits in the donor's top bases of `size` vectors, as shares of ||dW||_F^2.
+    """Shares of ||dW||_F^2 in the donor's top bases of `size` vectors.
 
     With C = U_k^T dW V_k [k, k]:
 
-    - diagonal: ||diag C||^2, stretches of single triplets (delta_energy_diag)
-    - rotational: ||C||^2 - ||diag C||^2, mixes of triplets (delta_energy_rot)
-    - off_principal: ||dW - U_k C V_k^T||^2, not within the top subspaces on at least one side
+    - diagonal: ||diag C||^2, scaling of single triplets (delta_energy_diag)
+    - rotational: ||C||^2 - ||diag C||^2, mixing of triplets (delta_energy_rot)
+    - off_principal: ||dW - U_k C V_k^T||^2, outside the top subspaces on at least one side
 
-    They add up to 1; diagonal + rotational is the `inside` of
-    `derotate.spectral.rotation.donor_energy`, whose `outside` is off on both sides. A random change
-    is expected at `isotropic_energies`. NaN where nothing changed.
+    They add up to 1. diagonal + rotational is `inside` of
+    `derotate.spectral.rotation.donor_energy`, whose `outside` is outside on both sides. Expected
+    for a random change: `isotropic_energies`. NaN where nothing changed.
     """
     u, v = (basis[:, :size].to(torch.float64) for basis in (donor.u, donor.v))
     change = _change(donor_weight, patient_weight)
@@ -43,14 +43,14 @@ def energies(
         "rotational": mixing - stretch.diag(),
         "off_principal": change - u @ mixing @ v.T,
     }
-    whole = change.square().sum()
-    return {name: float(part.square().sum() / whole) for name, part in parts.items()}
+    total = change.square().sum()
+    return {name: float(part.square().sum() / total) for name, part in parts.items()}
 
 
 def isotropic_energies(shape: tuple[int, int], size: int) -> dict[str, float]:
-    """Expected shares of `energies` and `donor_energy` for a random change, exact for any norm.
+    """Expected shares of `energies` and `donor_energy` for a random change of any norm, exact.
 
-    Rotations leave a gaussian change as it is, so each of its out * in entries in any pair of
+    A gaussian change is invariant to rotations, so each of its out * in entries in any pair of
     bases has the same expected share.
 
     Args:
@@ -72,15 +72,15 @@ def isotropic_energies(shape: tuple[int, int], size: int) -> dict[str, float]:
 
 
 def residual(donor: Factors, patient_weight: Tensor, size: int) -> float:
-    """What the donor's top bases lose of the patient: 1 - ||U_k^T W_t V_k||^2 / ||S_k||^2.
+    """Energy that the donor's top bases miss in the patient: 1 - ||U_k^T W_t V_k||^2 / ||S_k||^2.
 
-    Negative where the patient has more energy there than the donor; the published script sets
-    those to zero (papers.md, section 5, fault 10). A random change of norm d is expected at
-    -d^2 k^2 / (out in ||S_k||^2), since it is uncorrelated with the donor. NaN for a zero donor.
+    Negative where the patient has more energy there than the donor; the published script clips
+    these to zero (papers.md, section 5, fault 10). Expected for a random change of norm d, which is
+    uncorrelated with the donor: -d^2 k^2 / (out in ||S_k||^2). NaN for a zero donor.
     """
     u, v = (basis[:, :size].to(torch.float64) for basis in (donor.u, donor.v))
-    kept = (u.T @ patient_weight.to(torch.float64) @ v).square().sum()
-    return float(1 - kept / donor.s[:size].to(torch.float64).square().sum())
+    inside = (u.T @ patient_weight.to(torch.float64) @ v).square().sum()
+    return float(1 - inside / donor.s[:size].to(torch.float64).square().sum())
 
 
 def isotropic_residual(donor: Factors, delta_norm: float, size: int) -> float:
@@ -94,8 +94,8 @@ def isotropic_residual(donor: Factors, delta_norm: float, size: int) -> float:
 def chordal_distance(angles: Tensor) -> float:
     """Root mean square sine of principal angles [k] in radians, 0 to 1 (papers.md, section 3).
 
-    Unrelated subspaces are at `random_matrices.unrelated_chordal`. A random change has no closed
-    form: it turns vectors by the gaps of the donor's spectrum, so that `norm_null` is measured.
+    Unrelated subspaces: `random_matrices.unrelated_chordal`. A random change has no closed form,
+    because its rotation depends on the gaps of the donor's spectrum; `norm_null` measures it.
     """
     return float(angles.to(torch.float64).sin().square().mean().sqrt())
 
@@ -103,9 +103,9 @@ def chordal_distance(angles: Tensor) -> float:
 def projection_distance(angles: Tensor) -> float:
     """||U_b U_b^T - U_t U_t^T||_F of two subspaces with these principal angles [k], in radians.
 
-    sqrt(2 sum sin^2 theta), at most sqrt(2 k); equal to sqrt(2 k - 2 ||U_b^T U_t||^2) of the
-    published script, whose difference of large numbers loses small angles. It is sqrt(2 k) times
-    the chordal distance, also where subspaces are unrelated.
+    sqrt(2 sum sin^2 theta), at most sqrt(2 k): sqrt(2 k) times the chordal distance. The published
+    script computes the equal sqrt(2 k - 2 ||U_b^T U_t||^2), a difference of large numbers that
+    loses small angles.
     """
     return float((2 * angles.to(torch.float64).sin().square().sum()).sqrt())
 
@@ -113,8 +113,8 @@ def projection_distance(angles: Tensor) -> float:
 def column_alignment(basis_a: Tensor, basis_b: Tensor) -> float:
     """Mean over the columns of A of the largest |a_i . b_j|, bases [n, k] each; 0 to 1.
 
-    1 if each vector is found again at any index, so it does not see triplets that swapped. No
-    closed form for unrelated bases: about sqrt(2 ln k / n), the largest of k random overlaps.
+    1 if each vector occurs in B at any index, so swapped triplets do not lower it. Unrelated bases
+    have no closed form: about sqrt(2 ln k / n), the largest of k random overlaps.
     """
     overlaps = basis_a.to(torch.float64).T @ basis_b.to(torch.float64)
     return float(overlaps.abs().amax(dim=1).mean())
@@ -123,13 +123,12 @@ def column_alignment(basis_a: Tensor, basis_b: Tensor) -> float:
 def direction_energy(angles: Tensor, values: Tensor) -> float:
     """Mean angle of singular vectors, weighted by the energy sigma^2 of their triplets.
 
-    sum theta_i sigma_i^2 / sum sigma_i^2. The published figure shows the sum alone, which grows
-    with the norm of the weight, in an unstated unit. The angles belong to single vectors: a
-    principal angle belongs to no singular value. Unrelated vectors of n dimensions are near 90
-    degrees: pi/2 - sqrt(2 / (pi n)).
+    sum theta_i sigma_i^2 / sum sigma_i^2. The published figure shows the numerator, which grows
+    with the norm of the weight and has no stated unit. Angles must be of single vectors, since a
+    principal angle has no singular value. Unrelated vectors of n dimensions: pi/2 - sqrt(2/(pi n)).
 
     Args:
-        angles: [k], the result has their unit.
+        angles: [k]; the result has their unit.
         values: the donor's singular values [k]; NaN if all are zero.
     """
     weights = values.to(torch.float64).square()
@@ -139,11 +138,11 @@ def direction_energy(angles: Tensor, values: Tensor) -> float:
 def update_sparsity(
     donor_weight: Tensor, patient_weight: Tensor, tolerance: float = SPARSITY_TOLERANCE
 ) -> float:
-    """Share of entries that did not change: |w_t - w_b| <= tolerance * max(|w_t|, |w_b|).
+    """Share of unchanged entries, |w_t - w_b| <= tolerance * max(|w_t|, |w_b|).
 
-    Relative, so that it asks what a bfloat16 weight would show (the idea of arXiv 2511.08567; the
-    tolerance is ours): an absolute bound would count all small weights as unchanged.
-    `isotropic_sparsity` is what a random change gives.
+    After arXiv 2511.08567, with a tolerance of our own: what a bfloat16 weight would not show. An
+    absolute tolerance would count all small weights as unchanged. Expected for a random change:
+    `isotropic_sparsity`.
     """
     before, after = donor_weight.to(torch.float64), patient_weight.to(torch.float64)
     larger = torch.maximum(before.abs(), after.abs())
@@ -153,8 +152,8 @@ def update_sparsity(
 def isotropic_sparsity(relative_change: float, tolerance: float = SPARSITY_TOLERANCE) -> float:
     """`update_sparsity` of a random change of relative norm r: (2/pi) atan(tolerance / r).
 
-    dW / W is then a ratio of gaussians, so its law is Cauchy's with scale r. To first order in the
-    tolerance, for weights whose entries are gaussian too; heavier tails give other shares.
+    dW / W is a ratio of gaussians, which has a Cauchy distribution of scale r. This holds to first
+    order in the tolerance and for gaussian weights; heavier tails give other shares.
     """
     return 2 / math.pi * math.atan2(tolerance, relative_change)
 
@@ -162,7 +161,7 @@ def isotropic_sparsity(relative_change: float, tolerance: float = SPARSITY_TOLER
 def change_values(donor_weight: Tensor, patient_weight: Tensor) -> Tensor:
     """Singular values of dW, float64 [min(out, in)], descending.
 
-    Those of a random change follow the Marchenko-Pastur law, see
+    For a random change they follow the Marchenko-Pastur law, see
     `derotate.spectral.distance.marchenko_pastur_distance`.
     """
     values: Tensor = torch.linalg.svdvals(_change(donor_weight, patient_weight))
@@ -172,7 +171,8 @@ def change_values(donor_weight: Tensor, patient_weight: Tensor) -> Tensor:
 def stable_rank(values: Tensor) -> float:
     """||dW||_F^2 / sigma_1^2 from the singular values of dW: 1 for rank one; NaN where all are 0.
 
-    Never above the rank, and free of a threshold. `isotropic_stable_rank` for a random change.
+    At most the rank, and without a threshold. Expected for a random change:
+    `isotropic_stable_rank`.
     """
     squares = values.to(torch.float64).square()
     return float(squares.sum() / squares.max())
@@ -181,8 +181,8 @@ def stable_rank(values: Tensor) -> float:
 def isotropic_stable_rank(shape: tuple[int, int]) -> float:
     """Stable rank of a large random change: out in / (sqrt(out) + sqrt(in))^2.
 
-    The largest singular value is then at the edge of the Marchenko-Pastur law. Smaller matrices
-    stay below the edge and lie above this number, by 6 % at 300 x 200.
+    Its largest singular value is at the edge of the Marchenko-Pastur law. In smaller matrices it is
+    below the edge, so their stable rank is higher, by 6 % at 300 x 200.
     """
     rows, columns = shape
     return rows * columns / (math.sqrt(rows) + math.sqrt(columns)) ** 2

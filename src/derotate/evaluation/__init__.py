@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Evaluation: a checkpoint answers problems, one row per problem and attempt."""
+"""Evaluation: a checkpoint's responses to problems, one row per problem and attempt."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Factors of weights kept on disk, found again by the bytes of the weight.
+"""A cache of factors on disk, keyed by the hash of the weight.
 
-Two checkpoints share a folder without a name of their own, an edited weight is never taken for the
-one before, and what is read is memory-mapped.
+Checkpoints can share a folder, and an edited weight is never taken for the original. Factors that
+are read are memory-mapped.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from derotate.spectral.decompose import factorise_streamed, tall
 from derotate.spectral.factors import Factors, load_factors, save_factors
 
 HASHED = 1 << 26
+"""Bytes hashed at a time."""
 KEY = "weight"
 
 
 @dataclass(frozen=True)
 class FactorCache:
-    """A folder of factors, one file a weight and precision.
+    """A folder of factors, one file per weight and dtype.
 
     Attributes:
-        folder: made if it is not there.
+        folder: created on first use.
         dtype: of the factors; they are computed in float64.
     """
 
@@ -37,7 +38,7 @@ class FactorCache:
     dtype: torch.dtype = torch.float32
 
     def factors(self, weight: Tensor) -> Factors:
-        """The factors of a weight [out, in], memory-mapped; decomposed if they are not there."""
+        """The factors of a weight [out, in], memory-mapped; decomposed if they are not cached."""
         self.folder.mkdir(parents=True, exist_ok=True)
         precision = str(self.dtype).removeprefix("torch.")
         path = self.folder / f"{_digest(weight)}-{precision}.safetensors"
@@ -48,21 +49,21 @@ class FactorCache:
 
 @contextmanager
 def opened_cache(
-    kept: Path | None, passing: Path, dtype: torch.dtype = torch.float32
+    folder: Path | None, temporary: Path, dtype: torch.dtype = torch.float32
 ) -> Iterator[FactorCache]:
-    """A cache that is kept, or one in `passing` that is removed with the matrix it was opened for.
+    """A permanent cache in `folder`, or without one a cache in `temporary`, removed at the end.
 
-    All factors of a model take twice its space on disk.
+    The factors of all matrices take twice the disk space of the model.
     """
     try:
-        yield FactorCache(kept or passing, dtype)
+        yield FactorCache(folder or temporary, dtype)
     finally:
-        shutil.rmtree(passing, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _digest(weight: Tensor) -> str:
-    """SHA-256 of type, shape and bytes."""
-    found = hashlib.sha256(f"{weight.dtype} {list(weight.shape)}".encode())
+    """SHA-256 of dtype, shape and bytes."""
+    digest = hashlib.sha256(f"{weight.dtype} {list(weight.shape)}".encode())
     for block in weight.contiguous().reshape(-1).view(torch.uint8).split(HASHED):
-        found.update(block.numpy())
-    return found.hexdigest()
+        digest.update(block.numpy())
+    return digest.hexdigest()

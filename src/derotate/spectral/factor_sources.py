@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where the factors of a matrix come from: the files that a study made, or a decomposition now."""
+"""Sources of a matrix's factors: the factor files of a study, or a cache that decomposes."""
 
 from __future__ import annotations
 
@@ -14,45 +14,44 @@ from derotate.spectral.factor_cache import opened_cache
 from derotate.spectral.factors import Decompose, Factors, StoredFactors
 
 Sources = Callable[[str, Tensor, Tensor], AbstractContextManager[Decompose]]
-"""Opens what gives the factors of one matrix, for its name, the donor's weight and the patient's;
-closed when they were used."""
+"""Opens a `Decompose` for one matrix, given its name, the donor's weight and the patient's. Factors
+are valid until it is closed."""
 
 
-def cached(kept: Path | None, passing: Path, dtype: torch.dtype = torch.float32) -> Sources:
-    """Decompose what is asked for, and keep it.
+def cached(folder: Path | None, temporary: Path, dtype: torch.dtype = torch.float32) -> Sources:
+    """Decompose weights on first use and cache their factors.
 
     Args:
-        kept: folder of the factors; None for those of one matrix at a time, in `passing`.
-        passing: folder that is removed with each matrix.
+        folder: a permanent cache; None: a cache for one matrix at a time in `temporary`.
+        temporary: folder that is removed after each matrix.
         dtype: of the factors.
     """
 
     @contextmanager
     def opened(name: str, donor_weight: Tensor, patient_weight: Tensor) -> Iterator[Decompose]:
-        with opened_cache(kept, passing, dtype) as cache:
+        with opened_cache(folder, temporary, dtype) as cache:
             yield cache.factors
 
     return opened
 
 
-def stored(donor: StoredFactors, patient: StoredFactors, passing: Path) -> Sources:
-    """Read what was decomposed before; a matrix that was not, as embedding and head, is now.
-
-    What is decomposed now gets the type of what was.
+def stored(donor: StoredFactors, patient: StoredFactors, temporary: Path) -> Sources:
+    """Read factors from files; decompose a matrix that they lack, as embedding and head.
 
     Args:
         donor: factors of the donor's matrices.
-        patient: of the patient's.
-        passing: folder for the factors of a matrix that the files lack, removed with it.
+        patient: factors of the patient's matrices.
+        temporary: folder for the factors of a matrix that the files lack; removed after use.
     """
 
     @contextmanager
     def opened(name: str, donor_weight: Tensor, patient_weight: Tensor) -> Iterator[Decompose]:
-        with opened_cache(None, passing, patient.dtype) as cache:
+        with opened_cache(None, temporary, patient.dtype) as cache:
 
             def decompose(weight: Tensor) -> Factors:
-                known = donor if weight is donor_weight else patient
-                return known[name] if name in known else cache.factors(weight)
+                # Donor and patient have the same tensor names; the object tells which one it is.
+                factors = donor if weight is donor_weight else patient
+                return factors[name] if name in factors else cache.factors(weight)
 
             yield decompose
 

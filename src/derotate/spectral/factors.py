@@ -39,15 +39,15 @@ class Factors:
 
 
 Decompose = Callable[[Tensor], Factors]
-"""Factors of a weight, computed or read."""
+"""Factors of a weight [out, in], computed or read."""
 
 
 def save_factors(path: str | Path, factors: Mapping[str, Factors]) -> None:
     """Write the factors of many tensors, by tensor name, as one safetensors file; atomic."""
     tensors = {
         key: side.contiguous()
-        for name, found in factors.items()
-        for key, side in zip(factor_keys(name), (found.u, found.s, found.v), strict=True)
+        for name, svd in factors.items()
+        for key, side in zip(factor_keys(name), (svd.u, svd.s, svd.v), strict=True)
     }
     with atomic_write(path) as part:
         save_file(tensors, part)
@@ -57,7 +57,7 @@ def save_factors(path: str | Path, factors: Mapping[str, Factors]) -> None:
 class StoredFactors(Mapping[str, Factors]):
     """The factors in a file by tensor name, sorted.
 
-    An item is memory-mapped and of the type it was written in; it takes no memory until it is used.
+    An item is memory-mapped, with the dtype it was written in; it takes no memory until it is used.
     """
 
     path: Path
@@ -65,13 +65,13 @@ class StoredFactors(Mapping[str, Factors]):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the factors; a file has them all in one."""
+        """Dtype of the factors, the same for all of a file."""
         return self[self.names[0]].s.dtype
 
     def __getitem__(self, name: str) -> Factors:
         if name not in self.names:
             raise KeyError(name)
-        # opened anew: what was read of a map stays in memory until the map is closed
+        # Opened for each item: pages read through a map stay resident until the map is closed.
         with safe_open(self.path, framework="pt") as file:
             return Factors(*(file.get_tensor(key) for key in factor_keys(name)))
 
@@ -83,12 +83,12 @@ class StoredFactors(Mapping[str, Factors]):
 
 
 def factor_keys(name: str) -> tuple[str, str, str]:
-    """Under which keys the u, s and v of a tensor are stored."""
+    """Keys of a tensor's u, s and v in the file."""
     return f"{name}.u", f"{name}.s", f"{name}.v"
 
 
 def load_factors(path: str | Path) -> StoredFactors:
-    """Open what `save_factors` wrote: tensor name -> factors, sorted by name."""
+    """Open a file of `save_factors` or `write_factors`: tensor name -> factors, sorted by name."""
     with safe_open(path, framework="pt") as file:
         keys = list(file.keys())
     names = sorted(key.removesuffix(".s") for key in keys if key.endswith(".s"))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What the guards measure of a matrix that is read in blocks, and the verdict on each.
+"""Guards: is a checkpoint trained, near its reference, and the one that was evaluated?
 
-The study's guard takes the median over all matrices; a single matrix that was initialised again
-does not move it. So each is also set beside what random matrices of its shape show.
+The guard on spectra takes the median over all matrices, which a single re-initialised matrix does
+not move. So each matrix is also compared with random matrices of its shape.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 
 class GuardError(ValueError):
-    """A checkpoint that fails a guard; one line with what was measured and what was expected."""
+    """A checkpoint fails a guard: one line with the measured and the expected value."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What the guards see of a matrix.
+    """Guard measurements of one matrix.
 
     Attributes:
         matrix: name of the tensor.
         shape: (out, in).
-        marchenko_pastur_distance: Kolmogorov distance of its spectrum to that of a random matrix;
-            NaN where it was not decomposed.
-        relative_change: ||W - W_ref|| / ||W_ref||; NaN where there is no reference.
+        marchenko_pastur_distance: Kolmogorov distance of its spectrum to the random-matrix law; NaN
+            if it was not decomposed.
+        relative_change: ||W - W_ref||_F / ||W_ref||_F; NaN without a reference.
     """
 
     matrix: str
@@ -48,10 +48,8 @@ class Measured:
     relative_change: float = float("nan")
 
     def failure(self, guards: Guards) -> str | None:
-        """Why this matrix alone must not be used, as the rest of a sentence; None if it may.
-
-        A threshold of 0 turns off what is asked of spectra, here as for the median.
-        """
+        """The reason why this matrix alone is refused, for a message; None if it passes."""
+        # A threshold of 0 turns off the guard on spectra, here as for the median.
         lowest = random_distance(self.shape) if guards.marchenko_pastur_distance else 0.0
         if self.marchenko_pastur_distance < lowest:
             return (
@@ -69,19 +67,20 @@ class Measured:
 
 
 def random_distance(shape: tuple[int, int]) -> float:
-    """Kolmogorov distance to the random-matrix law that one in a hundred random matrices exceeds.
+    """99th percentile of the Kolmogorov distance of random matrices to the random-matrix law.
 
-    (1.6 + 0.37 ln(n)) / n, n the shorter side. Of 4,160 gaussian and uniform matrices, n = 8 to
-    576, the mean was 1.25 / n to 2.94 / n and the 99th of a hundred 1.9 / n to 4.2 / n, at most 7 %
-    above this. Higher would refuse real weights: of SmolLM2-135M the nearest to the law, values in
-    layer 26 (192 x 576), is at 4.0 / n, where this is 3.5 / n.
+    (1.6 + 0.37 ln(n)) / n, n the shorter side. Fitted to 4,160 gaussian and uniform matrices, n = 8
+    to 576: their mean was 1.25 / n to 2.94 / n and their 99th percentile 1.9 / n to 4.2 / n, at
+    most 7 % above the fit.
     """
+    # A higher threshold would refuse real weights: of SmolLM2-135M the matrix nearest to the law, v
+    # in layer 26 (192 x 576), is at 4.0 / n, where this is 3.5 / n.
     short = min(shape)
     return (1.6 + 0.37 * math.log(short)) / short
 
 
 def law_distance(weight: Tensor, values: Tensor) -> float:
-    """Kolmogorov distance of a weight's singular values to the law; 0 for a matrix of zeros."""
+    """Kolmogorov distance of a weight's singular values to the law; 0 for a zero matrix."""
     if not bool(values.any()):
         return 0.0
     return marchenko_pastur_distance(values, (weight.shape[0], weight.shape[1]))
@@ -89,35 +88,35 @@ def law_distance(weight: Tensor, values: Tensor) -> float:
 
 def relative_change(reference: Tensor, weight: Tensor) -> float:
     """||W - W_ref||_F / ||W_ref||_F in float64, block by block; NaN if the reference is zero."""
-    change = before = torch.zeros((), dtype=torch.float64)
+    change = norm = torch.zeros((), dtype=torch.float64)
     for rows in tall(weight).blocks():
         base = part_of(reference, rows).to(torch.float64)
         change = change + (part_of(weight, rows).to(torch.float64) - base).square().sum()
-        before = before + base.square().sum()
-    return float((change / before).sqrt())
+        norm = norm + base.square().sum()
+    return float((change / norm).sqrt())
 
 
 def refusals(checkpoint: str, measured: Sequence[Measured], guards: Guards) -> list[str]:
-    """The guards that a checkpoint fails, a line each.
+    """The guards that a checkpoint fails, one line per guard.
 
-    Matrices that fail by themselves are one line, which names the first and counts the others.
+    Matrices that fail on their own share one line, which names the first and counts the others.
     """
-    alone = [why for row in measured if (why := row.failure(guards))]
-    more = f" (and {len(alone) - 1} more of {len(measured)} matrices)" if len(alone) > 1 else ""
-    found = [f"{checkpoint}: {why}{more}" for why in alone[:1]]
+    reasons = [reason for row in measured if (reason := row.failure(guards))]
+    more = f" (and {len(reasons) - 1} more of {len(measured)} matrices)" if reasons[1:] else ""
+    lines = [f"{checkpoint}: {reason}{more}" for reason in reasons[:1]]
     distances = [row.marchenko_pastur_distance for row in measured]
-    known = [distance for distance in distances if not math.isnan(distance)]
-    if known and (middle := median(known)) < guards.marchenko_pastur_distance:
-        found.append(
+    decomposed = [distance for distance in distances if not math.isnan(distance)]
+    if decomposed and (middle := median(decomposed)) < guards.marchenko_pastur_distance:
+        lines.append(
             f"{checkpoint}: spectra look like random weights: median Kolmogorov distance to the "
             f"Marchenko-Pastur law is {middle:.3f}, expected at least "
             f"{guards.marchenko_pastur_distance:g}; check that it was loaded under the right prefix"
         )
-    return found
+    return lines
 
 
 def refuse_or_warn(checkpoint: str, measured: Sequence[Measured], guards: Guards) -> None:
-    """Do with a checkpoint that fails a guard what the config says.
+    """Refuse a checkpoint that fails a guard, or log a warning, as the config says.
 
     Raises:
         GuardError: one line, if `guards.action` is refuse.
@@ -130,11 +129,13 @@ def refuse_or_warn(checkpoint: str, measured: Sequence[Measured], guards: Guards
 
 
 def loss_difference(losses: Sequence[float], recorded: Sequence[float]) -> float:
-    """Largest difference of losses of a loaded model to those that its evaluation recorded; NaN if
-    one of them is.
+    """Largest difference between a loaded model's losses and those of its evaluation.
 
     Args:
-        losses: nats a token, one a problem.
-        recorded: of the same problems.
+        losses: nats per token, one per problem.
+        recorded: of the same problems, from the rows of the evaluation.
+
+    Returns:
+        NaN if a loss is NaN.
     """
     return float(np.abs(np.subtract(losses, recorded)).max())

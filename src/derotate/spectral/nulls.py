@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What spectra look like when nothing was learned: the nulls beside every angle.
+"""Null models of spectra: what every spectral metric is compared with.
 
-The released figures of LLaMA spectra are those of random initial weights: singular values that
-agree within 1 % and vectors that look rotated by 25 to 90 degrees (papers.md, section 0.1). Two
-nulls tell that from a finding: a random change of equal norm, and two unrelated matrices.
+The released figures of LLaMA spectra show random initial weights: singular values agree within 1 %
+and vectors look rotated by 25 to 90 degrees (papers.md, section 0.1). Two nulls distinguish that
+from an effect of training: a random change of equal norm, and two unrelated matrices.
 """
 
 import hashlib
@@ -15,22 +15,22 @@ from torch import Tensor
 def norm_null(weight: Tensor, delta_norm: float, generator: torch.Generator) -> Tensor:
     """The donor's weight [out, in] plus gaussian noise of Frobenius norm `delta_norm`, float64.
 
-    Its factors are compared with the donor's as a patient's are.
+    Its factors are compared with the donor's in place of the patient's.
     """
     noise = torch.randn(weight.shape, dtype=torch.float64, generator=generator)
     return weight.to(torch.float64) + noise * (delta_norm / float(noise.norm()))
 
 
 def unrelated_null(shape: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two unrelated gaussian matrices [out, in] in float64, to be compared as donor and patient.
+    """Two unrelated gaussian matrices [out, in], float64, to compare as donor and patient.
 
-    Angles between them depend on the shape alone: no fine-tuning rotates vectors further.
+    Angles between them depend on the shape alone, and fine-tuning cannot rotate vectors further.
     """
     first, second = (torch.randn(shape, dtype=torch.float64, generator=generator) for _ in range(2))
     return first, second
 
 
 def matrix_generator(seed: int, tensor_name: str) -> torch.Generator:
-    """Random numbers of one matrix, whatever the order in which matrices are edited."""
+    """Random generator of one matrix, independent of the order in which matrices are edited."""
     digest = hashlib.sha256(f"{seed}:{tensor_name}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

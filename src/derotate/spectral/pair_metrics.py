@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The spectral table of a pair of checkpoints of any size, matrix by matrix.
 
-Its rows are written as they are made; what is held is about six float64 copies of the largest
-matrix, as angles are taken of whole bases.
+Rows are written as they are computed. Memory peaks at about six float64 copies of the largest
+matrix, because angles need complete bases.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,8 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from derotate.files.scratch import scratch
+from derotate.files.atomic import atomic_write
+from derotate.files.scratch import scratch_folder
 from derotate.models.pair import open_same
 from derotate.spectral.decompose import factorise_streamed, tall, tall_difference
 from derotate.spectral.factor_sources import cached, stored
@@ -49,31 +49,28 @@ def compare(
     null_seed: int,
     factors: tuple[StoredFactors, StoredFactors] | None = None,
 ) -> None:
-    """Values, angles and energies of each projection matrix of a pair, each beside two nulls.
+    """Values, angles and energies of each projection matrix of a pair, and those of two nulls.
 
     Args:
         donor: directory of a checkpoint.
-        patient: of the same model.
-        out: parquet file, with the rows of `spectra_rows`.
+        patient: directory of a checkpoint of the same model.
+        out: Parquet file with the rows of `spectra_rows`.
         fractions: shares of the rank whose top subspaces are compared.
         null_seed: of the random changes and the unrelated matrices.
-        factors: of donor and patient; what they lack is decomposed on the way.
+        factors: of donor and patient; a matrix that they lack is decomposed.
 
     Raises:
         CheckpointError: one line; nothing is written.
     """
     pair = open_same(donor, patient)
-    with scratch(out) as aside:
-        passing = aside / "factors"
-        sources = stored(*factors, passing) if factors else cached(None, passing)
-        with pq.ParquetWriter(aside / "table", SCHEMA) as writer:
-            for name in sorted(projections(pair.patient)):
-                weights = pair.donor[name], pair.patient[name]
-                with sources(name, *weights) as decompose:
-                    rows = _rows(name, *weights, decompose, fractions, null_seed)
-                    table = pd.DataFrame(rows)
-                writer.write_table(pa.Table.from_pandas(table, SCHEMA, preserve_index=False))
-        os.replace(aside / "table", out)
+    temporary = scratch_folder(out)
+    sources = stored(*factors, temporary) if factors else cached(None, temporary)
+    with atomic_write(out) as part, pq.ParquetWriter(part, SCHEMA) as writer:
+        for name in sorted(projections(pair.patient)):
+            weights = pair.donor[name], pair.patient[name]
+            with sources(name, *weights) as decompose:
+                table = pd.DataFrame(_rows(name, *weights, decompose, fractions, null_seed))
+            writer.write_table(pa.Table.from_pandas(table, SCHEMA, preserve_index=False))
 
 
 def _rows(
@@ -84,15 +81,17 @@ def _rows(
     fractions: Sequence[float],
     null_seed: int,
 ) -> list[dict[str, object]]:
-    own = decompose(before)
-    rows = spectra_rows(name, own, decompose(after), before, after, fractions)
-    draw = matrix_generator(null_seed, name)
+    donor = decompose(before)
+    rows = spectra_rows(name, donor, decompose(after), before, after, fractions)
+    generator = matrix_generator(null_seed, name)
     difference = tall_difference(after, before)
-    blocks = (difference.read(block).square().sum() for block in difference.blocks())
-    turned = norm_null(before, float(sum(blocks)) ** 0.5, draw)
-    moved = factorise_streamed(tall(turned), torch.float64)
-    rows += spectra_rows(name, own, moved, before, turned, fractions, against="norm_null")
-    del turned, moved
-    sides = unrelated_null((before.shape[0], before.shape[1]), draw)
+    squares = (difference.read(block).square().sum() for block in difference.blocks())
+    changed = norm_null(before, float(sum(squares)) ** 0.5, generator)
+    # float64: a change that is small against the weight turns vectors by small angles.
+    null = factorise_streamed(tall(changed), torch.float64)
+    rows += spectra_rows(name, donor, null, before, changed, fractions, against="norm_null")
+    # Freed before the second null, which is as large.
+    del changed, null
+    sides = unrelated_null((before.shape[0], before.shape[1]), generator)
     first, second = (factorise_streamed(tall(side)) for side in sides)
     return rows + spectra_rows(name, first, second, *sides, fractions, against="unrelated_null")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What matrices of independent entries look like, in closed form and without torch.
+"""Laws of random matrices with independent entries, in closed form and without torch.
 
-The guards need these laws, and so does what redraws a page, which must not import torch.
+The guards use them, and so do figures and pages, which must not import torch.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ def marchenko_pastur_cdf(x: ArrayLike, ratio: float) -> NDArray[np.float64]:
     """
     q = math.sqrt(ratio)
     phi = np.arccos(np.clip((1 + q**2 - np.asarray(x, dtype=float)) / (2 * q), -1.0, 1.0))
-    turn = np.arctan2((1 + q) * np.sin(phi / 2), (1 - q) * np.cos(phi / 2))
-    whole = np.sin(phi) / q + (1 + q**2) / (2 * q**2) * phi - (1 - q**2) / q**2 * turn
-    return np.asarray(whole / math.pi)
+    # arctan2 and not arctan of the ratio: at q = 1 and at phi = pi the denominator is zero.
+    angle = np.arctan2((1 + q) * np.sin(phi / 2), (1 - q) * np.cos(phi / 2))
+    integral = np.sin(phi) / q + (1 + q**2) / (2 * q**2) * phi - (1 - q**2) / q**2 * angle
+    return np.asarray(integral / math.pi)
 
 
 def share_below(values: ArrayLike, shape: tuple[int, int], deviation: float) -> NDArray[np.float64]:
@@ -41,7 +42,9 @@ def share_below(values: ArrayLike, shape: tuple[int, int], deviation: float) -> 
 
 
 def expected_value(index: int, shape: tuple[int, int], deviation: float) -> float:
-    """The singular value of an index (0 the largest): the law's quantile in the middle of its rank.
+    """Expected singular value of an index (0 the largest): a quantile of the law.
+
+    The quantile is at 1 - (index + 1/2) / rank, the middle of the index's share.
 
     Args:
         index: 0 to min(out, in) - 1.
@@ -74,10 +77,10 @@ def unrelated_smallest_angle(size: int, dimension: int) -> float:
 
 
 def stacked_radius(copies: int) -> float:
-    """Projection radius of stacked unrelated square matrices, as a share of the radius of one.
+    """Projection radius of stacked unrelated square matrices, relative to that of one matrix.
 
-    A row's radius in the plane of the leading right singular vectors goes with
-    s_1 / sqrt(rows). For m stacked n x n matrices s_1 goes with sqrt(m n) + sqrt(n), so the share
-    is (sqrt(m) + 1) / (2 sqrt(m)); matrices that are nearly equal give 1.
+    A row's radius in the plane of the leading right singular vectors is proportional to
+    s_1 / sqrt(rows). For m stacked n x n matrices s_1 is proportional to sqrt(m n) + sqrt(n), so
+    the ratio is (sqrt(m) + 1) / (2 sqrt(m)). Nearly equal matrices give 1.
     """
     return (math.sqrt(copies) + 1) / (2 * math.sqrt(copies))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""How the singular values and vectors of a weight moved from a donor to a patient.
+"""Metrics of the change of singular values and vectors from a donor's weight to a patient's.
 
-Metrics of papers.md, section 3 ("Spectral metrics", raw_metrics_angle.py), in float64 and free of
-the signs of vectors. None of them means anything alone: `derotate.spectral.nulls` measures the
-same numbers for a random change of equal norm and for unrelated matrices.
+Metrics of papers.md, section 3 ("Spectral metrics", raw_metrics_angle.py), in float64 and
+independent of the signs of vectors. Each needs a null to be interpreted: `derotate.spectral.nulls`
+gives a random change of equal norm and unrelated matrices.
 """
 
 from collections.abc import Sequence
@@ -34,24 +34,24 @@ def value_change(donor: Factors, patient: Factors) -> Tensor:
 def donor_energy(
     donor: Factors, donor_weight: Tensor, patient_weight: Tensor, size: int
 ) -> dict[str, float]:
-    """Share of ||dW||_F^2, dW = W_t - W_b, in the donor's top subspaces of `size` vectors.
+    """Shares of ||dW||_F^2, dW = W_t - W_b, in the donor's top subspaces of `size` vectors.
 
     - inside: ||U_k^T dW V_k||^2 (in-subspace energy; rho_k of OPLoRA)
     - left: ||U_k^T dW||^2, right: ||dW V_k||^2
-    - outside: ||(I - U_k U_k^T) dW (I - V_k V_k^T)||^2, off the principal directions on both sides
+    - outside: ||(I - U_k U_k^T) dW (I - V_k V_k^T)||^2, outside the subspaces on both sides
 
     An isotropic change has inside = k^2 / (out * in). All are NaN where nothing changed.
     """
     u, v = (basis[:, :size].to(torch.float64) for basis in (donor.u, donor.v))
     change = patient_weight.to(torch.float64) - donor_weight.to(torch.float64)
-    whole = change.square().sum()
+    total = change.square().sum()
     rows, columns = u.T @ change, change @ v
     inside = (rows @ v).square().sum()
     left, right = rows.square().sum(), columns.square().sum()
-    # The four blocks of dW in these bases add up to the whole.
-    outside = (whole - left - right + inside).clamp_min(0.0)
+    # The four blocks of dW in these bases are orthogonal, so their squared norms add up to total.
+    outside = (total - left - right + inside).clamp_min(0.0)
     energies = {"inside": inside, "left": left, "right": right, "outside": outside}
-    return {name: float(energy / whole) for name, energy in energies.items()}
+    return {name: float(energy / total) for name, energy in energies.items()}
 
 
 def spectra_rows(
@@ -67,14 +67,14 @@ def spectra_rows(
     """All metrics of one matrix as rows of a long table.
 
     Args:
-        name: tensor name, from which layer and kind are read.
+        name: tensor name, which gives layer and kind.
         donor: factors of `donor_weight`.
         patient: factors of `patient_weight`.
         donor_weight: W_b [out, in].
         patient_weight: W_t [out, in].
         fractions: shares of the rank (0 to 1) whose top subspaces are compared; round(f * rank)
             vectors, at least one.
-        against: what W_t is: the patient, or the name of a null.
+        against: `patient`, or the name of the null that W_t comes from.
 
     Returns:
         Rows with matrix, layer, kind, against, metric, fraction, index, value. Angles are in

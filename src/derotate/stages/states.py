@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Hidden states and next tokens of a run's landmarks: does RL bring them back to the peak?
+"""Hidden states and next-token distributions of a run's landmarks: does RL recover the peak's?
 
-Whether RL comes nearer to the peak is asked beside whether it comes nearer to the base: a step back
-of any kind would do both. The forward KL to the base on ID prompts is the predictor of forgetting
-of arXiv 2509.04259.
+The distance of RL to the peak is compared with its distance to the base, because any step back
+reduces both. The forward KL to the base on ID prompts is the predictor of forgetting of arXiv
+2509.04259.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from derotate.stages.data import read_problems
 
 FOLD = "test"
 LEARNED = "id"
-"""The split whose rule SFT trains, on which the divergence from the base is measured."""
+"""The split that SFT trains; the divergence from the base is measured on its prompts."""
 FEWEST = 3
-"""Clusters (number sets, networks) below which a suite is left out: intervals leave each out."""
+"""Fewest clusters (number sets, networks) of a suite: the jackknife leaves out each in turn."""
 
 
 @dataclass(frozen=True)
 class Suite:
-    """What is asked of every checkpoint: prompts of a split, their answers and clusters."""
+    """Prompts of a split, with their reference answers and clusters."""
 
     split: str
     prompts: tuple[Prompt, ...]
@@ -56,44 +56,44 @@ def compare_states(
     batch_size: int,
     out: Path,
 ) -> None:
-    """Write `diagnose_states` towards the peak and towards the base, and the divergences.
+    """Write `diagnose_states` for the peak and for the base, and the divergences from the base.
 
-    States are those of the last position of a prompt, from which the answer's first token comes.
+    States are those of the last position of a prompt, which predicts the answer's first token.
 
     Args:
         task: name of the task.
         style: of its prompts.
         landmarks: checkpoint directory of each of `LANDMARKS`; two may be the same.
         problems: CSV of the evaluated problems.
-        prompts: how many of a suite are used.
-        batch_size: prompts in a batch.
+        prompts: most prompts per suite.
+        batch_size: prompts per batch.
         out: Parquet with split, fold and the columns of `recovery.COLUMNS`; the metric `forward_kl`
-            of a pair base:X is KL(base || X) in nats a token.
+            of a pair base:X is KL(base || X) in nats per token.
     """
-    asked = suites(task, style, problems, prompts)
+    compared = suites(task, style, problems, prompts)
     base, tokenizer = checkpoints.load(landmarks["base"], device=fastest())
-    states: dict[str, dict[str, States]] = {suite.split: {} for suite in asked}
+    states: dict[str, dict[str, States]] = {suite.split: {} for suite in compared}
     parts = []
     for name in LANDMARKS:
         model = base if name == "base" else checkpoints.load(landmarks[name], device=fastest())[0]
-        for suite in asked:
+        for suite in compared:
             states[suite.split][name] = collect_states(model, tokenizer, suite.prompts, batch_size)
             if suite.split == LEARNED and name != "base":
                 values = forward_divergence(
                     base, model, tokenizer, suite.prompts, suite.answers, batch_size
                 )
-                found = _divergence(f"base:{name}", values, suite.clusters)
-                parts.append(found.assign(split=suite.split))
-    for suite in asked:
+                row = _divergence(f"base:{name}", values, suite.clusters)
+                parts.append(row.assign(split=suite.split))
+    for suite in compared:
         for reference in ("max_ood", "base"):
-            found = diagnose_states(
+            rows = diagnose_states(
                 states[suite.split],
                 suite.clusters,
                 peak=reference,
                 patient="sft_end",
                 healed="rl_end",
             )
-            parts.append(found.assign(split=suite.split))
+            parts.append(rows.assign(split=suite.split))
     columns = ["split", "fold", *COLUMNS]
     table = pd.concat(parts).assign(fold=FOLD)[columns] if parts else pd.DataFrame(columns=columns)
     with atomic_write(out) as part:
@@ -101,35 +101,36 @@ def compare_states(
 
 
 def suites(task: str, style: str, problems: Path, limit: int) -> list[Suite]:
-    """The problems of the test fold whose names' hashes come first, `limit` of each split.
+    """`limit` problems of each split of the test fold, in the order of the hashes of their names.
 
-    By hash and not in their order, since problems of one cluster stand side by side. A split
-    with fewer than `FEWEST` clusters is left out, with a warning.
+    A split with fewer than `FEWEST` clusters is left out with a warning.
     """
-    texts, words = tasks.load(task).prompts, tasks.defaults(task).wording.clusters
-    known = [problem for problem in read_problems(task, problems) if problem.fold == FOLD]
-    known.sort(key=lambda problem: sha256(problem.name.encode()).digest())
-    found = []
-    for split in sorted({problem.split for problem in known}):
-        some = [problem for problem in known if problem.split == split][:limit]
+    texts, clusters_name = tasks.load(task).prompts, tasks.defaults(task).wording.clusters
+    test_fold = [problem for problem in read_problems(task, problems) if problem.fold == FOLD]
+    # By hash and not in stored order, where problems of one cluster stand next to each other.
+    test_fold.sort(key=lambda problem: sha256(problem.name.encode()).digest())
+    large_enough = []
+    for split in sorted({problem.split for problem in test_fold}):
+        chosen = [problem for problem in test_fold if problem.split == split][:limit]
         suite = Suite(
             split,
-            tuple(texts.prompt(problem, style) for problem in some),
-            tuple(texts.response(problem, style) for problem in some),
-            tuple(problem.cluster for problem in some),
+            tuple(texts.prompt(problem, style) for problem in chosen),
+            tuple(texts.response(problem, style) for problem in chosen),
+            tuple(problem.cluster for problem in chosen),
         )
         clusters = len(set(suite.clusters))
         if clusters >= FEWEST:
-            found.append(suite)
+            large_enough.append(suite)
         else:
             logging.warning(
-                f"suite {split} {FOLD}: {len(some)} prompts of {clusters} {words}, expected at "
-                f"least {FEWEST}, so it is left out; raise diagnostics.prompts or its limit"
+                f"suite {split} {FOLD}: {len(chosen)} prompts of {clusters} {clusters_name}, "
+                f"expected at least {FEWEST}, so it is left out; raise diagnostics.prompts or its "
+                "limit"
             )
-    return found
+    return large_enough
 
 
 def _divergence(pair: str, values: Floats, clusters: Sequence[str]) -> pd.DataFrame:
-    found = clustered_mean(values, pd.Series(clusters))
-    row = (pair, "forward_kl", found.mean, found.low, found.high, found.n, nan)
-    return pd.DataFrame([row], columns=list(COLUMNS))
+    estimate = clustered_mean(values, pd.Series(clusters))
+    ends = (estimate.mean, estimate.low, estimate.high, estimate.n)
+    return pd.DataFrame([(pair, "forward_kl", *ends, nan)], columns=list(COLUMNS))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How the weights of a run's landmarks differ: where a change lies, and how sparse it is."""
+"""Changes of weights between a run's landmarks: their location in the spectrum and sparsity."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from derotate.spectral.nulls import matrix_generator, norm_null
 from derotate.stages.spectra import FRACTIONS, NULL_SEED
 
 PAIRS = (("base", "sft_end"), ("max_ood", "sft_end"), ("sft_end", "rl_end"))
-"""What SFT changed in all, what it changed after the peak, what RL changed."""
+"""The whole change of SFT, its change after the peak, and the change of RL."""
 
 
 def compare_weights(
     *, landmarks: Mapping[str, Path], factors: Mapping[str, Path], out: Path
 ) -> None:
-    """Write `diagnose_pair` of each of `PAIRS`, and the same of a random change of equal norm.
+    """Write `diagnose_pair` of each of `PAIRS`, and the same for a random change of equal norm.
 
-    The random change (`norm_null`) is the one that the spectra of the pair stand beside; it is the
-    null of the distances that have no closed form.
+    The random change (`norm_null`) is that of the pair's spectra. It is the null of the distances
+    that have no closed form.
 
     Args:
-        landmarks: checkpoint directory of each landmark; where a pair is one checkpoint, nothing
-            changed and the pair is left out.
-        factors: their cached singular value decompositions.
+        landmarks: checkpoint directory of each landmark; a pair of one and the same checkpoint is
+            left out.
+        factors: file of the factors of each landmark.
         out: Parquet with pair and the columns of `weight_table.COLUMNS`.
     """
     pairs = [pair for pair in PAIRS if landmarks[pair[0]] != landmarks[pair[1]]]
@@ -48,13 +48,14 @@ def _pair(
     before, after = (open_shards(landmarks[name]) for name in (donor, patient))
     left, right = (load_factors(factors[name]) for name in (donor, patient))
     rows = []
-    for name, known in left.items():
-        change = float((after[name].double() - before[name].double()).norm())
-        turned = norm_null(before[name], change, matrix_generator(NULL_SEED, name))
-        decomposed = factorise(turned, torch.float64)
+    for name, factors_before in left.items():
+        weight = before[name]
+        norm = float((after[name].double() - weight.double()).norm())
+        changed = norm_null(weight, norm, matrix_generator(NULL_SEED, name))
+        null = factorise(changed, torch.float64)
         rows += matrix_rows(
-            name, known, decomposed, before[name], turned, FRACTIONS, against="norm_null"
+            name, factors_before, null, weight, changed, FRACTIONS, against="norm_null"
         )
-    null = pd.DataFrame(rows, columns=list(COLUMNS))
-    table = pd.concat([diagnose_pair(before, after, left, right, FRACTIONS), null])
+    nulls = pd.DataFrame(rows, columns=list(COLUMNS))
+    table = pd.concat([diagnose_pair(before, after, left, right, FRACTIONS), nulls])
     return table.assign(pair=f"{donor}:{patient}")[["pair", *COLUMNS]]

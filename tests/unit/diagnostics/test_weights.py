@@ -224,5 +224,5 @@ def test_an_unchanged_weight_has_no_energy_to_share_and_is_wholly_sparse() -> No
 
 def test_factors_of_different_matrices_are_refused() -> None:
     weight = gaussian((10, 6), 0)
-    with pytest.raises(ValueError, match="on one side alone"):
+    with pytest.raises(ValueError, match="only one checkpoint has them"):
         diagnose_pair({NAME: weight}, {NAME: weight}, {NAME: factorise(weight)}, {}, [0.5])

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The engines that write a model's responses, one module each, and the packages they need.
+"""The engines that generate responses, one module each, and the packages they need.
 
-A module has `responding(model, tokenizer)`: a context in which there is a
-`derotate.evaluation.evaluate.Responder`. Losses are no engine's work: transformers computes them.
-The environment of an engine's rules is `envs/<environment>.yaml`.
+A module has a context manager `responding(model, tokenizer)` that yields a
+`derotate.evaluation.evaluate.Responder`. Losses are always computed with transformers. The
+environment of an engine's rules is `envs/<environment>.yaml`.
 """
 
 from __future__ import annotations
@@ -12,23 +12,24 @@ from importlib.util import find_spec
 from typing import Final
 
 ENVIRONMENTS: Final = {"transformers": "train", "vllm": "vllm"}
-"""Engine -> environment; an engine has the name of its package."""
+"""Engine -> environment; an engine is named after its package."""
 
 
 class MissingEngineError(RuntimeError):
-    """An engine that is asked for and not installed: one line with the key and the remedy."""
+    """The configured engine is not installed: one line with the key and the remedy."""
 
 
 def require(key: str, engine: str) -> None:
-    """Refuse an engine whose package this Python does not have; it is looked for, not imported.
+    """Refuse an engine whose package is not installed.
 
     Args:
-        key: of the config that asks for it, e.g. `evaluation.engine`.
+        key: config key that names the engine, e.g. `evaluation.engine`.
         engine: its name.
 
     Raises:
         MissingEngineError: it is not installed.
     """
+    # Found, not imported: importing vLLM takes seconds and needs a GPU.
     if find_spec(engine) is None:
         raise MissingEngineError(
             f"{key}: got {engine}, expected transformers, since the package {engine} is not "

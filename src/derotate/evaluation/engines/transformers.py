@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Responses by transformers, from the model as it is in memory."""
+"""Responses by transformers from a model in memory."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ from derotate.evaluation.evaluate import Responder, respond
 
 @contextmanager
 def responding(model: Any, tokenizer: Any) -> Iterator[Responder]:
-    """What responds with this model."""
+    """A responder for a model in memory."""
     yield partial(respond, model, tokenizer)

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Responses by vLLM, an optional extra: many times as fast on a GPU, with other rounding.
+"""Responses by vLLM, an optional extra: many times faster on a GPU, with different rounding.
 
-Token ids go in and come out, so prompts, end of the turn and text are those of transformers; greedy
-answers differ where two tokens are all but equally likely. vLLM reads weights from a directory, so
-the model that is in memory, an edited one too, is written to the folder of temporary files (TMPDIR:
-on a cluster, a disk of the node), which is empty again once vLLM has loaded it. The model itself
-leaves the GPU before that.
+Inputs and outputs are token ids, so prompts, stop tokens and text are those of transformers. Greedy
+responses differ only where two tokens are almost equally likely. vLLM reads weights from a
+directory, so the model in memory, which may be edited, is saved to a temporary folder (TMPDIR: on a
+cluster, a disk of the node). The folder is removed once vLLM has loaded it. Before that the model
+leaves the GPU.
 
-The engine runs in this process. In one of its own, which is vLLM's default, the job's script would
-be run a second time there, since a process that has used CUDA cannot be forked; and what vLLM puts
-into one batch would depend on the time.
+The engine runs in this process. vLLM's default is a process of its own. That would run the job's
+script a second time, because a process that has used CUDA cannot be forked, and the composition of
+batches would depend on timing.
 """
 
 from __future__ import annotations
@@ -33,27 +33,28 @@ from derotate.models.chat import Prompt, prompt_ids, stop_ids
 from derotate.models.mllama import text_part
 
 SHARE: Final = 0.85
-"""Of the GPU's memory for weights and cache, where vLLM's own default is 0.92: what this process
-has loaded to compute losses is on it too."""
+"""Share of the GPU's memory for weights and KV cache. vLLM's default is 0.92, but this process also
+has memory on the GPU, from computing losses."""
 PREFIX: Final = "derotate-"
-"""By which the folder of an export is told."""
+"""Prefix of the temporary folder."""
 AS_LONG_AS_FITS: Final = -1
-"""vLLM's word for the model's own context, or as much of it as the cache has room for."""
+"""vLLM's value for the model's context length, or as much of it as the KV cache has room for."""
 
 
 @contextmanager
 def responding(model: Any, tokenizer: Any) -> Iterator[Responder]:
-    """What responds with this model; a GPU is the engine's alone meanwhile.
+    """A responder for a model in memory; the GPU belongs to the engine meanwhile.
 
     Args:
-        model: causal language model; it is in main memory afterwards.
+        model: causal language model; it is in CPU memory afterwards.
         tokenizer: its tokenizer.
 
     Raises:
         MissingEngineError: vLLM is not installed.
     """
     require("evaluation.engine", "vllm")
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # before the import, which may read it
+    # Before the import, which may read it.
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     from vllm import LLM
     from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
 
@@ -77,12 +78,12 @@ def responding(model: Any, tokenizer: Any) -> Iterator[Responder]:
 
 @contextmanager
 def exported(model: Any, tokenizer: Any) -> Iterator[Path]:
-    """A directory with a model as it is in memory, for as long as the block runs.
+    """A temporary directory with a model in memory; removed at the end of the block.
 
-    It is removed when the block fails, too, and when the job is told to end (SIGTERM).
+    It is also removed when the block fails and when the job is terminated (SIGTERM).
 
     Args:
-        model: causal language model; of one that can also see, the part that reads text.
+        model: causal language model; of a vision-language model, the text part is saved.
         tokenizer: of the model.
     """
 
@@ -99,10 +100,10 @@ def exported(model: Any, tokenizer: Any) -> Iterator[Path]:
 
 
 def sampling(decoding: Decoding, stops: list[int], seed: int) -> dict[str, Any]:
-    """The arguments of vLLM's SamplingParams that draw as `evaluation.respond` does.
+    """Arguments of vLLM's SamplingParams that sample as `evaluation.respond` does.
 
-    Greedy at temperature 0; else from the whole distribution, neither top_k nor top_p. A seed makes
-    the samples of a prompt a function of it, as far as the kernels are deterministic.
+    Greedy at temperature 0; else from the whole distribution, without top_k and top_p. With a seed
+    the samples of a prompt are reproducible, as far as the kernels are deterministic.
     """
     return {
         "temperature": decoding.temperature,
