@@ -91,6 +91,7 @@ def forward_divergence(
         before, after = (
             _log_probs(own, _hidden(own, tokenizer, ids)[:, window]) for own in (base, model)
         )
+        # KL(p || q) = sum p (log p - log q), [sequences, positions]
         tokens = (before.exp() * (before - after)).sum(-1)
         for row, i in enumerate(batch):
             divergences[i] = float(tokens[row, -len(targets[i]) :].mean())

@@ -72,6 +72,7 @@ def win_rate(gains: ArrayLike, clusters: Sequence[Hashable]) -> WinRate:
     votes = np.sign(pd.Series(values).groupby(_codes(clusters)).mean())
     wins, losses = int((votes > 0).sum()), int((votes < 0).sum())
     decided = wins + losses
+    # Without a decided cluster the sign test has no evidence: p = 1.
     if not decided:
         return WinRate(nan, nan, nan, 0, 0, len(votes), 1.0)
     low, high = wilson(wins, decided)
@@ -97,6 +98,7 @@ def left_out(statistic: Statistic, clusters: Sequence[Hashable]) -> Floats:
     if groups < 3:
         raise ValueError(f"left_out: {groups} clusters of prompts, expected at least 3")
     indices = np.arange(codes.size)
+    # Cluster codes modulo the number of groups: group sizes differ by at most one cluster.
     without = [statistic(indices[codes % groups != group]) for group in range(groups)]
     return np.array([statistic(indices), *without])
 
@@ -114,6 +116,7 @@ def jackknife(values: Floats, n: int, support: tuple[float, float] | None = None
         support: smallest and largest possible value.
     """
     groups = values.size - 1
+    # Deviations from the mean of the replicates, as in the usual variance of a jackknife.
     spread = ((values[1:] - values[1:].mean()) ** 2).sum()
     estimate = Estimate(
         mean=float(values[0]),
@@ -183,6 +186,7 @@ def diagnose_states(
         wins = win_rate(gains, clusters)
         decided = wins.wins + wins.losses
         rows.append((gain, f"win_rate.{metric}", wins.rate, wins.low, wins.high, decided, wins.p))
+    # One bandwidth for all pairs, or their MMDs could not be compared.
     gamma = metrics.median_gamma(_pooled(states[peak]))
     for metric, (prepare, bounds, sign) in _set_metrics(gamma).items():
         numbers = [left_out(prepare(_pooled(states[peak]), _pooled(end)), clusters) for end in ends]

@@ -61,6 +61,7 @@ def hellinger(log_probs_a: ArrayLike, log_probs_b: ArrayLike) -> Floats:
 
     ||sqrt p - sqrt q|| / sqrt 2; the equal sqrt(1 - sum sqrt(p q)) cancels for similar p and q.
     """
+    # exp(log p / 2) is sqrt p without underflow of p.
     p, q = (np.exp(_log_probs(x) / 2) for x in (log_probs_a, log_probs_b))
     distance: Floats = np.linalg.norm(p - q, axis=-1) / np.sqrt(2)
     return distance
@@ -78,6 +79,7 @@ def top_k_overlap(log_probs_a: ArrayLike, log_probs_b: ArrayLike, k: int) -> Flo
     a, b = _floats(log_probs_a), _floats(log_probs_b)
     if not 1 <= k <= a.shape[-1]:
         raise ValueError(f"top_k_overlap: k = {k}, expected 1 to {a.shape[-1]}, the vocabulary")
+    # Stable, so that equal probabilities give the same tokens on both sides.
     first, second = (np.argsort(-x, axis=-1, kind="stable")[..., :k] for x in (a, b))
     shared = (first[..., :, None] == second[..., None, :]).sum((-2, -1))
     index: Floats = shared / (2 * k - shared)
@@ -140,6 +142,7 @@ def mmd_terms(a: ArrayLike, b: ArrayLike, gamma: float) -> Floats:
     x, y = _floats(a), _floats(b)
     kernels = [np.exp(-gamma * cdist(*pair, "sqeuclidean")) for pair in ((x, x), (y, y), (x, y))]
     terms: Floats = kernels[0] + kernels[1] - kernels[2] - kernels[2].T
+    # i = j is excluded: k(x, x) = 1 would bias the estimate.
     np.fill_diagonal(terms, 0.0)
     return terms
 

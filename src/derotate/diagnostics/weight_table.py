@@ -64,6 +64,7 @@ def expected_rows(
     as the root of the expected square.
     """
     shape = (donor_weight.shape[0], donor_weight.shape[1])
+    # Isotropic nulls depend on the change only by its norm.
     ratio = relative_norm(donor_weight, patient_weight)
     norm = ratio * float(donor_weight.double().norm())
     random = [

@@ -155,6 +155,7 @@ def isotropic_sparsity(relative_change: float, tolerance: float = SPARSITY_TOLER
     dW / W is a ratio of gaussians, which has a Cauchy distribution of scale r. This holds to first
     order in the tolerance and for gaussian weights; heavier tails give other shares.
     """
+    # atan2 and not atan of the ratio: without a change, r = 0, all entries are unchanged.
     return 2 / math.pi * math.atan2(tolerance, relative_change)
 
 
@@ -164,6 +165,7 @@ def change_values(donor_weight: Tensor, patient_weight: Tensor) -> Tensor:
     For a random change they follow the Marchenko-Pastur law, see
     `derotate.spectral.distance.marchenko_pastur_distance`.
     """
+    # A change can have low rank. The Gram matrix would lose values below 1e-8 of the largest.
     values: Tensor = torch.linalg.svdvals(_change(donor_weight, patient_weight))
     return values
 

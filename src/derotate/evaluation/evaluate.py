@@ -111,12 +111,14 @@ def respond(
         seed: of the samples; greedy responses do not depend on it.
     """
     responses: list[str] = [""] * len(prompts)
+    # top_k and top_p explicitly off: the generation config of a model may restrict sampling.
     sampling = (
         {"do_sample": True, "temperature": decoding.temperature, "top_k": 0, "top_p": 1.0}
         if decoding.temperature > 0
         else {"do_sample": False}
     )
     stops = stop_ids(model, tokenizer)
+    # `generate` samples from torch's global generator.
     torch.manual_seed(seed)
     for batch, ids in _batches(tokenizer, prompts, decoding.batch_size):
         inputs, mask = left_padded(tokenizer, ids)
@@ -201,6 +203,7 @@ def evaluate(
     ]
     again, first = [item for item, _ in chosen], [response for _, response in chosen]
     decoding = Decoding(greedy.max_new_tokens, greedy.batch_size, extra.temperature)
+    # One call with a seed of its own per sample: more samples leave the first ones unchanged.
     for sample in range(extra.samples if again else 0):
         prompts = [item.prompt for item in again]
         responses = responder(prompts, decoding, draw_seed(extra.seed, sample))
@@ -269,6 +272,7 @@ def _batches(
 ) -> Iterator[tuple[list[int], list[list[int]]]]:
     """Indices and token ids in batches of similar prompt length, which need little padding."""
     ids = prompt_ids(tokenizer, prompts)
+    # `sorted` is stable, so batches are reproducible.
     order = sorted(range(len(prompts)), key=lambda index: len(ids[index]))
     for start in range(0, len(order), size):
         batch = order[start : start + size]

@@ -20,6 +20,7 @@ def principal_angles(basis_a: Tensor, basis_b: Tensor) -> Tensor:
     a, b = basis_a.to(torch.float64), basis_b.to(torch.float64)
     sines: Tensor = torch.linalg.svdvals(b - a @ (a.T @ b))
     # The residual is [n, k] with k <= n, so there are k sines also for k > n / 2.
+    # Rounding can give a sine just above 1, whose arc sine is NaN. svdvals descend, angles ascend.
     return sines.clamp(max=1.0).asin().flip(0)
 
 
@@ -31,4 +32,5 @@ def vector_angles(vectors_a: Tensor, vectors_b: Tensor) -> Tensor:
     a, b = vectors_a.to(torch.float64), vectors_b.to(torch.float64)
     cosines = (a * b).sum(dim=0)
     sines = (b - a * cosines).norm(dim=0)
+    # Precise at both ends: the arc sine loses angles near 90 degrees, the arc cosine those near 0.
     return torch.atan2(sines, cosines.abs())

@@ -102,6 +102,7 @@ def fastest(shape: tuple[int, int]) -> Routine:
     """The routine that was faster on the nearest measured shape (log scale)."""
     short, long = sorted(shape)
 
+    # Times are powers of the sides, so shapes are compared by logarithms.
     def distance(row: tuple[int, int, float, float]) -> float:
         return math.hypot(math.log(row[0] / short), math.log(row[1] / long))
 

@@ -63,6 +63,7 @@ def opened_cache(
 
 def _digest(weight: Tensor) -> str:
     """SHA-256 of dtype, shape and bytes."""
+    # The bytes alone are ambiguous: a transposed or reinterpreted weight can have the same.
     digest = hashlib.sha256(f"{weight.dtype} {list(weight.shape)}".encode())
     for block in weight.contiguous().reshape(-1).view(torch.uint8).split(HASHED):
         digest.update(block.numpy())

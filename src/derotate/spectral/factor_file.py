@@ -46,6 +46,7 @@ def write_factors(checkpoint: CompleteCheckpoint, out: Path, dtype: torch.dtype)
             factor_keys(name), _entries(checkpoint.shards.places[name].shape, dtype), strict=True
         )
     }
+    # Before any decomposition: a full disk kills a process that writes to a memory map.
     require_room(out.parent, file_size(entries))
     slots = lay_out(out, entries)
     measured = []

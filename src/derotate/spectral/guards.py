@@ -122,6 +122,7 @@ def refuse_or_warn(checkpoint: str, measured: Sequence[Measured], guards: Guards
         GuardError: one line, if `guards.action` is refuse.
     """
     failed = refusals(checkpoint, measured, guards)
+    # All failures in one error: a second run is not needed to see the next one.
     if failed and guards.action == "refuse":
         raise GuardError("; ".join(failed))
     for line in failed:

@@ -33,4 +33,5 @@ def unrelated_null(shape: tuple[int, int], generator: torch.Generator) -> tuple[
 def matrix_generator(seed: int, tensor_name: str) -> torch.Generator:
     """Random generator of one matrix, independent of the order in which matrices are edited."""
     digest = hashlib.sha256(f"{seed}:{tensor_name}".encode()).digest()
+    # Seven bytes are a valid seed whether read as signed or as unsigned 64 bits.
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

@@ -21,6 +21,7 @@ def marchenko_pastur_cdf(x: ArrayLike, ratio: float) -> NDArray[np.float64]:
     and Pastur 1967).
     """
     q = math.sqrt(ratio)
+    # Clipped, so that values below and above the support get probability 0 and 1.
     phi = np.arccos(np.clip((1 + q**2 - np.asarray(x, dtype=float)) / (2 * q), -1.0, 1.0))
     # arctan2 and not arctan of the ratio: at q = 1 and at phi = pi the denominator is zero.
     angle = np.arctan2((1 + q) * np.sin(phi / 2), (1 - q) * np.cos(phi / 2))

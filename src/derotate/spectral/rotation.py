@@ -28,6 +28,7 @@ __all__ = [
 def value_change(donor: Factors, patient: Factors) -> Tensor:
     """Relative change (s_t - s_b) / s_b of each singular value, [rank]; NaN where s_b is zero."""
     before, after = donor.s.to(torch.float64), patient.s.to(torch.float64)
+    # NaN and not infinity: the tables' means skip NaN.
     return torch.where(before > 0, (after - before) / before, torch.nan)
 
 
@@ -109,6 +110,7 @@ def spectra_rows(
     add("left_angle", vector_angles(donor.u, patient.u).rad2deg())
     add("right_angle", vector_angles(donor.v, patient.v).rad2deg())
     for fraction in fractions:
+        # As `Band.size` rounds, but never empty: a subspace without vectors has no angles.
         size = max(1, round(fraction * donor.rank))
         left = principal_angles(donor.u[:, :size], patient.u[:, :size])
         right = principal_angles(donor.v[:, :size], patient.v[:, :size])

@@ -20,6 +20,7 @@ def selection_scores(evaluations: Mapping[int, Path]) -> dict[int, float]:
 def choose(evaluations: Mapping[int, Path], sft_end: int, out: Path) -> None:
     """Write the landmarks of a run as JSON; the earliest step wins a tie."""
     scores = selection_scores(evaluations)
+    # The key breaks ties by the earlier step.
     best = max(scores, key=lambda step: (scores[step], -step))
     landmarks = {"max_ood": best, "sft_end": sft_end, "selection_scores": scores}
     atomic_write_text(out, json.dumps(landmarks, indent=2) + "\n")

@@ -74,6 +74,7 @@ def compare_states(
     base, tokenizer = checkpoints.load(landmarks["base"], device=fastest())
     states: dict[str, dict[str, States]] = {suite.split: {} for suite in compared}
     parts = []
+    # The base stays in memory, because divergences need both models.
     for name in LANDMARKS:
         model = base if name == "base" else checkpoints.load(landmarks[name], device=fastest())[0]
         for suite in compared:

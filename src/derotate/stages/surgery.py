@@ -96,6 +96,7 @@ def matched_amount(
     if recipe.reference[0] == "norm":
         norm = math.hypot(*(change_norm(change) for _, change in other.changes()))
         return surgery.amount_of_norm(norm)
+    # Selection fold: a match by the test fold would fit the control to what it is compared on.
     id_items = [item for item in items if (item.split, item.fold) == ("id", "selection")]
 
     def loss_of(variant: Surgery, amount: float | None = None) -> float:
@@ -129,6 +130,7 @@ def evaluate_variant(job: SurgeryJob) -> None:
         amount = 1.0
     norm = set_variant(model, surgery, amount)
     distance = surgery.donor_distance()
+    # Before the evaluation: an engine may take the model off the GPU.
     from_rollback = distance_from_donor(model, surgery)
     evaluate_model(model, tokenizer, items, job.evaluation)
     facts = {

@@ -52,6 +52,7 @@ def _pair(
         weight = before[name]
         norm = float((after[name].double() - weight.double()).norm())
         changed = norm_null(weight, norm, matrix_generator(NULL_SEED, name))
+        # float64: small changes turn vectors by angles that float32 factors do not resolve.
         null = factorise(changed, torch.float64)
         rows += matrix_rows(
             name, factors_before, null, weight, changed, FRACTIONS, against="norm_null"

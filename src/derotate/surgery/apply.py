@@ -87,6 +87,7 @@ class Surgery:
         """
         for name in self.names:
             weights = self.weights(name)
+            # Open while the caller uses the change, whose blocks are computed from the factors.
             with self.sources(name, *weights) as decompose:
                 yield name, streamed_change(self.recipe, name, *weights, decompose, amount)
 
@@ -275,5 +276,6 @@ def matched_amount(surgery: Surgery, reference: Recipe, guards: Guards) -> float
         )
     other = surgery.with_recipe(reference)
     near = require_near(other, guards)
+    # A generator: only one change at a time is in memory.
     norms = (change_norm(edit.change) for edit in guarded_edits(other, guards, near))
     return surgery.amount_of_norm(math.hypot(*norms))

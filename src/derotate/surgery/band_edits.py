@@ -32,6 +32,7 @@ def band_sides(part: str, donor: Factors, patient: Factors, band: range) -> tupl
     if part == "values":
         return patient.u[:, on] * (donor.s[on] - patient.s[on]), patient.v[:, on]
     scale = donor.s[on] if part == "both" else patient.s[on]
+    # sum s u_b v_b^T - s_t u_t v_t^T over the band: one product of concatenated columns.
     left = torch.cat([donor.u[:, on] * scale, patient.u[:, on] * -patient.s[on]], dim=1)
     return left, torch.cat([donor.v[:, on], patient.v[:, on]], dim=1)
 
@@ -43,6 +44,7 @@ def paired_by_similarity(donor: Factors, patient: Factors) -> Factors:
     would read singular values that crossed between donor and patient as rotated vectors.
     """
     similarity = (donor.u.T @ patient.u).abs() * (donor.v.T @ patient.v).abs()
+    # Rows are the patient's triplets, so that the result is the donor's index for each of them.
     _, order = linear_sum_assignment(similarity.T.numpy(force=True), maximize=True)
     index = torch.from_numpy(order)
     return Factors(donor.u[:, index], donor.s[index], donor.v[:, index])

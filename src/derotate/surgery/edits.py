@@ -113,6 +113,7 @@ def streamed_change(
         ValueError: the band is wider than the matrix, or an interpolation has no amount.
     """
     shape = (patient_weight.shape[0], patient_weight.shape[1])
+    # The full rank is the whole difference and needs no decomposition.
     if recipe.part == "low_rank" and recipe.rank is not None and recipe.rank < min(shape):
         low_rank = _low_rank(donor_weight, patient_weight, recipe.rank)
         return _product(shape, low_rank, torch.float64)
@@ -120,6 +121,7 @@ def streamed_change(
         return _interpolation(recipe, donor_weight, patient_weight, amount)
     assert recipe.band is not None
     band = recipe.band.indices(min(shape))
+    # Without a decomposition: a study has an empty band where a fraction rounds to 0.
     if not band:
         empty = LowRank(torch.zeros(shape[0], 0), torch.zeros(shape[1], 0))
         return _product(shape, empty, torch.float32)

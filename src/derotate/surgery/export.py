@@ -130,6 +130,7 @@ def operate(
         ranks = adapter_ranks(recipe, pair, surgery.names) if lora else {}
         amount = None if matched is None else matched_amount(surgery, matched, guards)
         edits = guarded_edits(surgery, guards, near, amount)
+        # Refusals come until the last matrix is decomposed; the output must not exist then.
         with atomic_write(out) as part:
             part.mkdir()
             if lora:
@@ -188,6 +189,7 @@ def _apply(change: Change, weight: Tensor, target: Tensor) -> tuple[float, float
 def _copy_beside(directory: Path, out: Path) -> None:
     for pattern in BESIDE:
         for file in sorted(directory.glob(pattern)):
+            # The index of weights that are not copied, as pytorch_model.bin.index.json.
             other_index = file.name.endswith(".index.json") and file.name != INDEX
             if file.is_file() and file.suffix not in PICKLED and not other_index:
                 shutil.copyfile(file, out / file.name)

@@ -60,6 +60,7 @@ def edit_rank(recipe: Recipe, shape: tuple[int, int], name: str) -> int:
             f"recipe {recipe.name}: part = {recipe.part} changes a matrix by full rank, expected "
             "a change of low rank for LoRA; write a checkpoint (--format checkpoint)"
         )
+    # B [out, r] and A [r, in] together have r (out + in) parameters.
     if rank * sum(shape) >= math.prod(shape):
         raise NotLowRankError(
             f"recipe {recipe.name}: changes {name} {list(shape)} by rank {rank} of {min(shape)}, "
@@ -99,6 +100,7 @@ def low_rank_change(change: Change, rank: int, name: str) -> LowRank:
     mixes = torch.randn(short, columns, dtype=torch.float64, generator=generator)
     # [long, columns], orthonormal: the range of the change
     basis = torch.linalg.qr(torch.cat([read(rows) @ mixes for rows in view.blocks()])).Q
+    # Q^T C, accumulated transposed [short, columns]: its SVD is small and gives that of C.
     projection = torch.zeros(short, basis.shape[1], dtype=torch.float64)
     for rows in view.blocks():
         projection += read(rows).T @ basis[rows]

@@ -58,6 +58,7 @@ def responding(model: Any, tokenizer: Any) -> Iterator[Responder]:
     from vllm import LLM
     from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
 
+    # The engine needs the memory; losses are computed already.
     model.to("cpu")
     torch.cuda.empty_cache()
     with exported(model, tokenizer) as directory:
@@ -90,6 +91,7 @@ def exported(model: Any, tokenizer: Any) -> Iterator[Path]:
     def end(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
+    # SIGTERM ends Python without `finally`, so the folder would stay on the node's disk.
     before = signal.signal(signal.SIGTERM, end)
     try:
         with TemporaryDirectory(prefix=PREFIX) as folder:
