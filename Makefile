@@ -32,7 +32,7 @@ NEW ?= results/tiny/tables
 
 BIN := .venv/bin
 STAMP := .venv/.set-up-$(shell cat envs/requirements.lock pyproject.toml | cksum | cut -d ' ' -f 1)
-SNAKEFILES := Snakefile workflow/Snakefile workflow/rules
+SNAKEFILES := Snakefile workflow
 # Each core runs one test file at a time, in the order of tests/conftest.py: long files first.
 # One thread each: the tests' processes already fill the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(CORES) --dist loadfile --no-loadscope-reorder

@@ -13,12 +13,16 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
+from derotate.config.matrix_kinds import EDITABLE
 from derotate.evaluation import engines
 from derotate.figures.captions import load_captions
 from derotate.study import phase_paths as phase
 from derotate.resources import stages as stage_resources
 from derotate.study import paths as study
-from derotate.study.provenance import lock_digest
+from derotate.study.arms import ARMS
+from derotate.study.checkpoint import LABEL
+from derotate.study.provenance import ProvenanceError, code_digest, lock_digest
+from derotate.study.rl_algorithms import RL_ALGORITHMS
 from derotate.resources.formulas import disk_mb, mem_mb, minutes
 
 # One file per item of Snakemake's report: rule, category, title and caption.
@@ -72,6 +76,34 @@ def asks(need):
 
 # Which states of a training are kept changes no result: an edit of it reruns nothing.
 WITHOUT_STATES = {"compute": {"save_state_every"}}
+
+
+SFT_SETTINGS = CONFIG.sft.model_dump(exclude={"segments": True, **WITHOUT_STATES})
+
+
+def arm_optimisation(arm):
+    """SFT's settings, with what the arm's block replaces."""
+    block = getattr(CONFIG, arm).model_dump(exclude={"steps"})
+    return SFT_SETTINGS | {key: value for key, value in block.items() if key in SFT_SETTINGS}
+
+
+def arm_adapter(arm):
+    """The LoRA adapter that an arm trains; None where it trains all weights."""
+    block = getattr(CONFIG, arm).model_dump(exclude={"steps"})
+    adapter = {key: value for key, value in block.items() if key not in SFT_SETTINGS}
+    if not adapter:
+        return None
+    # peft knows matrices by the names of their modules
+    return adapter | {"matrices": [EDITABLE[kind] for kind in adapter["matrices"]]}
+
+
+def stream_code(stream):
+    """Digest of what writes an arm's samples; None where the task has no such stream."""
+    parts = ("prompts", stream.partition(".")[0])
+    try:
+        return code_digest("derotate.stages.data", *(f"{TASK_PACKAGE}.{part}" for part in parts))
+    except ProvenanceError:
+        return None
 
 
 def not_compared(value):
@@ -256,14 +288,8 @@ def phase_evaluations(wildcards):
 
 def rl_end():
     """Algorithm, start and update of `rl_end`; None without RL."""
-    if not CONFIG.rl.runs:
-        return None
-    end = CONFIG.landmarks.rl_end
-    return (
-        end.algorithm,
-        end.start,
-        int(study.rl_label(CONFIG, end.algorithm, end.start).split("-")[-1]),
-    )
+    end = study.rl_end(CONFIG)
+    return (end.algorithm, end.start, end.step) if end else None
 
 
 def drop_resumed_states(made):

@@ -15,11 +15,6 @@ SAMPLES_CODE = code_digest(
     "derotate.stages.data", f"{TASK_PACKAGE}.streams", f"{TASK_PACKAGE}.prompts"
 )
 SUITES = [suite.model_dump() for suite in CONFIG.evaluation.suites]
-DIVERSE_SAMPLES_CODE = code_digest(
-    "derotate.stages.diverse",
-    f"{TASK_PACKAGE}.prompts",
-    *([f"{TASK_PACKAGE}.diverse"] if OF_TASK.varied_prompts else []),
-)
 CARD_PARTS = ["problems", "defaults", *(["chance"] if OF_TASK.guessable else [])]
 
 
@@ -88,7 +83,7 @@ rule sft_samples:
         task=CONFIG.task,
         style=CONFIG.style,
         batch_size=CONFIG.sft.batch_size,
-        oracle=False,
+        stream=None,
         code=SAMPLES_CODE,
     message:
         "SFT samples of steps {wildcards.after} to {wildcards.last} (base {wildcards.base_seed}, seed {wildcards.seed})"
@@ -96,45 +91,35 @@ rule sft_samples:
         "../scripts/sft_samples.py"
 
 
-use rule sft_samples as oracle_samples with:
-    output:
-        "<run>/oracle/samples-{after}-{last}.jsonl",
-    log:
-        "<run>/logs/sft/oracle-samples-{after}-{last}.log",
-    benchmark:
-        "<run>/benchmarks/rest/oracle-samples-{after}-{last}.tsv"
-    params:
-        task=CONFIG.task,
-        style=CONFIG.style,
-        batch_size=CONFIG.sft.batch_size,
-        oracle=True,
-        code=SAMPLES_CODE,
-    message:
-        "samples of the oracle (base {wildcards.base_seed}, seed {wildcards.seed})"
+for ARM, SETTINGS in ARMS.items():
+    if SETTINGS.stream is None:
+        continue
 
-
-rule diverse_samples:
-    """Prompts whose rule varies, and responses that follow it, on the hands of SFT in their order."""
-    output:
-        "<run>/diverse/samples-{after}-{last}.jsonl",
-    log:
-        "<run>/logs/sft/diverse-samples-{after}-{last}.log",
-    benchmark:
-        "<run>/benchmarks/rest/diverse-samples-{after}-{last}.tsv"
-    localrule: True
-    conda:
-        "../../envs/analysis.yaml"
-    resources:
-        **asks(stage_resources.sheet()),
-    params:
-        task=CONFIG.task,
-        style=CONFIG.style,
-        batch_size=CONFIG.sft.batch_size,
-        code=DIVERSE_SAMPLES_CODE,
-    message:
-        "samples with varied prompts (base {wildcards.base_seed}, seed {wildcards.seed})"
-    script:
-        "../scripts/diverse_samples.py"
+    rule:
+        name:
+            f"{ARM}_samples"
+        # Prompts and responses of an arm that does not train on the samples of SFT.
+        output:
+            f"<run>/{ARM}/samples-{{after}}-{{last}}.jsonl",
+        log:
+            f"<run>/logs/sft/{ARM}-samples-{{after}}-{{last}}.log",
+        benchmark:
+            f"<run>/benchmarks/rest/{ARM}-samples-{{after}}-{{last}}.tsv"
+        localrule: True
+        conda:
+            "../../envs/analysis.yaml"
+        resources:
+            **asks(stage_resources.sheet()),
+        params:
+            task=CONFIG.task,
+            style=CONFIG.style,
+            batch_size=CONFIG.sft.batch_size,
+            stream=SETTINGS.stream,
+            code=stream_code(SETTINGS.stream),
+        message:
+            f"samples of {SETTINGS.label} (base {{wildcards.base_seed}}, seed {{wildcards.seed}})"
+        script:
+            "../scripts/sft_samples.py"
 
 
 rule rl_problems:

@@ -67,7 +67,7 @@ use rule evaluate_base as phase_evaluate_base with:
         "evaluation of base {wildcards.base_seed} after {wildcards.base_steps} steps"
 
 
-use rule oracle as phase_sft with:
+use rule lora as phase_sft with:
     input:
         base=phase_start,
         samples=f"<run>/sft/samples-0-{max(PHASE_STEPS, default=0)}.jsonl",
@@ -84,6 +84,7 @@ use rule oracle as phase_sft with:
     params:
         steps=PHASE_STEPS,
         optimisation=lambda wildcards: (SFT_SETTINGS | {"learning_rate": float(wildcards.rate)}),
+        adapter=None,
     message:
         "SFT at rate {wildcards.rate} from {wildcards.base_steps} steps of pretraining (base {wildcards.base_seed}, seed {wildcards.seed})"
 

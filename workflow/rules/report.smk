@@ -37,10 +37,7 @@ ORIGIN = {
         "sft": SFT_CODE,
         "evaluation": EVALUATION_CODE,
         # of what this study trains: an edit of PPO is no news to a study without it
-        **{
-            algorithm: RL_CODE["ppo" if algorithm == "ppo" else "grpo"]
-            for algorithm, _ in study.rl_starts(CONFIG)
-        },
+        **{algorithm: RL_CODE[algorithm] for algorithm, _ in study.rl_starts(CONFIG)},
         "factors": FACTORS_CODE,
         "spectra": SPECTRA_CODE,
         "surgery": SURGERY_CODE,

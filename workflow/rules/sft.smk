@@ -4,11 +4,8 @@ Needs the base and the samples. Makes the checkpoints of each segment; a segment
 that the one before left, so segments can be added later. Only the newest state is kept.
 """
 
-from derotate.config.matrix_kinds import EDITABLE
-
 SFT_CODE = code_digest("derotate.stages.sft")
 PROCESSES = CONFIG.sft.compute.processes
-SFT_SETTINGS = CONFIG.sft.model_dump(exclude={"segments": True, **WITHOUT_STATES})
 KEEP_SFT = not_compared(CONFIG.sft.compute.save_state_every)
 SEGMENTS = list(zip((0, *(segment[-1] for segment in CONFIG.sft.segments)), CONFIG.sft.segments))
 
@@ -53,93 +50,37 @@ for after, steps in SEGMENTS:
             "../scripts/sft.py"
 
 
-LORA_STEPS = list(CONFIG.lora.steps)
+for ARM, SETTINGS in ARMS.items():
+    STEPS = getattr(CONFIG, ARM).steps
 
-
-rule lora:
-    """Train the LoRA arm on the samples of SFT and leave merged checkpoints."""
-    input:
-        base=PATHS.weights("base"),
-        samples=f"<run>/sft/samples-0-{max(LORA_STEPS, default=0)}.jsonl",
-    output:
-        weights=[f"<run>/lora/step-{step}/model.safetensors" for step in LORA_STEPS],
-        config=[f"<run>/lora/step-{step}/config.json" for step in LORA_STEPS],
-        table="<run>/lora/training.csv",
-    log:
-        "<run>/logs/sft/lora.log",
-    benchmark:
-        "<run>/benchmarks/sft/lora.tsv"
-    conda:
-        "../../envs/train.yaml"
-    threads: CONFIG.sft.threads * PROCESSES
-    resources:
-        **trains(stage_resources.sft(CONFIG, CONFIG.lora.steps, gpu=GPU), PROCESSES),
-    params:
-        steps=LORA_STEPS,
-        optimisation=SFT_SETTINGS | {"learning_rate": CONFIG.lora.learning_rate},
-        save_state_every=KEEP_SFT,
-        # peft knows matrices by the names of their modules
-        adapter=CONFIG.lora.model_dump(exclude={"steps", "learning_rate"})
-        | {"matrices": [EDITABLE[kind] for kind in CONFIG.lora.matrices]},
-        code=SFT_CODE,
-        lock=LOCK,
-    message:
-        "LoRA SFT (base {wildcards.base_seed}, seed {wildcards.seed})"
-    script:
-        "../scripts/sft.py"
-
-
-ORACLE_STEPS = list(CONFIG.oracle.steps)
-
-
-rule oracle:
-    """Train on ID and OOD problems in turn: what supervision on both rules reaches."""
-    input:
-        base=PATHS.weights("base"),
-        samples=f"<run>/oracle/samples-0-{max(ORACLE_STEPS, default=0)}.jsonl",
-    output:
-        weights=[f"<run>/oracle/step-{step}/model.safetensors" for step in ORACLE_STEPS],
-        config=[f"<run>/oracle/step-{step}/config.json" for step in ORACLE_STEPS],
-        table="<run>/oracle/training.csv",
-    log:
-        "<run>/logs/sft/oracle.log",
-    benchmark:
-        "<run>/benchmarks/sft/oracle.tsv"
-    conda:
-        "../../envs/train.yaml"
-    threads: CONFIG.sft.threads * PROCESSES
-    resources:
-        **trains(stage_resources.sft(CONFIG, CONFIG.oracle.steps, gpu=GPU), PROCESSES),
-    params:
-        steps=ORACLE_STEPS,
-        optimisation=SFT_SETTINGS,
-        save_state_every=KEEP_SFT,
-        code=SFT_CODE,
-        lock=LOCK,
-    message:
-        "SFT of the oracle (base {wildcards.base_seed}, seed {wildcards.seed})"
-    script:
-        "../scripts/sft.py"
-
-
-DIVERSE_STEPS = list(CONFIG.diverse.steps)
-
-
-use rule oracle as diverse with:
-    input:
-        base=PATHS.weights("base"),
-        samples=f"<run>/diverse/samples-0-{max(DIVERSE_STEPS, default=0)}.jsonl",
-    output:
-        weights=[f"<run>/diverse/step-{step}/model.safetensors" for step in DIVERSE_STEPS],
-        config=[f"<run>/diverse/step-{step}/config.json" for step in DIVERSE_STEPS],
-        table="<run>/diverse/training.csv",
-    log:
-        "<run>/logs/sft/diverse.log",
-    benchmark:
-        "<run>/benchmarks/sft/diverse.tsv"
-    resources:
-        **trains(stage_resources.sft(CONFIG, CONFIG.diverse.steps, gpu=GPU), PROCESSES),
-    params:
-        steps=DIVERSE_STEPS,
-    message:
-        "SFT with varied prompts (base {wildcards.base_seed}, seed {wildcards.seed})"
+    rule:
+        name:
+            ARM
+        # Train an arm beside SFT and leave its checkpoints; those of LoRA are merged.
+        input:
+            base=PATHS.weights("base"),
+            samples=f"<run>/{ARM if SETTINGS.stream else 'sft'}/samples-0-{max(STEPS, default=0)}.jsonl",
+        output:
+            weights=[f"<run>/{ARM}/step-{step}/model.safetensors" for step in STEPS],
+            config=[f"<run>/{ARM}/step-{step}/config.json" for step in STEPS],
+            table=f"<run>/{ARM}/training.csv",
+        log:
+            f"<run>/logs/sft/{ARM}.log",
+        benchmark:
+            f"<run>/benchmarks/sft/{ARM}.tsv"
+        conda:
+            "../../envs/train.yaml"
+        threads: CONFIG.sft.threads * PROCESSES
+        resources:
+            **trains(stage_resources.sft(CONFIG, STEPS, gpu=GPU), PROCESSES),
+        params:
+            steps=list(STEPS),
+            optimisation=arm_optimisation(ARM),
+            save_state_every=KEEP_SFT,
+            adapter=arm_adapter(ARM),
+            code=SFT_CODE,
+            lock=LOCK,
+        message:
+            f"{SETTINGS.label} (base {{wildcards.base_seed}}, seed {{wildcards.seed}})"
+        script:
+            "../scripts/sft.py"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""GRPO or PPO from one SFT checkpoint."""
+"""RL from one SFT checkpoint."""
 
 from pathlib import Path
 
@@ -12,6 +12,7 @@ if __name__ == "__main__":
     from derotate.config.rl import Grpo, Ppo
     from derotate.stages.rl import TaskEnvironment, train
     from derotate.study.provenance import value_digest
+    from derotate.study.rl_algorithms import RL_ALGORITHMS
     from derotate.training.rl_job import RlJob
 
     params = dict(snakemake.params.items())
@@ -19,10 +20,10 @@ if __name__ == "__main__":
     save_state_every = params.pop("save_state_every")
     settings = dict(params["settings"])
     settings["compute"] = settings["compute"] | {"save_state_every": save_state_every}
-    algorithm = "ppo" if params["algorithm"] == "ppo" else "grpo"
-    settings = {"grpo": Grpo, "ppo": Ppo}[algorithm](**settings)
+    algorithm = RL_ALGORITHMS[params["algorithm"]]
+    settings = {"grpo": Grpo, "ppo": Ppo}[algorithm.settings](**settings)
     train(
-        algorithm,
+        algorithm.settings,
         RlJob(
             environment=TaskEnvironment(
                 params["task"], params["style"], Path(snakemake.input.problems)
@@ -33,7 +34,7 @@ if __name__ == "__main__":
             settings=settings,
             max_new_tokens=params["max_new_tokens"],
             seed=int(snakemake.wildcards.seed),
-            shuffle_rewards=params["algorithm"] == "shuffled",
+            shuffle_rewards=algorithm.shuffled_rewards,
         ),
         origin=value_digest(params),
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Write the samples of one SFT segment."""
+"""Write the samples of one SFT segment or arm."""
 
 from pathlib import Path
 
@@ -14,8 +14,7 @@ write_sft_samples(
     style=snakemake.params.style,
     seed=int(snakemake.wildcards.seed),
     batch_size=snakemake.params.batch_size,
-    after=int(snakemake.wildcards.after),
-    last=int(snakemake.wildcards.last),
+    steps=(int(snakemake.wildcards.after), int(snakemake.wildcards.last)),
     out=Path(snakemake.output[0]),
-    oracle=snakemake.params.oracle,
+    stream=snakemake.params.stream,
 )

@@ -7,7 +7,7 @@ The columns of the rows are described in `derotate.analysis.select_rows`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import pandas as pd
@@ -15,6 +15,7 @@ import pandas as pd
 from derotate.analysis.select_rows import Landmarks, checkpoint_rows, final_updates
 from derotate.config.recipes import Recipe
 from derotate.study.arms import ARMS
+from derotate.study.checkpoint import Checkpoint
 
 STAGE_CONTRASTS = (
     ("peak_over_base", "max_ood", "base"),
@@ -113,14 +114,14 @@ def _of_rl_runs(own: pd.DataFrame, landmark: Landmarks) -> Iterator[Contrast]:
     runs = final_updates(own[own["stage"] == "rl"])
     sft = own[own["stage"] == "sft"]
     for (algorithm, start), treated in runs.groupby(["algorithm", "start"]):
-        name = f"rl-{algorithm}-{start}"
+        name = Checkpoint.rl(algorithm, start).label
         more = int(start + treated["step"].iloc[0])
         control = runs[(runs["algorithm"] == "shuffled") & (runs["start"] == start)]
         references = [
-            ("rl_over_start", f"sft-{start}", sft[sft["step"] == start]),
+            ("rl_over_start", Checkpoint.sft(start).label, sft[sft["step"] == start]),
             # as many optimizer steps of SFT
-            ("rl_over_more_sft", f"sft-{more}", sft[sft["step"] == more]),
-            ("rl_over_shuffled", f"rl-shuffled-{start}", control),
+            ("rl_over_more_sft", Checkpoint.sft(more).label, sft[sft["step"] == more]),
+            ("rl_over_shuffled", Checkpoint.rl("shuffled", start).label, control),
             ("rl_over_peak", "max_ood", _step(own, landmark, "max_ood")),
         ]
         for contrast, reference, referred in references:
@@ -143,7 +144,7 @@ def _of_arms(own: pd.DataFrame, landmark: Landmarks) -> Iterator[Contrast]:
 
 def _step(own: pd.DataFrame, landmark: Landmarks, name: str) -> pd.DataFrame:
     """Rows of a landmark that is an SFT step."""
-    step = int(landmark.checkpoints[name].removeprefix("sft-"))
+    step = Checkpoint.parse(landmark.checkpoints[name]).step
     return own[(own["stage"] == "sft") & (own["step"] == step)]
 
 
@@ -167,7 +168,7 @@ def _of_surgery(
         same = {name for name in cell["patient"].unique() if _same_run(name, names[patient])}
         cell = cell[cell["patient"].isin(same)]
         done = {
-            recipe.name: _of_recipe(cell, recipe, int(names[donor].removeprefix("sft-")))
+            recipe.name: _of_recipe(cell, recipe, Checkpoint.parse(names[donor]).step)
             for recipe in recipes
         }
         for recipe in recipes:
@@ -180,7 +181,7 @@ def _of_surgery(
                     yield Contrast(contrast, direction, recipe.name, reference, treated, referred)
 
 
-def _of_recipe(cell: pd.DataFrame, recipe: Recipe, donor: int) -> pd.DataFrame:
+def _of_recipe(cell: pd.DataFrame, recipe: Recipe, donor: int | None) -> pd.DataFrame:
     """Rows of a recipe from the landmark's donor; the wrong donor has a step of its own."""
     rows = cell[cell["recipe"] == recipe.name]
     return rows if recipe.donor == "base" else rows[rows["donor"] == donor]
@@ -188,4 +189,5 @@ def _of_recipe(cell: pd.DataFrame, recipe: Recipe, donor: int) -> pd.DataFrame:
 
 def _same_run(name: str, other: str) -> bool:
     """Whether two names are one checkpoint; RL results may leave out their last update."""
-    return name == other or (name.startswith("rl-") and other.startswith(f"{name}-"))
+    checkpoint = Checkpoint.parse(name)
+    return name == other or checkpoint == replace(Checkpoint.parse(other), step=None)

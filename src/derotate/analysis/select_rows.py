@@ -10,20 +10,18 @@ missing without RL).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from derotate.study.checkpoint import Checkpoint
+
 POOLED = "all"
 """What `seed` says where the seeds of a base are pooled."""
 
 LANDMARKS = ("base", "max_ood", "sft_end", "rl_end")
-
-_SFT = re.compile(r"sft-(\d+)")
-_RL = re.compile(r"rl-([a-z]+)-(\d+)(?:-(\d+))?")
 
 
 def greedy(rows: pd.DataFrame) -> pd.DataFrame:
@@ -59,27 +57,22 @@ def checkpoint_rows(rows: pd.DataFrame, base_seed: int, seed: int, name: str) ->
         rows: as in the module's docstring.
         base_seed: of the base.
         seed: of SFT and RL.
-        name: `base`, `sft-N`, `rl-ALGORITHM-START` (its last evaluated update) or
-            `rl-ALGORITHM-START-UPDATE`.
+        name: its label; `rl-ALGORITHM-START` stands for the last evaluated update of that run.
 
     Raises:
-        ValueError: a name of another form.
+        ValueError: not a label.
     """
-    of_base = rows[rows["base_seed"] == base_seed]
-    if name == "base":
-        return of_base[of_base["stage"] == "base"].assign(seed=seed)
-    own = of_base[of_base["seed"] == seed]
-    if found := _SFT.fullmatch(name):
-        return own[(own["stage"] == "sft") & (own["step"] == int(found[1]))]
-    if found := _RL.fullmatch(name):
-        run = (own["stage"] == "rl") & (own["algorithm"] == found[1])
-        run &= own["start"] == int(found[2])
-        return (
-            final_updates(own[run])
-            if found[3] is None
-            else own[run & (own["step"] == int(found[3]))]
-        )
-    raise ValueError(f"checkpoint {name}: expected base, sft-N or rl-ALGORITHM-START")
+    checkpoint = Checkpoint.parse(name)
+    own = rows[(rows["base_seed"] == base_seed) & (rows["stage"] == checkpoint.stage)]
+    if checkpoint.stage == "base":
+        return own.assign(seed=seed)
+    own = own[own["seed"] == seed]
+    if checkpoint.stage == "rl":
+        algorithm = own["algorithm"] == checkpoint.algorithm
+        own = own[algorithm & (own["start"] == checkpoint.start)]
+        if checkpoint.step is None:
+            return final_updates(own)
+    return own[own["step"] == checkpoint.step]
 
 
 @dataclass(frozen=True)
@@ -99,13 +92,13 @@ def by_seed(landmarks: pd.DataFrame) -> list[Landmarks]:
 def _landmarks(row: Mapping[Any, Any]) -> Landmarks:
     names = {
         "base": "base",
-        "max_ood": f"sft-{int(row['max_ood'])}",
-        "sft_end": f"sft-{int(row['sft_end'])}",
+        "max_ood": Checkpoint.sft(int(row["max_ood"])).label,
+        "sft_end": Checkpoint.sft(int(row["sft_end"])).label,
     }
     if pd.notna(row["rl_end_start"]):
-        run = f"rl-{row['rl_end_algorithm']}-{int(row['rl_end_start'])}"
-        has_step = pd.notna(row["rl_end_step"])
-        names["rl_end"] = f"{run}-{int(row['rl_end_step'])}" if has_step else run
+        update = int(row["rl_end_step"]) if pd.notna(row["rl_end_step"]) else None
+        start = int(row["rl_end_start"])
+        names["rl_end"] = Checkpoint.rl(row["rl_end_algorithm"], start, update).label
     return Landmarks(int(row["base_seed"]), int(row["seed"]), names)
 
 

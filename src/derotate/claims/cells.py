@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from derotate.study.checkpoint import Checkpoint
+
 Tables = Mapping[str, pd.DataFrame]
 """Tables by name, as `derotate.analysis.table_schemas.reading.read_tables` gives them."""
 
@@ -51,7 +53,7 @@ def rl_end(tables: Tables) -> str:
     run = study_runs(tables).iloc[0]
     if pd.isna(run["rl_end_start"]):
         raise MissingCells(["landmark rl_end"])
-    return f"rl-{run['rl_end_algorithm']}-{int(run['rl_end_start'])}"
+    return Checkpoint.rl(run["rl_end_algorithm"], int(run["rl_end_start"])).label
 
 
 def table_of(tables: Tables, name: str, columns: Sequence[str]) -> pd.DataFrame:

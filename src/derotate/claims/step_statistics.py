@@ -15,6 +15,7 @@ from scipy import stats
 
 from derotate.claims.cells import MissingCells, Tables, rows_of_run
 from derotate.claims.schema import AcrossStarts, Trend, Window
+from derotate.study.checkpoint import Checkpoint
 
 Run = Mapping[str, Any]
 """A row of the landmarks: base_seed, seed (text), max_ood, sft_end, rl_end_*."""
@@ -125,10 +126,10 @@ def _gains(tables: Tables, run: Run, algorithm: str) -> pd.Series:
     """Points of OOD test accuracy that RL adds, by start."""
     where = {"contrast": "rl_over_start", **_OOD}
     rows = rows_of_run(tables, "contrasts", ["treatment", "points"], run, where)
-    name = f"rl-{algorithm}-"
-    own = rows[rows["treatment"].str.startswith(name)]
-    starts = own["treatment"].str.removeprefix(name).astype(int)
-    return pd.Series(own["points"].to_numpy(dtype=float), index=starts.to_numpy()).sort_index()
+    runs = [Checkpoint.parse(label) for label in rows["treatment"]]
+    own = rows[[run.algorithm == algorithm for run in runs]]
+    starts = [run.start for run in runs if run.algorithm == algorithm]
+    return pd.Series(own["points"].to_numpy(dtype=float), index=starts).sort_index()
 
 
 def _sft(tables: Tables, run: Run, suite: Mapping[str, str]) -> pd.Series:

@@ -36,6 +36,7 @@ from derotate.figures.shared import (
     suite,
 )
 from derotate.figures.style import PAGE, Role, canvas, colour, kind_colours, say, stacked, styled
+from derotate.study.checkpoint import Checkpoint
 
 _ID_FOLDS = (("train", "-", "learned by SFT"), ("test", "--", "held out"))
 _SHORT = {"": "SFT", "shuffled": "shuffled"}
@@ -299,5 +300,5 @@ def _stage_points(axes: Axes, own: pd.DataFrame, role: Role) -> None:
 
 def _stage_role(row: Mapping[str, Any], role: Role) -> Role:
     if row["landmark"] == "rl_end":
-        return algorithm_role(str(row["checkpoint"]).split("-")[1])
+        return algorithm_role(Checkpoint.parse(str(row["checkpoint"])).algorithm)
     return "base" if row["landmark"] == "base" else role

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from derotate.analysis.select_rows import POOLED
 from derotate.figures.style import Role, colour, say
+from derotate.study.rl_algorithms import RL_ALGORITHMS
 
 _TICKS: Final = [0, *(digit * 10**power for power in range(6) for digit in (1, 2, 5))]
 _APART: Final = 0.08
@@ -36,12 +37,12 @@ def base_note(base_seed: int, bases: list[int]) -> str:
 
 def algorithm_role(algorithm: str) -> Role:
     """The role of an RL algorithm, which has its colour."""
-    return "ppo" if algorithm == "ppo" else "control" if algorithm == "shuffled" else "grpo"
+    return RL_ALGORITHMS[algorithm].role
 
 
 def algorithm_name(algorithm: str) -> str:
     """An RL algorithm as it is written in text."""
-    return "shuffled rewards" if algorithm == "shuffled" else algorithm.upper()
+    return RL_ALGORITHMS[algorithm].short
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

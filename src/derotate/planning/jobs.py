@@ -21,7 +21,8 @@ from derotate.config.schema import Config
 from derotate.config.training import Sft
 from derotate.resources.stages import model_size
 from derotate.stages.data import EVALUATION_SEED
-from derotate.study.arms import ARMS, OWN_SAMPLES, arm_steps
+from derotate.study.arms import ARMS, arm_steps
+from derotate.study.rl_algorithms import RL_ALGORITHMS
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _phase_sft(config: Config) -> Work | None:
 
 
 def _rl(config: Config, algorithm: str) -> Work:
-    if algorithm == "ppo":
+    if RL_ALGORITHMS[algorithm].settings == "ppo":
         ppo = config.rl.ppo
         return _shared("ppo", ppo.updates * ppo.prompts * ppo.attempts, config, ppo)
     grpo = config.rl.grpo
@@ -172,12 +173,12 @@ _PATTERNS: tuple[tuple[str, Callable[..., Work | None]], ...] = (
     (r"sft/to-(\d+)", _segment),
     (rf"sft/({'|'.join(ARMS)})", _arm),
     (r"sft/phase-.+", _phase_sft),
-    (r"rl/(grpo|shuffled|ppo)-from-\d+", _rl),
+    (rf"rl/({'|'.join(RL_ALGORITHMS)})-from-\d+", _rl),
     (r"evaluation/from-.+/.+", partial(_evaluation, kind="surgery")),
     (r"evaluation/phase-.+", partial(_evaluation, kind="evaluation", sampled=False)),
     (r"evaluation/.+", partial(_evaluation, kind="evaluation")),
     (r"surgery/(factors|spectra|weights)-.+", _decomposition),
     (r"surgery/states-.+", _states),
-    (rf"rest/(|(?:{'|'.join(sorted(OWN_SAMPLES))})-)samples-(\d+)-(\d+)", _samples),
+    (rf"rest/(|(?:{'|'.join(ARMS)})-)samples-(\d+)-(\d+)", _samples),
     (r"rest/([a-z_-]+)", _rest),
 )

@@ -16,8 +16,8 @@ from typing import Literal
 
 from derotate.config.model import PretrainedModel
 from derotate.config.schema import Config
-from derotate.study.arms import OWN_SAMPLES, arm_steps
-from derotate.study.paths import rl_label, rl_starts
+from derotate.study.arms import ARMS, arm_steps
+from derotate.study.paths import rl_checkpoint, rl_starts
 from derotate.study.phase_paths import rate_name
 
 Level = Literal["study", "base", "run"]
@@ -179,13 +179,13 @@ def _sft_step(config: Config, step: int) -> tuple[str, ...]:
 
 def _rl_run(config: Config, algorithm: str, start: int) -> Iterator[Cell]:
     yield Cell(algorithm, f"rl/{algorithm}-from-{start}")
-    yield Cell("evaluate", f"evaluation/{rl_label(config, algorithm, start)}")
+    yield Cell("evaluate", f"evaluation/{rl_checkpoint(config, algorithm, start).label}")
 
 
 def _rl_end(config: Config) -> Iterator[Cell]:
     """The run of the landmark, and what the landmark adds: problems, factors and spectra."""
     end = config.landmarks.rl_end
-    label = rl_label(config, end.algorithm, end.start)
+    label = rl_checkpoint(config, end.algorithm, end.start).label
     yield from _rl_run(config, end.algorithm, end.start)
     yield Cell("rl_problems", "rest/rl-problems")
     yield Cell("factors", f"surgery/factors-{label}")
@@ -202,7 +202,7 @@ def _surgery(config: Config) -> Iterator[Unit]:
     healed = rl_end_unit(config)
     if healed is not None:
         rl_end = config.landmarks.rl_end
-        label = rl_label(config, rl_end.algorithm, rl_end.start)
+        label = rl_checkpoint(config, rl_end.algorithm, rl_end.start).label
         for name in config.surgery.reverse:
             cell = Cell("surgery", f"evaluation/from-{end}-into-{label}/{name}")
             yield Unit(f"reverse-{name}", (cell,), (f"surgery-{name}", healed))
@@ -212,7 +212,7 @@ def _diagnostics(config: Config) -> Iterator[Unit]:
     healed = rl_end_unit(config)
     if healed is not None and config.diagnostics.prompts:
         rl_end = config.landmarks.rl_end
-        label = rl_label(config, rl_end.algorithm, rl_end.start)
+        label = rl_checkpoint(config, rl_end.algorithm, rl_end.start).label
         names = f"{PEAK}-sft-{config.landmarks.sft_end}-{label}"
         cells = tuple(Cell(kind, f"surgery/{kind}-{names}") for kind in ("states", "weights"))
         yield Unit("diagnostics", cells, (healed,))
@@ -222,12 +222,12 @@ def _arms(config: Config) -> Iterator[Unit]:
     arms = arm_steps(config)
     for arm, steps in arms.items():
         own = (Cell(arm, f"sft/{arm}"), *_arm_evaluations(arm, steps))
-        if arm in OWN_SAMPLES:
+        if ARMS[arm].stream:
             samples = Cell(f"{arm}_samples", f"rest/{arm}-samples-0-{max(steps)}")
             yield Unit(arm, (samples, *own))
         else:
             yield Unit(arm, own, _first_samples(config, max(steps)))
-    sharing = [steps for arm, steps in arms.items() if arm not in OWN_SAMPLES]
+    sharing = [steps for arm, steps in arms.items() if not ARMS[arm].stream]
     lasts = {max(steps) for steps in (*sharing, config.phase.steps) if steps}
     for last in sorted(lasts):
         for name in _first_samples(config, last):

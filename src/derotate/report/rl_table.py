@@ -13,9 +13,10 @@ from derotate.report.edit_table import ood_contrasts
 from derotate.report.estimates import Estimate, Missing, contrast
 from derotate.report.format import NOTHING, number
 from derotate.report.markdown import table
+from derotate.study.arms import ARMS
+from derotate.study.checkpoint import Checkpoint
+from derotate.study.rl_algorithms import RL_ALGORITHMS
 
-_ALGORITHMS: Final = {"grpo": "GRPO", "ppo": "PPO", "shuffled": "shuffled rewards (control)"}
-_ARMS: Final = ("oracle", "lora", "diverse")
 _COLUMNS: Final = (
     "RL", "start step", "ID train accuracy (%)", "correct samples (%)",
     "zero-variance groups (%)", "OOD, after minus before RL", "minus shuffled rewards",
@@ -31,13 +32,13 @@ def rl_by_start(tables: Tables) -> str:
         return ""
     found = []
     for treatment in _sorted(rows["treatment"].unique()):
-        _, algorithm, start = treatment.split("-")
-        first = _first_update(tables, algorithm, int(start))
+        run = Checkpoint.parse(treatment)
+        first = _first_update(tables, run.algorithm, run.start)
         found.append(
             [
-                _ALGORITHMS.get(algorithm, algorithm),
-                start,
-                _train_accuracy(tables, int(start)),
+                RL_ALGORITHMS[run.algorithm].description,
+                str(run.start),
+                _train_accuracy(tables, run.start),
                 *(number(first.get(name)) for name in ("correct_share", "zero_variance_share")),
                 *(contrast(tables, name, treatment=treatment) for name in _CONTRASTS),
             ]
@@ -49,13 +50,13 @@ def _sorted(treatments: Iterable[str]) -> list[str]:
     """RL runs by algorithm and start, the control last."""
 
     def key(name: str) -> tuple[bool, str, int]:
-        _, algorithm, start = name.split("-")
-        return algorithm == "shuffled", algorithm, int(start)
+        run = Checkpoint.parse(name)
+        return RL_ALGORITHMS[run.algorithm].shuffled_rewards, run.algorithm, run.start or 0
 
     return sorted(treatments, key=key)
 
 
-def _first_update(tables: Tables, algorithm: str, start: int) -> dict[str, float]:
+def _first_update(tables: Tables, algorithm: str, start: int | None) -> dict[str, float]:
     """Means over runs, in percent."""
     found = tables.get("rl_first_update")
     if found is None:
@@ -65,7 +66,7 @@ def _first_update(tables: Tables, algorithm: str, start: int) -> dict[str, float
     return {name: float(own[name].mean()) for name in names if name in own}
 
 
-def _train_accuracy(tables: Tables, step: int) -> str:
+def _train_accuracy(tables: Tables, step: int | None) -> str:
     """ID accuracy on training problems at an SFT step, mean over runs, in percent."""
     found = tables.get("accuracy_by_step")
     if found is None:
@@ -79,16 +80,16 @@ def _train_accuracy(tables: Tables, step: int) -> str:
 class Arm:
     """OOD accuracy at the end of another SFT arm, minus the end and the peak of plain SFT."""
 
-    name: str
+    description: str
     over_end: Estimate
     over_peak: Estimate | Missing
 
 
 def arms(tables: Tables) -> list[Arm]:
     """The arms of SFT that the study has."""
-    found = {arm: contrast(tables, "arm_over_sft_end", treatment=arm) for arm in _ARMS}
+    found = {arm: contrast(tables, "arm_over_sft_end", treatment=arm) for arm in ARMS}
     return [
-        Arm(arm, over_end, contrast(tables, "arm_over_peak", treatment=arm))
+        Arm(ARMS[arm].description, over_end, contrast(tables, "arm_over_peak", treatment=arm))
         for arm, over_end in found.items()
         if isinstance(over_end, Estimate)
     ]

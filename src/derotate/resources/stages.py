@@ -133,14 +133,14 @@ def sft(config: Config, steps: tuple[int, ...], *, after: int = 0, gpu: bool) ->
     )  # fmt: skip
 
 
-def rl(config: Config, algorithm: str, *, gpu: bool) -> Need:
-    """Of an RL run: the start checkpoint beside the model, in passes of a micro-batch.
+def rl(config: Config, block: str, *, gpu: bool) -> Need:
+    """Of an RL run by a block of settings: the start checkpoint beside the model.
 
-    Where none is given, all responses of an update are asked for at once.
+    Passes are of a micro-batch; where none is given, of all responses of an update.
     """
     size = model_size(config)
     settings: Grpo | Ppo
-    if algorithm == "ppo":
+    if block == "ppo":
         settings = ppo = config.rl.ppo
         responses, epochs = ppo.prompts * ppo.attempts, ppo.epochs
     else:

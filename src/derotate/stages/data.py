@@ -49,28 +49,44 @@ def write_sft_samples(
     style: str,
     seed: int,
     batch_size: int,
-    after: int,
-    last: int,
+    steps: tuple[int, int],
     out: Path,
-    oracle: bool = False,
+    stream: str | None = None,
 ) -> None:
-    """Prompt and response of the SFT steps `after` + 1 to `last`, in the order of training.
+    """Prompt and response of each training sample, as JSON lines in the order of training.
 
-    With `oracle` every second problem is an OOD one, of the fold that is for training.
+    Args:
+        task: the task.
+        style: of prompts and responses, compact or natural.
+        seed: of the run; all streams of a task have the same problems in the same order with it.
+        batch_size: samples per step.
+        steps: training steps: those after the first, up to the last.
+        out: the file.
+        stream: PART.FUNCTION of the task, see `derotate.study.arms.Arm`; by default that of SFT.
+
+    Raises:
+        ValueError: the task has no such stream.
     """
-    streams = tasks.load(task).streams
-    stream = streams.oracle_stream(seed) if oracle else streams.id_stream("train", seed)
-    prompts = tasks.load(task).prompts
-    lines = (
-        json.dumps(
-            {
-                "prompt": prompts.prompt(problem, style),
-                "response": prompts.response(problem, style),
-            }
-        )
-        for problem in islice(stream, after * batch_size, last * batch_size)
+    parts = tasks.load(task)
+    if stream is None:
+        problems = parts.streams.id_stream("train", seed)
+    else:
+        name, _, function = stream.partition(".")
+        part = getattr(parts, name)
+        if part is None:
+            raise ValueError(
+                f"task: got {task}, expected one with the part {name}; leave the arm's steps empty"
+            )
+        problems = getattr(part, function)(seed)
+    after, last = steps
+    samples = (
+        {
+            "prompt": parts.prompts.prompt(problem, style),
+            "response": parts.prompts.response(problem, style),
+        }
+        for problem in islice(problems, after * batch_size, last * batch_size)
     )
-    write_text(out, "".join(f"{line}\n" for line in lines))
+    write_text(out, "".join(f"{json.dumps(sample)}\n" for sample in samples))
 
 
 def write_rl_problems(task: str, *, seed: int, count: int, out: Path) -> None:

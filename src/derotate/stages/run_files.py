@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from derotate.analysis import spectra as spectral
-from derotate.study.paths import cell_of
+from derotate.study.checkpoint import evaluation_columns
 
 INTEGERS = ("seed", "start", "step", "donor")
 STATE_KEYS = ["base_seed", "seed", "pair", "split", "fold", "metric"]
@@ -22,7 +22,7 @@ _RUN = re.compile(r".*/base-(\d+)/seed-(\d+)/")
 
 def gather(evaluations: Sequence[Path]) -> pd.DataFrame:
     """The rows of many evaluations, each with the columns that name its checkpoint or edit."""
-    parts = [pd.read_parquet(path).assign(**cell_of(str(path))) for path in evaluations]
+    parts = [pd.read_parquet(path).assign(**evaluation_columns(str(path))) for path in evaluations]
     rows = pd.concat([part.astype(dict.fromkeys(INTEGERS, "Int64")) for part in parts])
     return rows.reset_index(drop=True)
 

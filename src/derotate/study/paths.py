@@ -7,18 +7,15 @@ its seeds and labels. Snakemake's rules use the patterns, aggregates and the com
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from derotate.config.schema import Config
-from derotate.study.arms import ARMS, arm_steps
-
-LABEL = rf"base|(?:sft|{'|'.join(ARMS)})-\d+|rl-(?:grpo|ppo|shuffled)-\d+-\d+"
-"""Pattern of checkpoint labels."""
+from derotate.study.arms import arm_steps
+from derotate.study.checkpoint import Checkpoint
+from derotate.study.rl_algorithms import RL_ALGORITHMS
 
 
 @dataclass(frozen=True)
@@ -52,18 +49,7 @@ class Paths:
         Raises:
             ValueError: not a label.
         """
-        if not re.fullmatch(LABEL, label):
-            steps = ", ".join(f"{arm}-STEP" for arm in ("sft", *ARMS))
-            raise ValueError(f"checkpoint {label}: expected base, {steps} or rl-ALGO-START-STEP")
-        match label.split("-"):
-            case ["base"]:
-                return f"{self.base}/base"
-            case [arm, step]:
-                return f"{self.run}/{arm}/step-{step}"
-            case [_, algorithm, start, step]:
-                return f"{self.run}/rl/{algorithm}/from-{start}/step-{step}"
-            case _:
-                raise AssertionError(label)
+        return Checkpoint.parse(label).directory(self.base, self.run)
 
     def weights(self, label: str) -> str:
         """The weights file of a checkpoint."""
@@ -95,10 +81,16 @@ def runs(config: Config) -> list[Run]:
     return [Run(base, seed) for base, seed in product(config.base_seeds, config.seeds)]
 
 
-def rl_label(config: Config, algorithm: str, start: int) -> str:
-    """Label of an RL run's last checkpoint."""
-    settings = config.rl.ppo if algorithm == "ppo" else config.rl.grpo
-    return f"rl-{algorithm}-{start}-{settings.updates}"
+def rl_end(config: Config) -> Checkpoint | None:
+    """The landmark rl_end, which is the same for all runs; None in a study without RL."""
+    end = config.landmarks.rl_end
+    return rl_checkpoint(config, end.algorithm, end.start) if config.rl.runs else None
+
+
+def rl_checkpoint(config: Config, algorithm: str, start: int) -> Checkpoint:
+    """The last checkpoint of an RL run."""
+    settings = getattr(config.rl, RL_ALGORITHMS[algorithm].settings)
+    return Checkpoint.rl(algorithm, start, settings.updates)
 
 
 def rl_starts(config: Config) -> list[tuple[str, int]]:
@@ -108,27 +100,28 @@ def rl_starts(config: Config) -> list[tuple[str, int]]:
 
 def trained_labels(config: Config, *, rl: bool = True) -> list[str]:
     """Labels of all evaluated checkpoints of a run, the base first."""
-    labels = ["base", *(f"sft-{step}" for step in config.sft.steps)]
+    labels = ["base", *(Checkpoint.sft(step).label for step in config.sft.steps)]
     if rl:
-        labels += [rl_label(config, *pair) for pair in rl_starts(config)]
+        labels += [rl_checkpoint(config, *pair).label for pair in rl_starts(config)]
     return labels
 
 
 def arm_labels(config: Config) -> list[str]:
     """Labels of the checkpoints of the arms beside SFT; none where the study has no arm."""
-    return [f"{arm}-{step}" for arm, steps in arm_steps(config).items() for step in steps]
+    return [
+        Checkpoint(arm, step).label for arm, steps in arm_steps(config).items() for step in steps
+    ]
 
 
 def stage_labels(config: Config, max_ood: int) -> dict[str, str]:
     """Labels of the landmarks, once the step of `max_ood` is known; no `rl_end` without RL."""
     labels = {
         "base": "base",
-        "max_ood": f"sft-{max_ood}",
-        "sft_end": f"sft-{config.landmarks.sft_end}",
+        "max_ood": Checkpoint.sft(max_ood).label,
+        "sft_end": Checkpoint.sft(config.landmarks.sft_end).label,
     }
-    if config.rl.runs:
-        end = config.landmarks.rl_end
-        labels["rl_end"] = rl_label(config, end.algorithm, end.start)
+    if end := rl_end(config):
+        labels["rl_end"] = end.label
     return labels
 
 
@@ -170,23 +163,6 @@ def diagnosed(config: Config, max_ood: int) -> list[tuple[str, str, str]]:
     return [(labels["max_ood"], labels["sft_end"], labels["rl_end"])]
 
 
-def cell(label: str) -> dict[str, Any]:
-    """The columns that a checkpoint's label stands for in the table of all evaluations."""
-    columns: dict[str, Any] = {"stage": label, "algorithm": "", "start": None, "step": None}
-    match label.split("-"):
-        case [arm, step]:
-            columns |= {"stage": arm, "step": int(step)}
-        case ["rl", algorithm, start, step]:
-            columns |= {"stage": "rl", "algorithm": algorithm}
-            columns |= {"start": int(start), "step": int(step)}
-    return columns
-
-
-def folder(path: str) -> Path:
-    """The folder of a file."""
-    return Path(path).parent
-
-
 def recipe_named(config: Config, name: str) -> Mapping[str, Any]:
     """The recipe's settings and those of the recipe it is matched to: what its job depends on."""
     by_name = {recipe.name: recipe for recipe in config.surgery.recipes}
@@ -196,35 +172,3 @@ def recipe_named(config: Config, name: str) -> Mapping[str, Any]:
         "recipe": recipe.model_dump(exclude_defaults=True),
         "matched": matched.model_dump(exclude_defaults=True) if matched else None,
     }
-
-
-_EVALUATION = re.compile(
-    r".*/base-(?P<base_seed>\d+)/(?:seed-(?P<seed>\d+)/)?evaluations/"
-    r"(?:surgery/from-(?P<donor>[a-z0-9-]+)-into-(?P<patient>[a-z0-9-]+)/(?P<recipe>[^/]+)"
-    r"|(?P<label>[a-z0-9-]+))\.parquet"
-)
-
-
-def cell_of(path: str) -> dict[str, Any]:
-    """What an evaluation is of, from its path: the columns that go before its rows.
-
-    Raises:
-        ValueError: the path is not that of an evaluation.
-    """
-    found = _EVALUATION.fullmatch(path)
-    if found is None:
-        raise ValueError(f"{path}: not the path of an evaluation of a study")
-    columns: dict[str, Any] = {
-        "base_seed": int(found["base_seed"]),
-        "seed": int(found["seed"]) if found["seed"] else None,
-        **cell(found["label"] or "surgery"),
-        "donor": None,
-        "patient": found["patient"] or "",
-        "recipe": found["recipe"] or "",
-        "direction": "",
-    }
-    if found["recipe"]:
-        donor = found["donor"].split("-")
-        columns["donor"] = int(donor[1]) if donor[0] == "sft" else None
-        columns["direction"] = "reverse" if found["patient"].startswith("rl-") else "forward"
-    return columns

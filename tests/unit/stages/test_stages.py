@@ -104,9 +104,7 @@ def test_the_oracle_trains_on_both_rules_and_on_no_problem_that_is_scored() -> N
 def test_segments_continue_one_stream_of_training_hands(tmp_path: Path) -> None:
     def lines(after: int, last: int) -> list[str]:
         out = tmp_path / f"{after}-{last}.jsonl"
-        write_sft_samples(
-            TASK, style="compact", seed=5, batch_size=8, after=after, last=last, out=out
-        )
+        write_sft_samples(TASK, style="compact", seed=5, batch_size=8, steps=(after, last), out=out)
         return out.read_text().splitlines()
 
     assert lines(0, 3) + lines(3, 5) == lines(0, 5)
@@ -116,7 +114,7 @@ def test_segments_continue_one_stream_of_training_hands(tmp_path: Path) -> None:
 
 def test_training_hands_are_of_the_train_fold_only(tmp_path: Path) -> None:
     out = tmp_path / "samples.jsonl"
-    write_sft_samples(TASK, style="compact", seed=5, batch_size=64, after=0, last=20, out=out)
+    write_sft_samples(TASK, style="compact", seed=5, batch_size=64, steps=(0, 20), out=out)
     for line in out.read_text().splitlines():
         numbers = json.loads(line)["response"].split(" ; ")[0].split()
         assert fold_of([int(number) for number in numbers]) == "train"

@@ -8,6 +8,7 @@ import pytest
 from derotate.config.schema import load
 from derotate.study import paths as study
 from derotate.study.arms import ARMS
+from derotate.study.checkpoint import LABEL, Checkpoint, evaluation_columns
 
 CONFIG = load({"seeds": [1, 2], "base_seeds": [3]})
 RUN = study.Run(base_seed=3, seed=2)
@@ -23,13 +24,13 @@ def test_every_label_of_a_study_is_a_label_and_has_a_folder_of_its_own() -> None
     labels = study.trained_labels(config) + study.arm_labels(config)
     assert {f"{arm}-60" for arm in ARMS} < set(labels)
     folders = [PATHS.checkpoint(label) for label in labels]
-    assert all(re.fullmatch(study.LABEL, label) for label in labels)
+    assert all(re.fullmatch(LABEL, label) for label in labels)
     assert len(set(folders)) == len(labels)
 
 
 @pytest.mark.parametrize("label", ["sft", "sft-", "rl-grpo-600", "max_ood", ""])
 def test_what_is_no_label_has_no_folder(label: str) -> None:
-    with pytest.raises(ValueError, match="expected base, sft-STEP"):
+    with pytest.raises(ValueError, match=r"expected (base, sft-STEP|rl-grpo-600-UPDATE)"):
         PATHS.checkpoint(label)
 
 
@@ -61,13 +62,13 @@ def test_what_is_no_label_has_no_folder(label: str) -> None:
     ],
 )
 def test_a_path_says_what_it_is_of(path: str, cell: dict[str, object]) -> None:
-    found = study.cell_of(path)
+    found = evaluation_columns(path)
     assert {key: found[key] for key in cell} == cell
 
 
 def test_another_path_is_no_evaluation() -> None:
     with pytest.raises(ValueError, match="not the path of an evaluation"):
-        study.cell_of("results/demo/tables/stages.csv")
+        evaluation_columns("results/demo/tables/stages.csv")
 
 
 def test_the_landmarks_of_a_study_without_rl_have_no_rl_end() -> None:
@@ -93,3 +94,13 @@ def test_a_matched_recipe_carries_the_recipe_it_is_matched_to() -> None:
     known = study.recipe_named(CONFIG, "interpolate-equal-norm")
     assert known["matched"]["name"] == "directions-top20"
     assert study.recipe_named(CONFIG, "directions-top20")["matched"] is None
+
+
+@pytest.mark.parametrize("label", ["base", "sft-60", "lora-60", "rl-ppo-60", "rl-shuffled-60-30"])
+def test_a_label_is_read_back_from_its_checkpoint(label: str) -> None:
+    assert Checkpoint.parse(label).label == label
+
+
+def test_an_rl_run_without_an_update_stands_for_its_last() -> None:
+    run = Checkpoint.parse("rl-grpo-600")
+    assert (run.algorithm, run.start, run.step) == ("grpo", 600, None)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from derotate.stages.diverse import write_diverse_samples
+from derotate.stages.data import write_sft_samples
+from derotate.study.arms import ARMS
 from derotate.tasks.general_points.answers import grade
 from derotate.tasks.general_points.diverse import diverse_stream
 from derotate.tasks.general_points.problems import (
@@ -83,8 +84,9 @@ def test_each_response_is_right_under_the_rule_of_its_prompt(
     shown: list[Problem], tmp_path: Path
 ) -> None:
     out = tmp_path / "samples.jsonl"
-    settings = {"style": "compact", "seed": 1, "batch_size": 10, "out": out}
-    write_diverse_samples("general_points", after=0, last=30, **settings)
+    stream = ARMS["diverse"].stream
+    settings = {"style": "compact", "seed": 1, "batch_size": 10, "out": out, "stream": stream}
+    write_sft_samples("general_points", steps=(0, 30), **settings)
     lines = out.read_text(encoding="utf-8").splitlines()
     for problem, line in zip(shown, lines, strict=False):
         sample = json.loads(line)
@@ -93,12 +95,13 @@ def test_each_response_is_right_under_the_rule_of_its_prompt(
         )
         assert sample["prompt"].startswith(f"rule {rule} ;")
         assert grade(problem, sample["response"], "compact").correct
-    write_diverse_samples("general_points", after=20, last=30, **settings)
+    write_sft_samples("general_points", steps=(20, 30), **settings)
     assert out.read_text(encoding="utf-8").splitlines() == lines[200:]
 
 
 def test_a_task_whose_prompts_cannot_vary_has_no_such_samples(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="task: got rank, expected one whose prompts can vary"):
-        write_diverse_samples(
-            "rank", style="compact", seed=1, batch_size=1, after=0, last=1, out=tmp_path / "x"
-        )
+    with pytest.raises(ValueError, match="task: got rank, expected one with the part diverse"):
+        write_sft_samples(
+            "rank", style="compact", seed=1, batch_size=1, steps=(0, 1), out=tmp_path / "x",
+            stream=ARMS["diverse"].stream,
+        )  # fmt: skip
