@@ -264,7 +264,7 @@ def _stacked(axes: Axes, own: pd.DataFrame, colours: dict[str, str]) -> None:
     names = ["base" if row["stage"] == "base" else str(row["step"]) for row in records(shares)]
     axes.set_xticks(places, names, rotation=90, fontsize=6.5)
     for algorithm, own_places in places.groupby(shares["algorithm"]):
-        name = _SHORT.get(str(algorithm), algorithm_name(str(algorithm)))
+        name = _SHORT.get(str(algorithm)) or algorithm_name(str(algorithm))
         axes.annotate(
             name, (own_places.mean(), 0), (0, -26), xycoords=axes.get_xaxis_transform(),
             textcoords="offset points", ha="center", va="top", fontsize=7,
