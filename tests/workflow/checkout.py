@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A copy of this checkout in which Snakemake runs: what it plans, what it does, what it leaves.
+"""Copies of this checkout in which Snakemake runs: planned jobs, finished jobs, remaining files.
 
-The environment is the one that the tests run in, where the package is installed from the original
-checkout. The copy's `src` therefore goes first on the path, which the scripts of jobs inherit: an
-edit of the copy is what its rules digest and what its jobs execute.
+The tests' environment has the package installed from the original checkout. So a copy puts its own
+`src` first on the path, which the scripts of jobs inherit. Rules digest and jobs execute the edited
+code of the copy.
 """
 
 import json
@@ -26,33 +26,35 @@ COUNTED: Final = "tests/workflow/study.yaml"
 """The config of the study in which jobs are counted."""
 SMOKE: Final = "config/smoke.yaml"
 PATIENCE: Final = 3600.0
-"""Seconds after which a test gives a run up; an idle machine needs one or two minutes."""
+"""Seconds after which a test aborts a run; an idle machine needs one or two minutes."""
+LOCAL_SNAKEMAKE: Final = "derotate.runs.local_executor"
+"""The module that `derotate run` starts: Snakemake without the import of SLURM's plugin."""
 SHARED_STUDIES: Final = "DEROTATE_TESTS_STUDIES"
 """Environment variable: a folder in which several calls of pytest share their finished studies.
 
 It serves one state of the checkout, so .ci/run makes a new one each time.
 """
 VOLATILE: Final = frozenset({"budget.csv"})
-"""Tables that hold times, which differ between runs."""
+"""Tables with times, which differ between runs."""
 
 JOB_STATS: Final = re.compile(r"^job +count\n[- ]+\n((?:\S+ +\d+\n)+)", re.MULTILINE)
 FINISHED: Final = re.compile(r"^Finished jobid: \d+ \(Rule: (\w+)\)", re.MULTILINE)
 RESULTS: Final = "results"
 TIMESTAMP: Final = ".snakemake_timestamp"
-"""By which Snakemake dates directories."""
+"""File that holds Snakemake's time stamp of a directory."""
 TARGET: Final = "all"
-"""The rule that only names the results; it does nothing, so it is not counted."""
+"""The rule that only lists the results; it is not counted."""
 
 
 def copy_checkout(folder: Path) -> None:
-    """Copy what git tracks, and what it would track, to an empty folder."""
+    """Copy all tracked files, and new ones that git does not ignore, to an empty folder."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ORIGINAL, check=True, capture_output=True, text=True,
     )  # fmt: skip
     for name in listed.stdout.split("\0"):
         source, target = ORIGINAL / name, folder / name
-        if source.is_file():  # not a file that is deleted but not yet committed so
+        if source.is_file():  # a file may be deleted but still in the index
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
 
@@ -88,7 +90,7 @@ def _require_own_package(folder: Path) -> None:
 
 
 def cloned(made: Path, folder: Path) -> Iterator[Path]:
-    """For a fixture: a clone of what was made, dates included, dropped after the test."""
+    """For a fixture: a clone of a folder with its time stamps, removed after the test."""
     clone = folder / "checkout"
     shutil.copytree(made, clone)
     yield clone
@@ -96,22 +98,22 @@ def cloned(made: Path, folder: Path) -> Iterator[Path]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The environment in which `derotate` is the copy's package."""
+    """Environment variables with which Python imports `derotate` from the copy."""
     return {**os.environ, "PYTHONPATH": str(folder / "src")}
 
 
 def options(config: str) -> list[str]:
-    """What make gives to Snakemake, for the study of a config file."""
-    # --configfile takes all words that follow, so targets may only come behind another option
+    """Snakemake's arguments for the study of a config, as make sets them."""
+    # --configfile consumes all following words, so another option must precede the targets
     return ["--configfile", config, "--profile", "local", "--cores", "2"]
 
 
 def snakemake(
-    folder: Path, *arguments: str, config: str = COUNTED
+    folder: Path, *arguments: str, config: str = COUNTED, module: str = LOCAL_SNAKEMAKE
 ) -> subprocess.CompletedProcess[str]:
-    """Run Snakemake in a copy; all that it says is in `stdout`."""
+    """Run Snakemake in a copy; `stdout` holds all its output."""
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", *options(config), *arguments],
+        [sys.executable, "-m", module, *options(config), *arguments],
         cwd=folder, env=environment(folder), timeout=PATIENCE,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
@@ -126,9 +128,9 @@ def derotate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def dry_run(folder: Path, *arguments: str, config: str = COUNTED) -> dict[str, int]:
-    """Jobs by rule that Snakemake plans; empty if nothing is to be done.
+    """Jobs by rule that Snakemake plans; empty if there is nothing to do.
 
-    What lies behind landmarks that are yet to be remade cannot be planned and is not in it.
+    Jobs behind a landmarks checkpoint that must be remade cannot be planned and are not included.
     """
     done = snakemake(folder, "--dry-run", *arguments, config=config)
     assert done.returncode == 0, done.stdout
@@ -142,7 +144,7 @@ def dry_run(folder: Path, *arguments: str, config: str = COUNTED) -> dict[str, i
 
 
 def planned(folder: Path, *arguments: str) -> dict[str, Any]:
-    """The jobs that Snakemake plans, with what they ask for and make, and the imported modules."""
+    """The jobs that Snakemake plans, with resources and outputs, and the imported modules."""
     done = subprocess.run(
         [sys.executable, str(ORIGINAL / "tests" / "workflow" / "planned.py"),
          "--cores", "2", *arguments],
@@ -154,8 +156,8 @@ def planned(folder: Path, *arguments: str) -> dict[str, Any]:
 
 
 def run(folder: Path, *arguments: str, config: str = COUNTED) -> dict[str, int]:
-    """Run a study to its end; jobs by rule that were done."""
-    done = snakemake(folder, *arguments, config=config)
+    """Run a study to its end by a plain `snakemake`; finished jobs by rule."""
+    done = snakemake(folder, *arguments, config=config, module="snakemake")
     assert done.returncode == 0, done.stdout
     jobs = Counter(FINISHED.findall(done.stdout))
     del jobs[TARGET]
@@ -163,7 +165,7 @@ def run(folder: Path, *arguments: str, config: str = COUNTED) -> dict[str, int]:
 
 
 def tables(folder: Path) -> dict[str, str]:
-    """Digest of each CSV that a copy's study has made, by path: what equal runs have equal."""
+    """SHA-256 of each CSV of a copy's study, by path; equal runs have equal ones."""
     return {
         str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest()
         for path in sorted((folder / RESULTS).rglob("*.csv"))
@@ -172,7 +174,7 @@ def tables(folder: Path) -> dict[str, str]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """What was being written when something ended it: hidden files and folders, and parts."""
+    """Files of interrupted writes: hidden files and folders, and parts."""
     return [
         str(path.relative_to(folder))
         for path in sorted((folder / RESULTS).rglob("*"))
@@ -189,6 +191,6 @@ def edit(folder: Path, file: str, old: str, new: str) -> None:
 
 
 def files(folder: Path) -> set[str]:
-    """All results of a copy but what jobs say of themselves: logs and benchmarks."""
+    """All result files of a copy except logs and benchmarks."""
     found = {path.relative_to(folder) for path in (folder / RESULTS).rglob("*") if path.is_file()}
     return {str(path) for path in found if not {"logs", "benchmarks"} & set(path.parts)}
