@@ -8,17 +8,14 @@ failed would choose among results. Which runs there are is what `landmarks.csv` 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from derotate.analysis.select_rows import POOLED
-from derotate.claims import spectral_statistics as spectral_values
-from derotate.claims import step_statistics as along_training
 from derotate.claims.cells import (
     RL_END,
     RUN,
@@ -30,16 +27,8 @@ from derotate.claims.cells import (
     table_of,
     words,
 )
-from derotate.claims.schema import (
-    AcrossStarts,
-    Cells,
-    Spectral,
-    Term,
-    Trend,
-    Unparsable,
-    WellFormed,
-    Window,
-)
+from derotate.claims.run_statistic import RunStatistic
+from derotate.claims.schema import Cells, Term
 
 
 @dataclass(frozen=True)
@@ -61,33 +50,16 @@ class Effects:
     support: tuple[float, float] | None = None
 
 
-def effects(
-    statistic: Cells | Trend | AcrossStarts | Window | WellFormed | Unparsable | Spectral,
-    tables: Tables,
-) -> Effects:
+def effects(statistic: Cells | RunStatistic, tables: Tables) -> Effects:
     """The effect of each run.
 
     Raises:
-        MissingCells: a run lacks what the statistic needs.
-        ValueError: several rows fit where one is meant.
+        MissingCells: a run lacks cells of the statistic.
+        ValueError: several rows match where one is meant.
     """
-    match statistic:
-        case Cells():
-            return sums(statistic.terms, tables)
-        case Trend():
-            return _each(tables, lambda run: along_training.trend(statistic, tables, run), 1)
-        case AcrossStarts():
-            return _each(
-                tables, lambda run: along_training.across_starts(statistic, tables, run), 1
-            )
-        case Window():
-            return _each(tables, lambda run: along_training.window(statistic, tables, run), 200)
-        case WellFormed():
-            return _each(tables, lambda run: along_training.well_formed(tables, run), 100)
-        case Unparsable():
-            return _each(tables, lambda run: along_training.unparsable(tables, run), 100)
-        case Spectral():
-            return _each(tables, lambda run: spectral_values.value(statistic, tables, run), None)
+    if isinstance(statistic, Cells):
+        return sums(statistic.terms, tables)
+    return _by_run(statistic, tables)
 
 
 def sums(terms: Sequence[Term], tables: Tables) -> Effects:
@@ -200,17 +172,18 @@ def _problem_errors(
     return errors if np.isfinite(list(errors.values())).all() else None
 
 
-def _each(tables: Tables, value: Callable[[dict[str, Any]], float], reach: float | None) -> Effects:
-    """`value` of each run, within -reach to reach; every run that lacks cells is named."""
+def _by_run(statistic: RunStatistic, tables: Tables) -> Effects:
+    """The statistic of each run; every run that lacks cells is named."""
     runs = study_runs(tables)
-    found: list[float] = []
+    values: list[float] = []
     missing: list[str] = []
     for run in runs.to_dict("records"):
         try:
-            found.append(value({str(key): field for key, field in run.items()}))
+            values.append(statistic.value(tables, {str(key): field for key, field in run.items()}))
         except MissingCells as error:
             missing += error.cells
     if missing:
         raise MissingCells(missing)
-    support = None if reach is None else (-reach, reach)
-    return Effects(runs[RUN].assign(effect=found), support=support)
+    bound = statistic.bound
+    support = None if bound is None else (-bound, bound)
+    return Effects(runs[RUN].assign(effect=values), support=support)

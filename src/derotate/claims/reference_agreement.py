@@ -37,7 +37,7 @@ from scipy import stats
 from derotate.analysis.select_rows import POOLED
 from derotate.analysis.table_schemas.reading import read_tables
 from derotate.claims.cells import RL_END
-from derotate.claims.schema import AcrossStarts, Cells, Claim, Recovered, Term, Window, load_claims
+from derotate.claims.schema import Claim, load_claims
 
 LEVEL: Final = 0.05
 RATES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
@@ -185,19 +185,10 @@ def _read_by(rows: pd.DataFrame, claims: Sequence[Claim]) -> list[str]:
 
 
 def _contrasts_of(claim: Claim) -> Iterator[dict[str, str]]:
-    """What names the contrasts that a claim is read from, as patterns."""
-    floors = [floor.statistic for floor in claim.floors]
-    for statistic in (*floors, *(part.statistic for part in claim.parts)):
-        terms: tuple[Term, ...] = ()
-        if isinstance(statistic, Cells):
-            terms = statistic.terms
-        elif isinstance(statistic, Recovered):
-            terms = (*statistic.numerator, *statistic.denominator)
-        elif isinstance(statistic, (Window, AcrossStarts)):
-            yield {"contrast": "rl_over_start", "split": "ood", "fold": "test"}
-        for term in terms:
-            if term.table == "contrasts":
-                yield {key: str(value).replace(RL_END, "rl-*") for key, value in term.where.items()}
+    """Patterns of the contrasts that a claim is read from, by column."""
+    for cells in claim.required_cells():
+        if cells.table == "contrasts":
+            yield {key: str(value).replace(RL_END, "rl-*") for key, value in cells.where.items()}
 
 
 def _tolerance(both: pd.DataFrame, column: str) -> pd.Series:

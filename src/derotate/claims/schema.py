@@ -1,45 +1,34 @@
 # SPDX-License-Identifier: MIT
 """The claims of the papers as data: what would show each, and what would refute it.
 
-`claims.yaml` beside this module is written and committed before the reference study runs; its
-digest stands on the findings page. A claim holds if all of its parts hold. A part names a statistic
-(one number a run, see `derotate.claims.effects`) and how it is judged.
+`claims.yaml` beside this module was committed before the reference study ran; its digest stands on
+the findings page. A claim holds if all of its parts hold. A part names a statistic (one number per
+run, see `derotate.claims.effects`) and the test that its mean must pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from derotate.claims.run_statistic import Frozen, RequiredCells
+from derotate.claims.spectral_statistics import Spectral
+from derotate.claims.step_statistics import StepStatistic
 from derotate.study.provenance import value_digest
 
 CLAIMS = Path(__file__).with_name("claims.yaml")
 
-Landmark = Literal["base", "max_ood", "sft_end", "rl_end"]
 
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Term(_Frozen):
+class Term(Frozen):
     """A column of the one row of a table that fits a run, times a weight.
 
-    The value `{rl_end}` stands for the RL run of that landmark, e.g. rl-grpo-600.
-    If the table has a column standard_error and pooled rows, the problems' share of the
-    uncertainty is known, otherwise the result speaks about other seeds only.
+    The value `{rl_end}` stands for the RL run of that landmark, e.g. rl-grpo-600. If the table has
+    a column standard_error and pooled rows, the uncertainty over problems is known. Otherwise the
+    result generalises to new seeds on the same problems.
     """
 
     table: str = "contrasts"
@@ -48,103 +37,48 @@ class Term(_Frozen):
     weight: float = 1.0
 
 
-class Cells(_Frozen):
-    """A weighted sum of cells. A treatment with `*` makes one part of each that it matches."""
+class Cells(Frozen):
+    """A weighted sum of cells. A treatment with `*` makes one part per treatment that matches."""
 
     kind: Literal["cells"] = "cells"
     terms: tuple[Term, ...] = Field(min_length=1)
 
+    def required_cells(self) -> Iterator[RequiredCells]:
+        """The cell of each term."""
+        for term in self.terms:
+            yield RequiredCells(term.table, term.where)
 
-class Recovered(_Frozen):
+
+class Recovered(Frozen):
     """A ratio of two sums of cells, with Fieller's interval."""
 
     kind: Literal["ratio"]
     numerator: tuple[Term, ...] = Field(min_length=1)
     denominator: tuple[Term, ...] = Field(min_length=1)
 
-
-class Trend(_Frozen):
-    """Spearman's correlation of SFT step and accuracy from the OOD peak on, -1 to 1."""
-
-    kind: Literal["trend"]
-    split: str
-    fold: str
+    def required_cells(self) -> Iterator[RequiredCells]:
+        """The cell of each term of both sums."""
+        for term in (*self.numerator, *self.denominator):
+            yield RequiredCells(term.table, term.where)
 
 
-class AcrossStarts(_Frozen):
-    """Spearman's correlation over the starts of RL within a run, -1 to 1."""
-
-    kind: Literal["across_starts"]
-    algorithm: str
-    predictor: Literal["correct_share", "start_accuracy"]
-    outcome: Literal["gain", "accuracy"]
-    least: int = Field(4, description="starts below which a rank correlation says nothing")
-
-
-class Window(_Frozen):
-    """Mean gain of RL from starts whose ID accuracy lies in a window, minus from the others."""
-
-    kind: Literal["window"]
-    algorithm: str
-    fold: str
-    low: float = Field(description="percent of ID problems")
-    high: float
-
-
-class WellFormed(_Frozen):
-    """Accuracy lost from peak to end of SFT among answers that parse, in points."""
-
-    kind: Literal["well_formed"]
-
-
-class Unparsable(_Frozen):
-    """The largest share of answers that do not parse, from the peak on, in percent."""
-
-    kind: Literal["unparsable"]
-
-
-class Spectral(_Frozen):
-    """A mean over matrices of a spectral metric between two landmarks, minus that of another.
-
-    The mean runs over the kinds of matrices, the metrics and the indices of the band; `largest`
-    takes the largest absolute value over layers, else the mean over layers. `outer` is the mean
-    over the first and last tenth of the indices minus that over the rest.
-    """
-
-    kind: Literal["spectral"]
-    metrics: tuple[str, ...]
-    pair: tuple[Landmark, Landmark]
-    against: str = "patient"
-    minus_pair: tuple[Landmark, Landmark] | None = None
-    minus_against: str | None = None
-    fraction: float | None = None
-    band: Literal["all", "top", "outer"] = "all"
-    largest: bool = False
-    scale: float = 1.0
-
-
-def _kind(statistic: Any) -> str:
-    """The kind of a statistic that is read or made; cells need not say it."""
+def _with_kind(statistic: Any) -> Any:
+    """Cells need not name their kind."""
     if isinstance(statistic, Mapping):
-        return str(statistic.get("kind", "cells"))
-    return str(getattr(statistic, "kind", ""))
+        return {"kind": "cells", **statistic}
+    return statistic
 
 
 Statistic = Annotated[
-    Annotated[Cells, Tag("cells")]
-    | Annotated[Recovered, Tag("ratio")]
-    | Annotated[Trend, Tag("trend")]
-    | Annotated[AcrossStarts, Tag("across_starts")]
-    | Annotated[Window, Tag("window")]
-    | Annotated[WellFormed, Tag("well_formed")]
-    | Annotated[Unparsable, Tag("unparsable")]
-    | Annotated[Spectral, Tag("spectral")],
-    Discriminator(_kind),
+    Cells | Recovered | StepStatistic | Spectral,
+    Field(discriminator="kind"),
+    BeforeValidator(_with_kind),
 ]
+"""The statistic of a part, chosen by its `kind`."""
 
 
-class Part(_Frozen):
-    """One statistic and how it is judged.
+class Part(Frozen):
+    """One statistic and the test of its mean over runs.
 
     - more, less: holds if the 95 % interval excludes `null_value` on that side and the estimate
       reaches `threshold`; is refuted if the interval falls short of `threshold` altogether.
@@ -157,16 +91,16 @@ class Part(_Frozen):
     unit: str = "points"
     test: Literal["more", "less", "equivalent"]
     null_value: float = 0.0
-    threshold: float | None = Field(None, description="default: the null")
+    threshold: float | None = Field(None, description="default: the null value")
     margin: float | None = None
 
     @property
     def bar(self) -> float:
-        """What the estimate must reach."""
+        """What the estimate must reach: the threshold, by default the null value."""
         return self.null_value if self.threshold is None else self.threshold
 
     @model_validator(mode="after")
-    def _judged_in_one_way(self) -> Self:
+    def _one_test(self) -> Self:
         equivalent = self.test == "equivalent"
         if equivalent != (self.margin is not None) or (
             self.margin is not None and self.margin <= 0
@@ -189,19 +123,19 @@ class Part(_Frozen):
         return self
 
 
-class Floor(_Frozen):
-    """Below this mean over runs there is nothing that the claim could be about."""
+class Floor(Frozen):
+    """If the mean over runs is below this, there is no effect that the claim could be about."""
 
     label: str
     statistic: Cells
     at_least: float
 
 
-class Claim(_Frozen):
+class Claim(Frozen):
     """One falsifiable statement.
 
-    `needs` says in words which tables, rows and landmarks it is read from. With `other_tasks` it is
-    about each of the studies of other tasks, and no study alone can show it.
+    `needs` names in words the tables, rows and landmarks that it is read from. With `other_tasks`
+    it is tested on each study of another task, and no study alone can show it.
     """
 
     id: str = Field(pattern=r"^C\d+$")
@@ -215,6 +149,12 @@ class Claim(_Frozen):
     floors: tuple[Floor, ...] = ()
     not_testable: str | None = None
 
+    def required_cells(self) -> Iterator[RequiredCells]:
+        """The cells that its parts and floors are computed from."""
+        statistics = [part.statistic for part in self.parts]
+        for statistic in (*statistics, *(floor.statistic for floor in self.floors)):
+            yield from statistic.required_cells()
+
     @model_validator(mode="after")
     def _tested_or_not(self) -> Self:
         if bool(self.parts) == bool(self.not_testable):
@@ -225,7 +165,7 @@ class Claim(_Frozen):
         return self
 
 
-class Claims(_Frozen):
+class Claims(Frozen):
     """All claims, each id once."""
 
     claims: tuple[Claim, ...] = Field(min_length=1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Spectral statistics of one run: a mean over matrices, beside a null or another pair.
+"""Spectral statistics of one run: a mean over matrices, minus that of a null or another pair.
 
 `spectra.csv` holds, for each kind of matrix and band of indices, the mean of the means over layers
 and that of the largest absolute values of any layer (`derotate.analysis.spectra.banded`).
@@ -7,32 +7,51 @@ and that of the largest absolute values of any layer (`derotate.analysis.spectra
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from derotate.analysis.select_rows import by_seed
 from derotate.claims.cells import MissingCells, Tables, rows_of_run
-from derotate.claims.schema import Spectral
+from derotate.claims.run_statistic import Landmark, RequiredCells, RunStatistic
 
 
-def value(statistic: Spectral, tables: Tables, run: Mapping[str, Any]) -> float:
-    """The statistic of one run (a row of the landmarks).
+class Spectral(RunStatistic):
+    """A mean over matrices of a spectral metric between two landmarks, minus that of another.
 
-    Raises:
-        MissingCells: no such pair or metric, or no such landmark.
+    The mean runs over the kinds of matrices, the metrics and the indices of the band; `largest`
+    takes the largest absolute value over layers, else the mean over layers. `outer` is the mean
+    over the first and last tenth of the indices minus that over the rest.
     """
-    own = _one(statistic, tables, run, statistic.pair, statistic.against)
-    if statistic.minus_pair or statistic.minus_against:
-        pair = statistic.minus_pair or statistic.pair
-        against = statistic.minus_against or statistic.against
-        own -= _one(statistic, tables, run, pair, against)
-    return own * statistic.scale
+
+    kind: Literal["spectral"]
+    metrics: tuple[str, ...]
+    pair: tuple[Landmark, Landmark]
+    against: str = "patient"
+    minus_pair: tuple[Landmark, Landmark] | None = None
+    minus_against: str | None = None
+    fraction: float | None = None
+    band: Literal["all", "top", "outer"] = "all"
+    largest: bool = False
+    scale: float = 1.0
+
+    def value(self, tables: Tables, run: Mapping[str, Any]) -> float:
+        """See `RunStatistic`."""
+        mean = _mean(self, tables, run, self.pair, self.against)
+        if self.minus_pair or self.minus_against:
+            pair = self.minus_pair or self.pair
+            mean -= _mean(self, tables, run, pair, self.minus_against or self.against)
+        return mean * self.scale
+
+    def required_cells(self) -> Iterator[RequiredCells]:
+        """See `RunStatistic`."""
+        for landmark in (*self.pair, *(self.minus_pair or ())):
+            yield RequiredCells("spectra", {"landmark": landmark})
 
 
-def _one(
+def _mean(
     statistic: Spectral,
     tables: Tables,
     run: Mapping[str, Any],

@@ -1,135 +1,220 @@
 # SPDX-License-Identifier: MIT
 """Statistics of one run along SFT steps or starts of RL, from its cells in the tables.
 
-A correlation over the steps of one run describes that run; its steps are no sample. So it is one
-number here, and what is tested is its mean over runs.
+The steps of a run are no sample: a correlation over them describes that run alone. So it is one
+number per run, and tests are about its mean over runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 import pandas as pd
+from pydantic import Field
 from scipy import stats
 
 from derotate.claims.cells import MissingCells, Tables, rows_of_run
-from derotate.claims.schema import AcrossStarts, Trend, Window
+from derotate.claims.run_statistic import OOD_TEST, RequiredCells, RunStatistic
 from derotate.study.checkpoint import Checkpoint
 
 Run = Mapping[str, Any]
-"""A row of the landmarks: base_seed, seed (text), max_ood, sft_end, rl_end_*."""
 
-_OOD = {"split": "ood", "fold": "test"}
+_FEWEST_STEPS = 3
+"""Steps below which a rank correlation says nothing."""
+_FEWEST_STARTS_OF_WINDOW = 3
+"""Starts of RL that a window takes: one before, one inside and one after it."""
 
 
-def trend(statistic: Trend, tables: Tables, run: Run) -> float:
-    """Spearman's correlation of step and accuracy from `max_ood` on; 0 if accuracy never moves.
+class Trend(RunStatistic):
+    """Spearman's correlation of SFT step and accuracy from `max_ood` on, -1 to 1.
 
-    Raises:
-        MissingCells: fewer than three steps from the peak on.
+    It is 0 if accuracy never changes.
     """
-    suite = {"split": statistic.split, "fold": statistic.fold}
-    curve = _sft(tables, run, suite)
-    late = curve[curve.index >= run["max_ood"]]
-    if len(late) < 3:
-        raise MissingCells(
-            [f"accuracy_by_step.csv: three steps from the peak on, {_name(run)} has {len(late)}"]
+
+    kind: Literal["trend"]
+    split: str
+    fold: str
+    bound = 1.0
+
+    def value(self, tables: Tables, run: Run) -> float:
+        """See `RunStatistic`."""
+        curve = _sft(tables, run, {"split": self.split, "fold": self.fold})
+        late = curve[curve.index >= run["max_ood"]]
+        if len(late) < _FEWEST_STEPS:
+            raise MissingCells(
+                [
+                    f"accuracy_by_step.csv: three steps from the peak on, {_name(run)} has "
+                    f"{len(late)}"
+                ]
+            )
+        return _spearman(late.index.to_series(), late)
+
+    def required_cells(self) -> Iterator[RequiredCells]:
+        """See `RunStatistic`."""
+        where = {"stage": "sft", "split": self.split, "fold": self.fold}
+        yield RequiredCells("accuracy_by_step", where)
+
+
+class AcrossStarts(RunStatistic):
+    """Spearman's correlation over the starts of RL within a run, -1 to 1.
+
+    `correct_share` is the share of correct samples at the first update (those with a positive
+    advantage), `start_accuracy` and `accuracy` are OOD test accuracy before and after RL, `gain` is
+    their paired difference. The correlation is 0 if one side never varies.
+    """
+
+    kind: Literal["across_starts"]
+    algorithm: str
+    predictor: Literal["correct_share", "start_accuracy"]
+    outcome: Literal["gain", "accuracy"]
+    least: int = Field(4, description="starts below which a rank correlation says nothing")
+    bound = 1.0
+
+    def value(self, tables: Tables, run: Run) -> float:
+        """See `RunStatistic`."""
+        gains = _gains(tables, run, self.algorithm)
+        predictor, outcome = self._predictor(tables, run), self._outcome(tables, run, gains)
+        _require(predictor, gains.index, "predictor", run)
+        _require(outcome, gains.index, "outcome", run)
+        if len(gains) < self.least:
+            raise MissingCells(
+                [
+                    f"contrasts.csv: rl_over_start from {self.least} starts, {_name(run)} has "
+                    f"{len(gains)}"
+                ]
+            )
+        return _spearman(predictor[gains.index], outcome[gains.index])
+
+    def required_cells(self) -> Iterator[RequiredCells]:
+        """See `RunStatistic`."""
+        yield RequiredCells(
+            "contrasts",
+            {"contrast": "rl_over_start", **OOD_TEST},
+            algorithm=self.algorithm,
+            starts=self.least,
         )
-    return _spearman(late.index.to_series(), late)
+
+    def _predictor(self, tables: Tables, run: Run) -> pd.Series:
+        """By start."""
+        if self.predictor == "start_accuracy":
+            return _sft(tables, run, OOD_TEST)
+        columns, where = ["start", "correct_share"], {"algorithm": self.algorithm}
+        rows = rows_of_run(tables, "rl_first_update", columns, run, where)
+        return rows.set_index("start")["correct_share"]
+
+    def _outcome(self, tables: Tables, run: Run, gains: pd.Series) -> pd.Series:
+        """By start."""
+        if self.outcome == "gain":
+            return gains
+        return _curve(tables, run, {"stage": "rl", "algorithm": self.algorithm, **OOD_TEST})
 
 
-def well_formed(tables: Tables, run: Run) -> float:
+class Window(RunStatistic):
+    """Mean OOD gain of RL from starts inside a window of ID accuracy, minus that of the others."""
+
+    kind: Literal["window"]
+    algorithm: str
+    fold: str
+    low: float = Field(description="percent of ID problems")
+    high: float
+    bound = 200.0
+
+    def value(self, tables: Tables, run: Run) -> float:
+        """See `RunStatistic`."""
+        gains = _gains(tables, run, self.algorithm)
+        accuracy = _sft(tables, run, {"split": "id", "fold": self.fold})
+        _require(accuracy, gains.index, "ID accuracy", run)
+        inside = accuracy[gains.index].between(self.low, self.high)
+        if not inside.any() or inside.all():
+            side = "outside" if inside.all() else "inside"
+            raise MissingCells(
+                [f"contrasts.csv: rl_over_start from a start {side} the window, {_name(run)}"]
+            )
+        return float(gains[inside].mean() - gains[~inside].mean())
+
+    def required_cells(self) -> Iterator[RequiredCells]:
+        """See `RunStatistic`."""
+        yield RequiredCells("accuracy_by_step", {"stage": "sft", "split": "id", "fold": self.fold})
+        yield RequiredCells(
+            "contrasts",
+            {"contrast": "rl_over_start", **OOD_TEST},
+            algorithm=self.algorithm,
+            starts=_FEWEST_STARTS_OF_WINDOW,
+            # Which starts lie in the window is known only once SFT is evaluated.
+            every_start=True,
+        )
+
+
+class WellFormed(RunStatistic):
     """Points of OOD test accuracy lost from `max_ood` to `sft_end` among answers that parse.
 
     Accuracy among them is correct / (100 - unparsable).
-
-    Raises:
-        MissingCells: an error kind of a landmark is missing, or no answer parses.
     """
-    accuracies = []
-    for landmark in ("max_ood", "sft_end"):
-        where: dict[str, str | int | float] = {
-            "stage": "sft", "step": int(run[landmark]), **_OOD
-        }  # fmt: skip
+
+    kind: Literal["well_formed"]
+    bound = 100.0
+
+    def value(self, tables: Tables, run: Run) -> float:
+        """See `RunStatistic`."""
+        peak, end = (self._accuracy(tables, run, name) for name in ("max_ood", "sft_end"))
+        return peak - end
+
+    def required_cells(self) -> Iterator[RequiredCells]:
+        """See `RunStatistic`."""
+        yield RequiredCells("errors_by_step", {"stage": "sft", **OOD_TEST})
+
+    @staticmethod
+    def _accuracy(tables: Tables, run: Run, landmark: str) -> float:
+        """Percent correct among the answers that parse."""
+        where: dict[str, str | int | float] = {"stage": "sft", **OOD_TEST}
+        where["step"] = int(run[landmark])
         rows = rows_of_run(tables, "errors_by_step", ["kind", "share"], run, where)
         shares = rows.set_index("kind")["share"]
         if not {"correct", "unparsable"} <= set(shares.index) or shares["unparsable"] >= 100:
             raise MissingCells([f"errors_by_step.csv: answers that parse, {landmark} {_name(run)}"])
-        accuracies.append(100 * shares["correct"] / (100 - shares["unparsable"]))
-    return float(accuracies[0] - accuracies[1])
+        return float(100 * shares["correct"] / (100 - shares["unparsable"]))
 
 
-def unparsable(tables: Tables, run: Run) -> float:
+class Unparsable(RunStatistic):
     """Largest share of unparsable answers on OOD test from `max_ood` on, in percent."""
-    where = {"stage": "sft", "kind": "unparsable", **_OOD}
-    rows = rows_of_run(tables, "errors_by_step", ["step", "share"], run, where)
-    late = rows[rows["step"] >= run["max_ood"]]
-    if not len(late):
-        raise MissingCells([f"errors_by_step.csv: steps from the peak on, {_name(run)}"])
-    return float(late["share"].max())
+
+    kind: Literal["unparsable"]
+    bound = 100.0
+
+    def value(self, tables: Tables, run: Run) -> float:
+        """See `RunStatistic`."""
+        where = {"stage": "sft", "kind": "unparsable", **OOD_TEST}
+        rows = rows_of_run(tables, "errors_by_step", ["step", "share"], run, where)
+        late = rows[rows["step"] >= run["max_ood"]]
+        if not len(late):
+            raise MissingCells([f"errors_by_step.csv: steps from the peak on, {_name(run)}"])
+        return float(late["share"].max())
+
+    def required_cells(self) -> Iterator[RequiredCells]:
+        """See `RunStatistic`."""
+        yield RequiredCells("errors_by_step", {"stage": "sft", **OOD_TEST})
 
 
-def across_starts(statistic: AcrossStarts, tables: Tables, run: Run) -> float:
-    """Spearman's correlation over starts of RL; 0 if one side never varies.
-
-    `correct_share` is the share of correct samples at the first update (those with a positive
-    advantage), `start_accuracy` and `accuracy` are OOD test accuracy before and after RL, `gain` is
-    their paired difference.
-
-    Raises:
-        MissingCells: fewer starts than the statistic asks for, or a cell of one.
-    """
-    gains = _gains(tables, run, statistic.algorithm)
-    if statistic.outcome == "gain":
-        outcome = gains
-    else:
-        where = {"stage": "rl", "algorithm": statistic.algorithm, **_OOD}
-        outcome = _curve(tables, run, where)
-    if statistic.predictor == "start_accuracy":
-        predictor = _sft(tables, run, _OOD)
-    else:
-        rows = rows_of_run(
-            tables, "rl_first_update", ["start", "correct_share"], run,
-            {"algorithm": statistic.algorithm},
-        )  # fmt: skip
-        predictor = rows.set_index("start")["correct_share"]
-    _have(predictor, gains.index, "predictor", run)
-    _have(outcome, gains.index, "outcome", run)
-    if len(gains) < statistic.least:
-        raise MissingCells(
-            [f"contrasts.csv: rl_over_start from {statistic.least} starts, {_name(run)} has "
-             f"{len(gains)}"]
-        )  # fmt: skip
-    return _spearman(predictor[gains.index], outcome[gains.index])
-
-
-def window(statistic: Window, tables: Tables, run: Run) -> float:
-    """Mean OOD gain of RL from starts inside the window of ID accuracy minus that of the others.
-
-    Raises:
-        MissingCells: no start on one side, or the ID accuracy of a start.
-    """
-    gains = _gains(tables, run, statistic.algorithm)
-    accuracy = _sft(tables, run, {"split": "id", "fold": statistic.fold})
-    _have(accuracy, gains.index, "ID accuracy", run)
-    inside = accuracy[gains.index].between(statistic.low, statistic.high)
-    if not inside.any() or inside.all():
-        side = "outside" if inside.all() else "inside"
-        raise MissingCells(
-            [f"contrasts.csv: rl_over_start from a start {side} the window, {_name(run)}"]
-        )
-    return float(gains[inside].mean() - gains[~inside].mean())
+StepStatistic = Trend | AcrossStarts | Window | WellFormed | Unparsable
+"""The statistics of this module, by their `kind`."""
 
 
 def _gains(tables: Tables, run: Run, algorithm: str) -> pd.Series:
     """Points of OOD test accuracy that RL adds, by start."""
-    where = {"contrast": "rl_over_start", **_OOD}
+    where = {"contrast": "rl_over_start", **OOD_TEST}
     rows = rows_of_run(tables, "contrasts", ["treatment", "points"], run, where)
+<<<<<<< HEAD
     runs = [Checkpoint.parse(label) for label in rows["treatment"]]
     own = rows[[run.algorithm == algorithm for run in runs]]
     starts = [run.start for run in runs if run.algorithm == algorithm]
     return pd.Series(own["points"].to_numpy(dtype=float), index=starts).sort_index()
+=======
+    name = f"rl-{algorithm}-"
+    of_algorithm = rows[rows["treatment"].str.startswith(name)]
+    starts = of_algorithm["treatment"].str.removeprefix(name).astype(int)
+    points = of_algorithm["points"].to_numpy(dtype=float)
+    return pd.Series(points, index=starts.to_numpy()).sort_index()
 
 
 def _sft(tables: Tables, run: Run, suite: Mapping[str, str]) -> pd.Series:
@@ -141,7 +226,7 @@ def _curve(tables: Tables, run: Run, where: Mapping[str, str | int | float]) -> 
     return rows.set_index("step")["accuracy"].astype(float).sort_index()
 
 
-def _have(series: pd.Series, index: pd.Index, what: str, run: Run) -> None:
+def _require(series: pd.Series, index: pd.Index, what: str, run: Run) -> None:
     absent = [start for start in index if start not in series.index]
     if absent:
         raise MissingCells([f"{what} of start {start}, {_name(run)}" for start in absent])

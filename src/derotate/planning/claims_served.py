@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What serves a claim: the units that the statistics of its parts and floors are computed from.
 
-Read off the claims as data, as `derotate.claims` evaluates them, so that a new claim needs no
-line here unless it has a new kind of statistic. Where a claim speaks of every start of RL, one is
+Read off the cells that each statistic requires (`RunStatistic.required_cells`), so that neither a
+new claim nor a new statistic needs a line here. Where a claim speaks of every start of RL, one is
 enough: its verdict is then about those that the plan has.
 """
 
@@ -14,27 +14,13 @@ from fnmatch import fnmatch
 
 from derotate.analysis.comparisons import PICKED_BY_LOSS, controls_of
 from derotate.claims.cells import RL_END
-from derotate.claims.schema import (
-    AcrossStarts,
-    Cells,
-    Claim,
-    Recovered,
-    Spectral,
-    Statistic,
-    Term,
-    Trend,
-    Unparsable,
-    WellFormed,
-    Window,
-)
+from derotate.claims.run_statistic import RequiredCells
+from derotate.claims.schema import Claim
 from derotate.config.schema import Config
 from derotate.planning.units import grid, rl_end_unit, rl_unit
 from derotate.study.paths import rl_starts
 
 PRIMARY_WEIGHT = 2.0
-LEAST_WINDOW = 3
-"""Starts of RL that a window of healing takes: one before, one inside and one after it."""
-_OOD_TEST = ("ood", "test")
 
 
 class NotInGridError(ValueError):
@@ -79,38 +65,20 @@ def goals(config: Config, claims: tuple[Claim, ...]) -> tuple[list[Goal], dict[s
 
 
 def _needs(config: Config, claim: Claim) -> Iterator[Need]:
-    statistics: list[Statistic] = [part.statistic for part in claim.parts]
-    statistics += [floor.statistic for floor in claim.floors]
-    for statistic in statistics:
-        match statistic:
-            case Cells():
-                for term in statistic.terms:
-                    yield from _of_term(config, term)
-            case Recovered():
-                for term in (*statistic.numerator, *statistic.denominator):
-                    yield from _of_term(config, term)
-            case AcrossStarts():
-                _require_suites(config, _OOD_TEST)
-                yield _starts(config, statistic.algorithm, statistic.least)
-            case Window():
-                _require_suites(config, _OOD_TEST, ("id", statistic.fold))
-                yield _every_start(config, statistic.algorithm)
-            case Spectral():
-                if "rl_end" in (*statistic.pair, *(statistic.minus_pair or ())):
-                    yield _rl_end(config)
-            case Trend():
-                _require_suites(config, (statistic.split, statistic.fold))
-            case WellFormed() | Unparsable():
-                _require_suites(config, _OOD_TEST)
+    for cells in claim.required_cells():
+        yield from _of_cells(config, cells)
 
 
-def _of_term(config: Config, term: Term) -> Iterator[Need]:
-    """The units behind one cell of a table."""
-    where = {key: str(value) for key, value in term.where.items()}
+def _of_cells(config: Config, cells: RequiredCells) -> Iterator[Need]:
+    """The units behind cells of a table."""
+    where = {key: str(value) for key, value in cells.where.items()}
     if "split" in where:
         _require_suites(config, (where["split"], where["fold"]))
+    if cells.algorithm:
+        yield _starts(config, cells)
+        return
     treatment = where.get("treatment", "")
-    if term.table == "states":
+    if cells.table == "states":
         yield _units(config, ["diagnostics"], "diagnostics (diagnostics.prompts is 0)")
     elif where.get("landmark") == "rl_end":
         yield _rl_end(config)
@@ -162,17 +130,13 @@ def _rl_end(config: Config) -> Need:
     return _units(config, [end] if end else [], "RL (rl.runs is empty)")
 
 
-def _starts(config: Config, algorithm: str, least: int) -> Need:
-    starts = [rl_unit(name, start) for name, start in rl_starts(config) if name == algorithm]
-    if len(set(starts)) < least:
-        raise NotInGridError(f"{least} starts of {algorithm} (rl.runs has {len(set(starts))})")
-    return Need(frozenset(starts), least)
-
-
-def _every_start(config: Config, algorithm: str) -> Need:
-    """All starts that the grid has: where a window of accuracy lies is known only afterwards."""
-    need = _starts(config, algorithm, LEAST_WINDOW)
-    return Need(need.units, len(need.units))
+def _starts(config: Config, cells: RequiredCells) -> Need:
+    """RL of an algorithm from enough starts, or from all that the grid has."""
+    algorithm, least = cells.algorithm, cells.starts
+    starts = {rl_unit(name, start) for name, start in rl_starts(config) if name == algorithm}
+    if len(starts) < least:
+        raise NotInGridError(f"{least} starts of {algorithm} (rl.runs has {len(starts)})")
+    return Need(frozenset(starts), len(starts) if cells.every_start else least)
 
 
 def _units(config: Config, names: list[str], words: str) -> Need:

@@ -10,8 +10,7 @@ import pytest
 
 from derotate.analysis.spectra import banded, by_index
 from derotate.claims.cells import MissingCells
-from derotate.claims.schema import Spectral
-from derotate.claims.spectral_statistics import value
+from derotate.claims.spectral_statistics import Spectral
 from derotate.files import tables as files
 from derotate.stages.run_files import banded_spectra, spectra_by_index
 
@@ -107,7 +106,7 @@ def test_a_statistic_of_a_run_is_what_the_long_table_gives() -> None:
         [outer(numbers) - outer(parts[kind, metric, "norm_null"])
          for (kind, metric, against), numbers in parts.items() if against == "patient"]
     )  # fmt: skip
-    found = value(statistic, {"spectra": banded(long)}, RUN)
+    found = statistic.value({"spectra": banded(long)}, RUN)
     assert found == pytest.approx(10 * expected)
 
 
@@ -115,9 +114,9 @@ def test_a_fraction_that_was_not_measured_is_named() -> None:
     tables = {"spectra": banded(course("left_principal_angle", [[1, 2]], fraction=0.05))}
     asked = {"kind": "spectral", "metrics": ("left_principal_angle",),
              "pair": ("max_ood", "sft_end")}  # fmt: skip
-    assert value(Spectral(**asked, fraction=0.05), tables, RUN) == 1.5
+    assert Spectral(**asked, fraction=0.05).value(tables, RUN) == 1.5
     with pytest.raises(MissingCells, match=r"left_principal_angle at fraction 0\.2"):
-        value(Spectral(**asked, fraction=0.2), tables, RUN)
+        Spectral(**asked, fraction=0.2).value(tables, RUN)
 
 
 def test_runs_are_pooled_by_index_with_the_range_of_their_layers() -> None:

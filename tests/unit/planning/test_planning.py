@@ -18,7 +18,9 @@ from derotate.analysis.table_schemas.reading import read_tables
 from derotate.claims.cells import MissingCells, Tables
 from derotate.claims.effects import effects
 from derotate.claims.hypothesis_tests import judge
-from derotate.claims.schema import Claim, Spectral, Window, load_claims
+from derotate.claims.schema import Claim, load_claims
+from derotate.claims.spectral_statistics import Spectral
+from derotate.claims.step_statistics import Window
 from derotate.config.schema import Config, load
 from derotate.planning.bounds import best_greedy, bound
 from derotate.planning.check import check
