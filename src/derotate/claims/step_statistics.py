@@ -204,17 +204,10 @@ def _gains(tables: Tables, run: Run, algorithm: str) -> pd.Series:
     """Points of OOD test accuracy that RL adds, by start."""
     where = {"contrast": "rl_over_start", **OOD_TEST}
     rows = rows_of_run(tables, "contrasts", ["treatment", "points"], run, where)
-<<<<<<< HEAD
     runs = [Checkpoint.parse(label) for label in rows["treatment"]]
-    own = rows[[run.algorithm == algorithm for run in runs]]
+    of_algorithm = rows[[run.algorithm == algorithm for run in runs]]
     starts = [run.start for run in runs if run.algorithm == algorithm]
-    return pd.Series(own["points"].to_numpy(dtype=float), index=starts).sort_index()
-=======
-    name = f"rl-{algorithm}-"
-    of_algorithm = rows[rows["treatment"].str.startswith(name)]
-    starts = of_algorithm["treatment"].str.removeprefix(name).astype(int)
-    points = of_algorithm["points"].to_numpy(dtype=float)
-    return pd.Series(points, index=starts.to_numpy()).sort_index()
+    return pd.Series(of_algorithm["points"].to_numpy(dtype=float), index=starts).sort_index()
 
 
 def _sft(tables: Tables, run: Run, suite: Mapping[str, str]) -> pd.Series:
