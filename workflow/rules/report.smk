@@ -77,7 +77,9 @@ rule accuracy_by_step:
 rule tables:
     """Every table of the study."""
     input:
-        problems=rules.problems.output[0],
+        # The path and not `rules.problems.output`: beside a rule's output, Snakemake compares each
+        # file of a named list with the whole list, which is quadratic in the number of runs.
+        problems="<task>/data/problems.csv",
         evaluations=step_evaluations(rl=True),
         arms=arm_evaluations(),
         surgery=surgery_evaluations,
