@@ -96,7 +96,7 @@ def initialised(tensors: dict[str, Tensor]) -> None:
     [
         (dropped, f"{UP} would be left at random weights"),
         (renamed, f"{UP} would be left at random weights"),
-        (prefixed, "whose prefix the model does not look for"),
+        (prefixed, "under a prefix that the model does not use"),
         (spoiled, f"{DOWN} holds a NaN"),
         (initialised, f"{DOWN} has the spectrum of random weights"),
     ],

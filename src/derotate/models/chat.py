@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""How a conversation becomes token ids, and which token ends an answer.
+"""Token ids of a conversation, and the token that ends an answer.
 
-Training, evaluation, RL and diagnostics all ask here, so that a model is scored on the ids that it
-was trained on. A tokenizer with a chat template (an instruct model's) gets it: the task is the user
-turn, an answer the assistant's, the verifier's message on it the next user turn. No system turn is
-added; what a template writes of its own (Qwen 2.5 a greeting, Llama 3.2 a date) stays in. Without a
-template, as for the tiny model, the turns are one text with single spaces between.
+Training, evaluation, RL and diagnostics all use this module, so that a model is scored on the ids
+that it was trained on. If the tokenizer has a chat template (instruct models), the task is the user
+turn, an answer is the assistant turn, and the verifier's feedback is the next user turn. No system
+turn is added; the default one of a template stays (Qwen 2.5 writes a greeting, Llama 3.2 a date).
+Without a template, as for the tiny model, the turns are joined by single spaces.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from torch import Tensor
 Messages = list[dict[str, str]]
 """A chat: dictionaries with `role` and `content`."""
 Prompt = str | Messages
-"""What is asked: one user turn as text, or a chat that the next answer goes on."""
+"""One user turn as text, or a chat that the next answer continues."""
 
 DATE: Final = "26 Jul 2024"
-"""What a template is told of the date, the fallback of Llama 3.2's own: with the day of the run,
+"""The date that templates get, the default of Llama 3.2's own template. With the current date,
 prompts would change overnight, and with them every result."""
 _SHOWN: Final = 40
-"""Characters of a prompt that an error shows."""
+"""Characters of a prompt in an error message."""
 
 
 def messages(prompt: Prompt) -> Messages:
-    """The turns of a prompt; a text is one user turn."""
+    """A prompt as chat messages; a text is one user turn."""
     return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
 
 
 def continued(prompt: Prompt, answer: str, feedback: str) -> Messages:
-    """The conversation after an answer and what the verifier said of it."""
+    """The conversation with an answer and the verifier's feedback appended."""
     return [
         *messages(prompt),
         {"role": "assistant", "content": answer},
@@ -43,11 +43,11 @@ def continued(prompt: Prompt, answer: str, feedback: str) -> Messages:
 
 
 def prompt_ids(tokenizer: Any, prompts: Sequence[Prompt]) -> list[list[int]]:
-    """Token ids of each prompt, up to where the answer starts.
+    """Token ids of each prompt, up to the first token of the answer.
 
     Raises:
-        ValueError: a prompt has words that the tokenizer does not know, or does not fit the model's
-            context; the template would write the date of the day.
+        ValueError: a prompt has words unknown to the tokenizer or is longer than the model's
+            context, or the template would write the current date.
     """
     if not prompts:
         return []
@@ -65,17 +65,17 @@ def prompt_ids(tokenizer: Any, prompts: Sequence[Prompt]) -> list[list[int]]:
 
 
 def answer_ids(tokenizer: Any, answers: Sequence[str]) -> list[list[int]]:
-    """Token ids of each answer and the token that ends it: what is taught and what is scored."""
+    """Token ids of each answer and its end token; training and evaluation use the same."""
     end = end_of_turn(tokenizer)
     texts = tokenizer(list(answers), add_special_tokens=False)["input_ids"] if answers else []
     return [[*ids, end] for ids in texts]
 
 
 def end_of_turn(tokenizer: Any) -> int:
-    """The token that ends an answer: what the template writes after one, else the end of text.
+    """The token that ends an answer: the template's end of turn, or else the end of text.
 
-    Qwen's `<|im_end|>` and Llama 3's `<|eot_id|>` are found so without a table of models. The
-    tokenizer's own end token may be another one, which ends documents and not turns.
+    It is the first special token that the template writes after an answer, e.g. Qwen's `<|im_end|>`
+    and Llama 3's `<|eot_id|>`. The tokenizer's `eos_token` may end documents instead of turns.
 
     Raises:
         ValueError: neither the template nor the tokenizer has such a token.
@@ -83,8 +83,8 @@ def end_of_turn(tokenizer: Any) -> int:
     if tokenizer.chat_template is None:
         if tokenizer.eos_token_id is None:
             raise ValueError(
-                "tokenizer: eos_token is none and there is no chat template, expected a token that "
-                "ends an answer; name one in tokenizer_config.json"
+                "tokenizer: got neither eos_token nor a chat template, expected a token that ends "
+                "an answer; set eos_token in tokenizer_config.json"
             )
         return int(tokenizer.eos_token_id)
     answer = "answer"
@@ -96,30 +96,30 @@ def end_of_turn(tokenizer: Any) -> int:
         if token in added and added[token].special:
             return int(token)
     raise ValueError(
-        f"chat template: {text.rpartition(answer)[2]!r} after an answer, expected a special token "
-        "that ends the turn; correct chat_template.jinja of the model"
+        f"chat template: got {text.rpartition(answer)[2]!r} after an answer, expected a special "
+        "token that ends the turn; correct chat_template.jinja of the model"
     )
 
 
 def stop_ids(model: Any, tokenizer: Any) -> list[int]:
-    """The tokens that stop generation: those that the model declares, and the end of a turn."""
+    """The tokens that stop generation: the model's `eos_token_id`, and the end of a turn."""
     declared = model.generation_config.eos_token_id
-    known = [] if declared is None else [declared] if isinstance(declared, int) else list(declared)
+    stops = [] if declared is None else [declared] if isinstance(declared, int) else list(declared)
     end = end_of_turn(tokenizer)
-    return known if end in known else [end, *known]
+    return stops if end in stops else [end, *stops]
 
 
 def pad_id(tokenizer: Any) -> int:
-    """The token that fills up a batch; a tokenizer without one (Llama 3.1) takes the end of a turn.
+    """The padding token; a tokenizer without one (Llama 3.1) pads with the end of a turn.
 
-    Masks leave padding out of attention and losses, so the choice is in no result.
+    Padding is masked out of attention and losses, so the choice affects no result.
     """
-    own = tokenizer.pad_token_id
-    return end_of_turn(tokenizer) if own is None else int(own)
+    pad = tokenizer.pad_token_id
+    return end_of_turn(tokenizer) if pad is None else int(pad)
 
 
 def left_padded(tokenizer: Any, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Token ids with padding on the left, and 1 where they are none: (sequences, longest) each."""
+    """Token ids, padded on the left, and attention mask; both (sequences, longest)."""
     shape = (len(sequences), max(map(len, sequences)))
     ids = torch.full(shape, pad_id(tokenizer))
     mask = torch.zeros(shape, dtype=torch.long)
@@ -130,11 +130,11 @@ def left_padded(tokenizer: Any, sequences: Sequence[Sequence[int]]) -> tuple[Ten
 
 
 def _date(tokenizer: Any) -> str:
-    """The fixed date; refused are templates that would not take it and look at the clock."""
+    """The fixed date; a template that reads the clock and has no `date_string` is refused."""
     template = tokenizer.get_chat_template()
     if "strftime_now" in template and "date_string" not in template:
         raise ValueError(
-            "chat template: writes the date of the day (strftime_now), expected one that takes "
+            "chat template: got strftime_now (the current date), expected a template with "
             "`date_string`, since results must not change overnight; edit chat_template.jinja of "
             "the model"
         )
@@ -146,25 +146,26 @@ def _require_readable(
 ) -> None:
     """Refuse unknown words, and a first prompt longer than the model's context.
 
-    Later turns may pass the context of the tiny model, whose answers can be long: they are scored
+    Later turns may exceed the context of the tiny model, whose answers can be long; they are scored
     as they are.
     """
     unknown = tokenizer.unk_token_id
     if unknown in (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id):
-        unknown = None  # one token for all of them, as GPT-2 has it, tells nothing
-    for chat, own in zip(chats, ids, strict=True):
-        count = own.count(unknown) if unknown is not None else 0
+        # as in GPT-2, which has one token for all of them
+        unknown = None
+    for chat, tokens in zip(chats, ids, strict=True):
+        count = tokens.count(unknown) if unknown is not None else 0
         if count:
             raise ValueError(
-                f"prompt {_start(chat)}: {count} of {len(own)} tokens are unknown to the "
-                "tokenizer, expected its own words; set style to compact for a tiny model, or take "
-                "a pretrained one"
+                f"prompt {_start(chat)}: {count} of {len(tokens)} tokens are unknown to the "
+                "tokenizer, expected words of its vocabulary; set style to compact for a tiny "
+                "model, or use a pretrained one"
             )
         most = tokenizer.model_max_length
-        if len(own) > most and not any(turn["role"] == "assistant" for turn in chat):
+        if len(tokens) > most and not any(turn["role"] == "assistant" for turn in chat):
             raise ValueError(
-                f"prompt {_start(chat)}: {len(own)} tokens, expected at most {most}, the context "
-                "of the model; set style to compact, or take a model with a longer one"
+                f"prompt {_start(chat)}: got {len(tokens)} tokens, expected at most {most}, the "
+                "context of the model; set style to compact, or use a model with a longer context"
             )
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Hugging Face model directories: saved aside and moved into place, guarded when loaded.
+"""Hugging Face model directories: saved atomically, checked when loaded.
 
-A checkpoint is trusted only when every tensor the architecture has is there, none is left over and
-none holds a NaN: the papers' own spectra are those of random weights, since a load under the wrong
-prefix left them in place without a word (papers.md 0.1).
+A checkpoint is loaded only if it has every tensor of the architecture, no other, and no NaN. The
+papers' published spectra are those of random weights: names with a wrong prefix were silently not
+loaded (papers.md 0.1).
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from safetensors import SafetensorError, safe_open
 from derotate.files.scratch import scratch
 
 FILES = ("config.json", "model.safetensors")
-"""What a rule declares of a checkpoint; the tokenizer and generation config lie beside them."""
+"""Files that a rule declares as outputs; tokenizer and generation config lie beside them."""
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
-"""The files of which a tokenizer has at least one."""
-AS_SAVED = ("TokenizersBackend", "PreTrainedTokenizerFast")
-"""Names of the class, new and old, of a tokenizer that is all in its tokenizer.json."""
+"""A tokenizer has at least one of these files."""
+PLAIN_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
+"""Class names (transformers 5, 4) of a tokenizer that is fully described by tokenizer.json."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that must not be used: one line with tensor, expectation and remedy."""
+    """An unusable checkpoint: one line with tensor, expectation and remedy."""
 
 
 def save(model: Any, tokenizer: Any, directory: Path) -> None:
-    """Write model and tokenizer to `directory`; a kill leaves the old files or the new, not a mix.
+    """Write model and tokenizer to `directory`.
 
-    Each file is written in a sibling folder and moved over its namesake, the weights last.
+    All files are written to a scratch folder first and then moved, the weights last. So weights in
+    place mean a complete checkpoint.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with scratch(directory) as aside:
@@ -44,7 +45,10 @@ def save(model: Any, tokenizer: Any, directory: Path) -> None:
 
 
 def move_into_place(aside: Path, directory: Path) -> None:
-    """Move the files of a folder into the directory of a checkpoint, the weights last."""
+    """Move the files of a folder into the directory of a checkpoint, the weights last.
+
+    `files.atomic` does not fit: it would replace the directory, in which Snakemake tracks files.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     for file in sorted(aside.iterdir(), key=lambda file: file.name == "model.safetensors"):
         os.replace(file, directory / file.name)
@@ -53,31 +57,31 @@ def move_into_place(aside: Path, directory: Path) -> None:
 def load(
     directory: Path, *, dtype: torch.dtype | None = None, device: torch.device | None = None
 ) -> tuple[Any, Any]:
-    """Model (evaluation mode) and tokenizer of a checkpoint, guarded.
+    """Load and check model (in evaluation mode) and tokenizer of a checkpoint.
 
-    The model is of the class that config.json names under `architectures`; one that can also see is
-    used for text alone.
+    The model has the class that config.json names under `architectures`. A vision-language model is
+    used on text alone.
 
     Args:
         directory: of the checkpoint.
-        dtype: of the weights; by default the one in config.json, which all checkpoints of a study
-            have from its base.
-        device: where they go, by default the CPU's memory.
+        dtype: of the weights, by default that of config.json, which a study's checkpoints inherit
+            from the base.
+        device: of the model, by default the CPU.
 
     Raises:
-        CheckpointError: the directory is no checkpoint, a tensor is missing, left over, of another
-            shape or holds a NaN.
+        CheckpointError: the directory is no checkpoint, or a tensor is missing, unexpected, of
+            another shape, or has a NaN.
     """
     for _ in _tensors(directory):
         pass
-    model_class, own_dtype = _class_and_dtype(directory)
+    model_class, stored_dtype = _class_and_dtype(directory)
     try:
         model, info = model_class.from_pretrained(
             directory,
-            dtype=dtype or own_dtype,
+            dtype=dtype or stored_dtype,
             output_loading_info=True,
             local_files_only=True,
-            # not ignored: named below, which the library's own error does not
+            # reported below with the tensor's name, which the library's error does not have
             ignore_mismatched_sizes=True,
         )
         tokenizer = load_tokenizer(directory)
@@ -92,11 +96,11 @@ def load(
         ("unexpected_keys", "is not part of the architecture in config.json"),
         ("mismatched_keys", "has another shape than config.json says"),
     ):
-        # a mismatch comes as its name and both shapes
+        # mismatched_keys are tuples of name and both shapes
         keys = (key if isinstance(key, str) else key[0] for key in info[problem])
         named = [(_under_other_prefix(key, info), key) for key in sorted(keys)]
         if named:
-            # one that is there under another name says most
+            # a tensor stored under another name makes the most helpful message
             elsewhere, key = max(named, key=lambda pair: bool(pair[0]))
             raise CheckpointError(
                 f"{directory}: tensor {key} {expected}{elsewhere}; save the checkpoint again from "
@@ -105,26 +109,25 @@ def load(
     return model.to(device).eval() if device else model.eval(), tokenizer
 
 
-def outline(directory: Path, *, dtype: torch.dtype | None = None) -> tuple[Any, Any]:
-    """As `load` without weights, for a process that gets its part of them from another.
+def load_without_weights(directory: Path, *, dtype: torch.dtype | None = None) -> tuple[Any, Any]:
+    """Model with uninitialised weights, and tokenizer; for a process that gets weights broadcast.
 
-    The model has memory for them that nothing has touched, so that it takes none. On the device
-    "meta" all tensors have one address, by which accelerate 1.15 tells an optimizer's parameters
-    apart.
+    Memory is allocated and never touched, so it costs nothing. The meta device does not fit: its
+    tensors all have one address, by which accelerate 1.15 identifies an optimizer's parameters.
 
     Raises:
         CheckpointError: no config, or none of a language model that transformers has.
     """
-    # here, since what only reads tensors shall not wait for it
+    # imported here, since reading tensors does not need it and its import is slow
     from accelerate import init_empty_weights
     from transformers import AutoConfig, GenerationConfig
 
-    model_class, own_dtype = _class_and_dtype(directory)
+    model_class, stored_dtype = _class_and_dtype(directory)
     with init_empty_weights(include_buffers=False):
         model = model_class(AutoConfig.from_pretrained(directory, local_files_only=True))
     for parameter in model.parameters():
-        parameter.data = parameter.data.to(dtype or own_dtype)
-    model.config.dtype = dtype or own_dtype
+        parameter.data = parameter.data.to(dtype or stored_dtype)
+    model.config.dtype = dtype or stored_dtype
     computed = {name: buffer.clone() for name, buffer in model.named_buffers()}
     model.to_empty(device="cpu").tie_weights()
     for name, buffer in model.named_buffers():
@@ -134,8 +137,8 @@ def outline(directory: Path, *, dtype: torch.dtype | None = None) -> tuple[Any, 
     return model.eval(), load_tokenizer(directory)
 
 
-def own_dtype(directory: Path) -> torch.dtype:
-    """The type of a checkpoint's weights, as config.json says.
+def checkpoint_dtype(directory: Path) -> torch.dtype:
+    """The dtype of a checkpoint's weights according to config.json.
 
     Raises:
         CheckpointError: no config, or none of a language model that transformers has.
@@ -146,62 +149,62 @@ def own_dtype(directory: Path) -> torch.dtype:
 def load_tokenizer(directory: Path) -> Any:
     """The tokenizer of a checkpoint, padding on the left.
 
-    One that was saved as just its tokenizer.json is read as that: of some models the library would
-    take its own class instead, which splits text in another way.
+    A tokenizer that is fully described by tokenizer.json is loaded as such. For some models
+    transformers would use the model's own class instead, which tokenizes differently.
 
     Raises:
-        OSError, ValueError: no tokenizer, or not one that can be read.
+        OSError, ValueError: there is no tokenizer, or it cannot be read.
     """
-    # here, since what only reads tensors shall not wait for it
+    # imported here, since reading tensors does not need it and its import is slow
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     if not any((directory / name).is_file() for name in VOCABULARIES):
-        # the library makes an empty one
+        # transformers would return an empty tokenizer
         raise FileNotFoundError(f"no {VOCABULARIES[0]} in {directory}")
     config = directory / "tokenizer_config.json"
-    says = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
-    plain = says.get("tokenizer_class") in AS_SAVED
+    settings = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    plain = settings.get("tokenizer_class") in PLAIN_CLASSES
     kind = PreTrainedTokenizerFast if plain else AutoTokenizer
     return kind.from_pretrained(directory, padding_side="left", local_files_only=True)
 
 
 def _class_and_dtype(directory: Path) -> tuple[Any, torch.dtype]:
-    """The class of the model that config.json names, and the type that its weights have.
+    """The model class that config.json names, and the dtype of the weights.
 
     Raises:
         CheckpointError: no config, or none of a language model that transformers has.
     """
-    # here, since what only reads tensors shall not wait for it
+    # imported here, since reading tensors does not need it and its import is slow
     import transformers
     from transformers.generation import GenerationMixin
 
     remedy = "make or copy the checkpoint again"
     try:
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-        named = (config.get("architectures") or [None])[0]
+        name = (config.get("architectures") or [None])[0]
     except (OSError, ValueError, AttributeError) as error:
         raise CheckpointError(
             f"{directory}: cannot be loaded (config.json: {' '.join(str(error).split())}); "
             f"expected the config of a Hugging Face model, {remedy}"
         ) from None
-    found = getattr(transformers, str(named), None)
-    # what cannot generate is a part of a model, or another kind of model
-    if not (isinstance(found, type) and issubclass(found, GenerationMixin)):
+    model_class = getattr(transformers, str(name), None)
+    # a class that cannot generate is no language model, or only its trunk
+    if not (isinstance(model_class, type) and issubclass(model_class, GenerationMixin)):
         raise CheckpointError(
-            f"{directory}: cannot be loaded (architectures in config.json is {named}), expected a "
-            f"language model that transformers has, as Qwen2ForCausalLM; {remedy}"
+            f"{directory}: cannot be loaded (architectures in config.json is {name}), expected a "
+            f"language model of transformers, e.g. Qwen2ForCausalLM; {remedy}"
         )
-    # the older of the two names is that of transformers before version 5
-    says = str(config.get("dtype") or config.get("torch_dtype") or "float32")
-    own = getattr(torch, says.removeprefix("torch."), None)
-    return found, own if isinstance(own, torch.dtype) else torch.float32
+    # transformers before version 5 wrote torch_dtype
+    dtype_name = str(config.get("dtype") or config.get("torch_dtype") or "float32")
+    dtype = getattr(torch, dtype_name.removeprefix("torch."), None)
+    return model_class, dtype if isinstance(dtype, torch.dtype) else torch.float32
 
 
 def _under_other_prefix(missing: str, info: dict[str, Any]) -> str:
-    """Where the checkpoint has a missing tensor under another prefix, if it does."""
+    """Message part that names where a missing tensor is stored under another prefix, if it is."""
     tail = missing.removeprefix("model.").removeprefix("language_model.").removeprefix("model.")
     others = [key for key in info["unexpected_keys"] if f".{key}".endswith(f".{tail}")]
-    return f", and {min(others)} is there under a prefix that it does not have" if others else ""
+    return f"; the file has {min(others)}, under another prefix" if others else ""
 
 
 def load_state(directory: Path) -> dict[str, torch.Tensor]:
@@ -214,7 +217,7 @@ def load_state(directory: Path) -> dict[str, torch.Tensor]:
 
 
 def _tensors(directory: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    """The same one by one, so that a large checkpoint need not be in memory to be checked."""
+    """The tensors one by one, so that a checkpoint larger than memory can be checked."""
     path = directory / "model.safetensors"
     if not path.is_file():
         raise CheckpointError(
@@ -237,5 +240,5 @@ def _require_finite(directory: Path, name: str, tensor: torch.Tensor) -> None:
     if tensor.is_floating_point() and not torch.isfinite(tensor).all():
         raise CheckpointError(
             f"{directory}: tensor {name} holds a NaN or infinity; expected finite weights, train "
-            "again from the checkpoint before"
+            "again from an earlier checkpoint"
         )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Whether two checkpoints are of one model, and whether a checkpoint fills the model it names.
+"""Compatibility of two checkpoints, and of a checkpoint with the architecture in its config.
 
-Weights under a name that the model does not look for are left at random values without a word; the
-papers' figures of spectra show such weights (papers.md 0.1). Here the names are asked from the
-model's own class, and what would stay random is refused by name.
+transformers silently leaves parameters at random values if their weights are stored under another
+name; the papers' figures of spectra show such weights (papers.md 0.1). Here the names come from the
+model's class, and a parameter that would stay random is an error with its name.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from derotate.models.shards import Shards
 
 SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
          "num_key_value_heads")  # fmt: skip
-"""What two configs of one architecture must agree in, beside names and shapes of the tensors."""
+"""Config values that must be equal, beside names and shapes of the tensors."""
 
 
 def require_same_model(donor: Shards, patient: Shards) -> None:
-    """Refuse two checkpoints that are not of one architecture, vocabulary and tying.
+    """Refuse two checkpoints that differ in architecture, vocabulary or weight tying.
 
     Raises:
         CheckpointError: one line with the first difference and both its values.
@@ -57,12 +57,12 @@ def require_same_model(donor: Shards, patient: Shards) -> None:
 
 def _require_same_tensors(donor: Shards, patient: Shards) -> None:
     for here, there in ((patient, donor), (donor, patient)):
-        lacking = [name for name in here if name not in there]
-        if lacking:
+        missing = [name for name in here if name not in there]
+        if missing:
             others = [name for name in there if name not in here]
             raise CheckpointError(
-                f"{there.directory}: tensor {lacking[0]} of {here.directory} is "
-                f"{_renamed(lacking[0], here, there, others)}; give two checkpoints of one model"
+                f"{there.directory}: tensor {missing[0]} of {here.directory} is "
+                f"{_renamed(missing[0], here, there, others)}; give two checkpoints of one model"
             )
     for name, place in patient.places.items():
         shape = donor.places[name].shape
@@ -74,50 +74,50 @@ def _require_same_tensors(donor: Shards, patient: Shards) -> None:
 
 
 def _renamed(name: str, here: Shards, there: Shards, others: Iterable[str]) -> str:
-    """`missing`, or under which name the other checkpoint may have it."""
+    """`missing`, or the name under which the other checkpoint may have the tensor."""
     same = [other for other in others if there.places[other].shape == here.places[name].shape]
     return f"missing or renamed: {same[0]} is there instead" if same else "missing"
 
 
 def module_names(shards: Shards) -> dict[str, str]:
-    """Tensor name -> name of the parameter that a load with transformers puts it into.
+    """Tensor name -> name of the parameter that transformers loads it into.
 
-    The two differ where the library keeps old checkpoints readable, e.g. `language_model.model.`
-    of Llama 3.2 Vision. The class named in config.json is built without weights.
+    The two differ where transformers renames tensors of older checkpoints, e.g.
+    `language_model.model.` of Llama 3.2 Vision. The class in config.json is built without weights.
 
     Raises:
-        CheckpointError: the class is unknown, or a parameter would be left at random weights, a
-            tensor has no place, or another shape than the config says.
+        CheckpointError: the class is unknown, a parameter would be left at random weights, or a
+            tensor is unexpected or has another shape than the config says.
     """
     model = _empty_model(shards)
     expected = model.state_dict()
-    named = _renamer(model, expected)
-    found = {name: named(name) for name in shards}
-    placed = set(found.values())
-    extra = [name for name, key in found.items() if key not in expected]
+    renamed = _renamer(model, expected)
+    parameters = {name: renamed(name) for name in shards}
+    loaded = set(parameters.values())
+    extra = [name for name, key in parameters.items() if key not in expected]
     for key in expected:
-        if key not in placed and key not in _tied_parameters(model, placed):
+        if key not in loaded and key not in _tied_parameters(model, loaded):
             raise CheckpointError(
                 f"{shards.directory}: parameter {key} would be left at random weights: "
-                f"{_elsewhere(key, extra)}; rename the tensors or take the class in config.json "
-                "that they were saved from"
+                f"{_elsewhere(key, extra)}; rename the tensors, or set the class in config.json to "
+                "the one they were saved from"
             )
     ignored = model._keys_to_ignore_on_load_unexpected or ()
     for name in extra:
-        if not any(re.search(pattern, found[name]) for pattern in ignored):
+        if not any(re.search(pattern, parameters[name]) for pattern in ignored):
             raise CheckpointError(
                 f"{shards.directory}: tensor {name} has no place in {type(model).__name__}, the "
-                "class in config.json; take the config that it was saved with"
+                "class in config.json; use the config that it was saved with"
             )
-    for name, key in found.items():
+    for name, key in parameters.items():
         shape = shards.places[name].shape
         if key in expected and tuple(expected[key].shape) != shape:
             raise CheckpointError(
                 f"{shards.directory}: tensor {name} is {list(shape)}, expected "
-                f"{list(expected[key].shape)} as config.json says; take the config that it was "
+                f"{list(expected[key].shape)} as config.json says; use the config that it was "
                 "saved with"
             )
-    return found
+    return parameters
 
 
 def _empty_model(shards: Shards) -> Any:
@@ -125,12 +125,12 @@ def _empty_model(shards: Shards) -> Any:
     import torch
     import transformers
 
-    wanted = (shards.config.get("architectures") or [None])[0]
-    model_class = getattr(transformers, str(wanted), None)
+    class_name = (shards.config.get("architectures") or [None])[0]
+    model_class = getattr(transformers, str(class_name), None)
     if model_class is None:
         raise CheckpointError(
-            f"{shards.directory}: architectures in config.json is {wanted}, expected a class that "
-            "transformers has, e.g. Qwen2ForCausalLM"
+            f"{shards.directory}: architectures in config.json is {class_name}, expected a class "
+            "of transformers, e.g. Qwen2ForCausalLM; correct config.json"
         )
     try:
         config = transformers.AutoConfig.from_pretrained(shards.directory, local_files_only=True)
@@ -139,12 +139,13 @@ def _empty_model(shards: Shards) -> Any:
     except (OSError, ValueError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(
-            f"{shards.directory}: config.json makes no {wanted} ({reason}); copy it again"
+            f"{shards.directory}: {class_name} cannot be built from config.json ({reason}); copy "
+            "it again"
         ) from None
 
 
 def _renamer(model: Any, expected: Mapping[str, Any]) -> Any:
-    """The function by which transformers renames a stored tensor while it loads `model`."""
+    """The function by which transformers renames stored tensors when it loads `model`."""
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightConverter, rename_source_key
 
@@ -158,20 +159,21 @@ def _renamer(model: Any, expected: Mapping[str, Any]) -> Any:
     return renamed
 
 
-def _tied_parameters(model: Any, placed: set[str]) -> set[str]:
-    """Parameters that are another name of one that is there."""
-    return {key for key, source in model.all_tied_weights_keys.items() if source in placed}
+def _tied_parameters(model: Any, loaded: set[str]) -> set[str]:
+    """Parameters that are tied to a loaded one."""
+    return {key for key, source in model.all_tied_weights_keys.items() if source in loaded}
 
 
 def _elsewhere(key: str, extra: Iterable[str]) -> str:
-    """Where the checkpoint has the weights of a parameter under a wrong prefix, if it does."""
+    """Message part that names where a parameter is stored under another prefix, if it is."""
     tail = key
     while tail:
         for name in extra:
             if name == tail or name.endswith(f".{tail}"):
-                return f"the checkpoint has {name}, whose prefix the model does not look for"
+                return f"the checkpoint has {name}, under a prefix that the model does not use"
         tail = tail.partition(".")[2]
-        if tail.count(".") < 2:  # `q_proj.weight` alone would match another layer's
+        # `q_proj.weight` alone would match another layer's
+        if tail.count(".") < 2:
             break
     return "the checkpoint has no such tensor"
 
@@ -182,13 +184,13 @@ def _text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _tied(side: Shards) -> bool:
-    """Tied if the config says so; configs that say nothing are read off the tensors."""
-    says = side.config.get("tie_word_embeddings")
-    return side.tied if says is None else bool(says)
+    """Whether head and embedding are tied, by the config if it says so, else by the tensors."""
+    tied = side.config.get("tie_word_embeddings")
+    return side.tied if tied is None else bool(tied)
 
 
 def _vocabulary(directory: Path) -> Any:
-    """Tokens and their numbers in tokenizer.json; None where there is no such file."""
+    """Vocabulary and added tokens in tokenizer.json; None if there is no such file."""
     path = directory / "tokenizer.json"
     if not path.is_file():
         return None

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A key-value cache with room to grow, for generation.
+"""A KV cache with preallocated room, for generation.
 
-transformers' default cache copies all that it holds for each new token. Here a token is written
-into room that is kept for `BLOCK` of them, and attention reads a view: a seventh less time for the
-tiny model in batches of 256. What is computed does not change.
+transformers' default cache copies all keys and values for each new token. Here room for `BLOCK`
+tokens is allocated at a time, a token is written in place, and attention reads a view. This takes
+14 % less time for the tiny model in batches of 256. Results are the same.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 BLOCK = 32
-"""Tokens that there is room for when a cache is full."""
+"""Tokens by which a full cache grows."""
 
 
 class GrowingLayer(DynamicLayer):
-    """Keys and values of a layer, each (batch, heads, tokens, head size), as views of a buffer."""
+    """Keys and values of a layer as views of a buffer, (batch, heads, tokens, head size) each."""
 
     keys: Tensor
     values: Tensor
@@ -33,7 +33,7 @@ class GrowingLayer(DynamicLayer):
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Keys and values with those of the new tokens behind them; no gradient passes."""
+        """Append keys and values of new tokens, without gradient; returns those of all tokens."""
         if torch.is_grad_enabled():
             raise RuntimeError("GrowingLayer writes in place: use it under no_grad or inference")
         if not self.is_initialized:
@@ -42,8 +42,8 @@ class GrowingLayer(DynamicLayer):
         end = start + key_states.shape[-2]
         if self._buffers is None or self._buffers[0].shape[-2] < end:
             self._buffers = (
-                _with_room(self.keys, key_states, start, end + BLOCK),
-                _with_room(self.values, value_states, start, end + BLOCK),
+                _grown(self.keys, key_states, start, end + BLOCK),
+                _grown(self.values, value_states, start, end + BLOCK),
             )
         keys, values = self._buffers
         keys[..., start:end, :] = key_states
@@ -52,18 +52,18 @@ class GrowingLayer(DynamicLayer):
         return self.keys, self.values
 
     def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
-        """Beams in another order; they are copies, so the buffer is made anew."""
+        """Reorder beams; this copies keys and values, so the buffer is allocated again."""
         super().reorder_cache(beam_idx)
         self._buffers = None
 
     def reset(self) -> None:
-        """Forget all tokens and the room."""
+        """Remove all tokens and the buffer."""
         super().reset()
         self._buffers = None
 
 
 def growing_cache(model: Any) -> DynamicCache:
-    """An empty cache for one call of `model.generate`; sliding layers and others stay theirs."""
+    """An empty cache for one call of `model.generate`; other kinds of layers keep their own."""
     cache = DynamicCache(config=model.config)
     cache.layers = [
         GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers
@@ -72,15 +72,15 @@ def growing_cache(model: Any) -> DynamicCache:
 
 
 @contextmanager
-def generating_with_room(model: Any, **options: Any) -> Iterator[None]:
-    """Within the block each `model.generate` gets a growing cache, where trl calls it for us.
+def use_growing_cache(model: Any, **options: Any) -> Iterator[None]:
+    """Within the block, `model.generate` uses a growing cache; for calls that trl makes.
 
     Args:
         model: that generates.
-        options: of `generate`, added to those that trl gives.
+        options: arguments of `generate`, added to trl's.
     """
-    # of the class, or of the model: a sharded one gathers its weights there
-    own = vars(model).get("generate")
+    # a sharded model has an instance attribute `generate` that gathers weights; it is restored
+    instance_attribute = vars(model).get("generate")
     generate = model.generate
     model.generate = lambda *args, **kwargs: generate(
         *args, past_key_values=growing_cache(model), **options, **kwargs
@@ -89,13 +89,13 @@ def generating_with_room(model: Any, **options: Any) -> Iterator[None]:
         yield
     finally:
         del model.generate
-        if own:
-            model.generate = own
+        if instance_attribute:
+            model.generate = instance_attribute
 
 
-def _with_room(held: Tensor, new: Tensor, start: int, tokens: int) -> Tensor:
-    """A buffer of `tokens` tokens, its first `start` those held."""
+def _grown(current: Tensor, new: Tensor, start: int, tokens: int) -> Tensor:
+    """A buffer for `tokens` tokens, the first `start` of them copied from `current`."""
     buffer = new.new_empty((*new.shape[:-2], tokens, new.shape[-1]))
     if start:
-        buffer[..., :start, :] = held
+        buffer[..., :start, :] = current
     return buffer

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The shards of a model made one safetensors file of one type, tensor by tensor, and read back."""
+"""Merge the shards of a model into one safetensors file of one dtype, tensor by tensor."""
 
 from __future__ import annotations
 
@@ -24,49 +24,49 @@ from derotate.models.shard_writer import (
 )
 from derotate.models.shards import CONFIG, SCANNED, WEIGHTS, open_shards, require_finite
 
-TYPES: Final = {"bfloat16": ("BF16", torch.bfloat16), "float32": ("F32", torch.float32)}
-"""Type by name -> its name in the format, and torch's."""
+DTYPES: Final = {"bfloat16": ("BF16", torch.bfloat16), "float32": ("F32", torch.float32)}
+"""Name of a dtype -> its name in safetensors, and torch's dtype."""
 FLOATS: Final = frozenset({"F64", "F32", "F16", "BF16"})
 SMALL_FLOATS: Final = ("F8", "F4", "F6")
 
 
 def merge(source: Path, target: Path, dtype: str) -> list[Path]:
-    """Write weights and config of a model directory to another one.
+    """Write weights and config of a model to another directory, as one weights file.
 
     One tensor at a time is in memory. Every tensor is read back and compared.
 
     Args:
-        source: one safetensors file, or shards behind an index, with a config.
+        source: directory with one safetensors file, or shards and an index, and a config.
         target: an existing folder.
-        dtype: that floating-point weights get, `bfloat16` or `float32`.
+        dtype: of floating-point weights in the new file, `bfloat16` or `float32`.
 
     Returns:
-        The files of weights that were read, and their config.
+        The weights files that were read, and their config.
 
     Raises:
-        CheckpointError: shards are missing or pickled, the model that config.json names would keep
-            random weights, a number is not finite or too large for the type, weights are quantised,
-            or the disk is full.
+        CheckpointError: shards are missing or pickled, a parameter would be left at random weights,
+            a value is not finite or overflows the dtype, weights are quantised, or the disk is
+            full.
     """
     shards = open_shards(source)
     if "quantization_config" in shards.config:
         raise CheckpointError(
-            f"{source}: the weights are quantised, as config.json says; expected them in full "
-            "precision, name the model that they were made from"
+            f"{source}: got quantised weights according to config.json, expected full precision; "
+            "use the model that they were quantised from"
         )
     module_names(shards)
     require_finite(shards)
-    name_of_type, kind = TYPES[dtype]
+    dtype_name, torch_dtype = DTYPES[dtype]
     entries = {}
     for name, place in shards.places.items():
         if place.dtype.startswith(SMALL_FLOATS):
             raise CheckpointError(
-                f"{source}: tensor {name} is {place.dtype}; expected weights that are not "
-                "quantised, name the model that they were made from"
+                f"{source}: tensor {name} is {place.dtype}, expected weights that are not "
+                "quantised; use the model that they were quantised from"
             )
         count = place.size // BYTES.get(place.dtype, 1)
         entries[name] = (
-            Entry(name_of_type, place.shape, count * BYTES[name_of_type])
+            Entry(dtype_name, place.shape, count * BYTES[dtype_name])
             if place.dtype in FLOATS
             else Entry(place.dtype, place.shape, place.size)
         )
@@ -76,32 +76,32 @@ def merge(source: Path, target: Path, dtype: str) -> list[Path]:
         if entries[name].dtype == shards.places[name].dtype:
             copy_bytes(slot.data(), stored)
         else:
-            as_tensor(slot.data(), kind, entries[name].shape).copy_(stored)
-    config = _with_type(shards.config, dtype)
+            as_tensor(slot.data(), torch_dtype, entries[name].shape).copy_(stored)
+    config = _with_dtype(shards.config, dtype)
     (target / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    made = open_shards(target)
+    merged = open_shards(target)
     for name in shards:
-        if not _equal(made[name], shards[name]):
+        if not _equal(merged[name], shards[name]):
             raise CheckpointError(
-                f"{source}: tensor {name} reads back otherwise than it was written; look at the "
-                "disk, then repeat"
+                f"{source}: tensor {name} was read back with other values than were written; check "
+                "the disk, then repeat"
             )
-    # a number that is too large for the type has become infinite
-    require_finite(made)
+    # a value that overflows the dtype has become infinite
+    require_finite(merged)
     return [*shards.files, source / CONFIG]
 
 
-def _equal(made: Tensor, stored: Tensor) -> bool:
-    """Whether a tensor is the other one in its own type, bit for bit."""
-    blocks = zip(made.reshape(-1).split(SCANNED), stored.reshape(-1).split(SCANNED), strict=True)
-    return all(torch.equal(here, there.to(here.dtype)) for here, there in blocks)
+def _equal(merged: Tensor, source: Tensor) -> bool:
+    """Whether a tensor equals the source cast to its dtype, bit for bit."""
+    blocks = zip(merged.reshape(-1).split(SCANNED), source.reshape(-1).split(SCANNED), strict=True)
+    return all(torch.equal(block, original.to(block.dtype)) for block, original in blocks)
 
 
-def _with_type(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
-    """The config with the type of the weights, in its parts too where they tell one."""
-    told = {
-        key: _with_type(value, dtype) if key.endswith("_config") and isinstance(value, dict)
+def _with_dtype(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
+    """The config with another dtype of the weights, in its sub-configs too."""
+    changed = {
+        key: _with_dtype(value, dtype) if key.endswith("_config") and isinstance(value, dict)
         else value
         for key, value in config.items() if key != "torch_dtype"
     }  # fmt: skip
-    return told | {"dtype": dtype}
+    return changed | {"dtype": dtype}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Donor and patient, opened together: two checkpoints of one model, of any size."""
+"""Donor and patient: two checkpoints of one model, opened together, of any size."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from derotate.models.shards import Shards, open_shards, require_finite
 
 @dataclass(frozen=True, eq=False)
 class Operands:
-    """Donor and patient, found to be two checkpoints of one model.
+    """Donor and patient, checked to be two checkpoints of one model.
 
     Attributes:
-        donor: what is taken from.
-        patient: what is edited.
+        donor: the checkpoint that components are copied from.
+        patient: the checkpoint that is edited.
     """
 
     donor: Shards
@@ -26,7 +26,7 @@ class Operands:
 
     @cached_property
     def parameters(self) -> Mapping[str, str]:
-        """Name of each tensor -> of the model's parameter, once it is loaded.
+        """Tensor name -> name of the parameter that it is loaded into.
 
         Raises:
             CheckpointError: see `module_names`.
@@ -35,7 +35,7 @@ class Operands:
 
 
 def open_scanned(donor: Path, patient: Path) -> Operands:
-    """Open two checkpoints of one model whose every number was looked at before.
+    """Open two checkpoints of one model whose values were checked before.
 
     Raises:
         CheckpointError: one line; see `open_shards` and `require_same_model`.
@@ -46,7 +46,7 @@ def open_scanned(donor: Path, patient: Path) -> Operands:
 
 
 def open_same(donor: Path, patient: Path) -> Operands:
-    """Open two checkpoints of one model, whose tensors are finite.
+    """Open two checkpoints of one model and check that all values are finite.
 
     Raises:
         CheckpointError: one line; see `open_scanned` and `require_finite`.
@@ -58,11 +58,12 @@ def open_same(donor: Path, patient: Path) -> Operands:
 
 
 def open_pair(donor: Path, patient: Path) -> Operands:
-    """Open donor and patient behind all refusals that need no decomposition.
+    """Open donor and patient with all checks that need no decomposition.
 
     Raises:
         CheckpointError: one line; see `open_same` and `module_names`.
     """
     pair = open_same(donor, patient)
-    _ = pair.parameters  # refuses tensors that the model would not take
+    # raises on tensors that the model would not load
+    _ = pair.parameters
     return pair

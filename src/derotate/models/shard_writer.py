@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Safetensors files that are laid out first and filled tensor by tensor, through a memory map.
+"""Write safetensors files tensor by tensor, through a memory map.
 
-The library's own writer takes all tensors of a file at once, which for a shard of the usual 5 GB is
-more than editing it needs. What is zero is not written, so that a sparse file stays sparse.
+The library's writer takes all tensors of a file at once, usually 5 GB per shard. Editing needs one
+tensor at a time. Blocks of zeros are not written, so that a sparse file stays sparse.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from torch import Tensor
 from derotate.models.checkpoint import CheckpointError
 
 COPIED = 1 << 26
-"""Bytes copied together."""
+"""Bytes per block of a copy."""
 
 BYTES: dict[str, int] = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4,
                          "F16": 2, "BF16": 2, "I16": 2, "U16": 2}  # fmt: skip
-"""Bytes of a number of a type in the words of the format; 1 for all others."""
+"""Bytes per value of a safetensors dtype; 1 for all others."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A tensor that a file will hold: type in the words of the format, shape, bytes."""
+    """A tensor of a file to write: safetensors dtype, shape, size in bytes."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -37,7 +37,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Slot:
-    """Where the bytes of a tensor go: from `start` to `stop` of a file of `length` bytes."""
+    """The place of a tensor: bytes `start` to `stop` of a file of `length` bytes."""
 
     file: Path
     length: int
@@ -45,18 +45,18 @@ class Slot:
     stop: int
 
     def data(self) -> Tensor:
-        """The bytes, uint8 [stop - start]: writing into them writes the file.
+        """The bytes of the tensor, uint8 [stop - start]; writing to them writes to the file.
 
-        A map of its own: what was written to it leaves memory when it is dropped.
+        Each call maps the file again, so that written pages leave memory when the map is freed.
         """
-        whole = torch.from_file(str(self.file), shared=True, size=self.length, dtype=torch.uint8)
-        return whole[self.start : self.stop]
+        file = torch.from_file(str(self.file), shared=True, size=self.length, dtype=torch.uint8)
+        return file[self.start : self.stop]
 
 
 def lay_out(file: Path, entries: Mapping[str, Entry]) -> dict[str, Slot]:
-    """Make a safetensors file full of zeros and return where each of its tensors goes.
+    """Create a safetensors file of zeros and return the place of each tensor.
 
-    Tensors of wide types come first, so that each is aligned.
+    Tensors of wide dtypes come first, so that each is aligned.
     """
     placed, end = {}, 0
     for name, entry in sorted(entries.items(), key=lambda item: -BYTES.get(item[1].dtype, 1)):
@@ -80,17 +80,17 @@ def lay_out(file: Path, entries: Mapping[str, Entry]) -> dict[str, Slot]:
 
 
 def file_size(entries: Mapping[str, Entry]) -> int:
-    """Bytes of the tensors of such a file."""
+    """Bytes of all tensors together."""
     return sum(entry.size for entry in entries.values())
 
 
 def as_tensor(data: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
-    """The bytes of a laid-out tensor as that tensor."""
+    """The bytes of a `Slot` as a tensor of that dtype and shape."""
     return data.view(dtype).view(shape)
 
 
 def copy_bytes(data: Tensor, source: Tensor) -> None:
-    """Fill a laid-out tensor with the bytes of another."""
+    """Fill the bytes of a `Slot` with those of another tensor."""
     stored = source.contiguous().reshape(-1).view(torch.uint8)
     for target, block in zip(data.split(COPIED), stored.split(COPIED), strict=True):
         if bool(block.any()):
@@ -98,15 +98,15 @@ def copy_bytes(data: Tensor, source: Tensor) -> None:
 
 
 def require_room(folder: Path, size: int) -> None:
-    """Refuse to begin what would fill the disk.
+    """Refuse to write more than the disk has room for.
 
     Raises:
         CheckpointError: fewer than `size` bytes are free where `folder` is.
     """
-    # a full disk kills a process that writes to a memory map, without a word
+    # on a full disk, a write to a memory map kills the process without a message
     free = shutil.disk_usage(folder).free
     if size > free:
         raise CheckpointError(
-            f"{folder.parent}: {size / 1e9:.1f} GB are to be written, {free / 1e9:.1f} GB are "
-            "free; make room or name a directory on another disk"
+            f"{folder.parent}: {size / 1e9:.1f} GB to write, {free / 1e9:.1f} GB free; make room "
+            "or choose a directory on another disk"
         )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Model directories whose safetensors are read tensor by tensor from memory-mapped shards.
+"""Read the safetensors of a model directory tensor by tensor from memory-mapped shards.
 
-A model of eleven billion parameters does not fit a laptop's memory; one of its matrices does. What
-is mapped belongs to the page cache: it is read when it is used, and dropped when memory runs short.
+A model of eleven billion parameters does not fit in a laptop's memory; one of its matrices does.
+Mapped pages belong to the page cache: they are read on use, and dropped when memory runs short.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 SCANNED = 1 << 22
-"""Numbers looked at together for a NaN."""
+"""Values per block of a scan or comparison."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor is stored, as the header of its file says.
+    """Where a tensor is stored, from the header of its file.
 
     Attributes:
         file: the safetensors file.
-        dtype: in the words of the format, e.g. BF16.
+        dtype: safetensors dtype, e.g. BF16.
         shape: of the tensor.
-        start: offset of its first byte from the beginning of the file.
+        start: offset of its first byte in the file.
         size: bytes.
     """
 
@@ -49,9 +49,9 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Shards(Mapping[str, Tensor]):
-    """The tensors of a model directory by name, in the order in which they are stored.
+    """The tensors of a model directory by name, in their order in the files.
 
-    An item is memory-mapped and of the stored type; it takes no memory until it is used.
+    An item is memory-mapped and has the stored dtype; it takes no memory until it is used.
     """
 
     directory: Path
@@ -59,7 +59,7 @@ class Shards(Mapping[str, Tensor]):
     places: Mapping[str, Place]
 
     def __getitem__(self, name: str) -> Tensor:
-        # opened anew: what was read of a map stays in memory until the map is closed
+        # opened each time, since pages of a map stay in memory until the map is closed
         with safe_open(self.places[name].file, framework="pt") as file:
             tensor: Tensor = file.get_tensor(name)
         return tensor
@@ -77,23 +77,23 @@ class Shards(Mapping[str, Tensor]):
 
     @cached_property
     def tied(self) -> bool:
-        """Whether the head is the embedding: then no head is stored."""
+        """Whether the head is tied to the embedding, so that no head is stored."""
         return not any(name.endswith("lm_head.weight") for name in self.places)
 
 
 def open_shards(directory: Path) -> Shards:
-    """Read the headers of a model directory: one safetensors file, or shards behind an index.
+    """Open a model directory and read its headers: one safetensors file, or shards and an index.
 
     Raises:
-        CheckpointError: no config, no safetensors weights, pickled ones only, a shard that is
-            missing, cut short or not what the index says; one line with the file and a remedy.
+        CheckpointError: no config, no safetensors weights, pickled weights only, or a shard that is
+            missing, truncated or contradicts the index; one line with the file and a remedy.
     """
     config = _json(directory / CONFIG, "expected the directory of a Hugging Face model")
     if (directory / WEIGHTS).is_file():
-        files, promised = [directory / WEIGHTS], None
+        files, indexed = [directory / WEIGHTS], None
     elif (directory / INDEX).is_file():
-        promised = _promised(directory / INDEX)
-        files = [directory / name for name in sorted(set(promised.values()))]
+        indexed = _read_index(directory / INDEX)
+        files = [directory / name for name in sorted(set(indexed.values()))]
     else:
         raise CheckpointError(_no_weights(directory))
     places: dict[str, Place] = {}
@@ -105,8 +105,8 @@ def open_shards(directory: Path) -> Shards:
                     f"{file.name}, expected it once; copy the checkpoint again"
                 )
             places[name] = place
-    if promised is not None:
-        _as_promised(directory, promised, places)
+    if indexed is not None:
+        _require_as_indexed(directory, indexed, places)
     return Shards(directory, config, places)
 
 
@@ -122,13 +122,13 @@ def require_finite(shards: Shards) -> None:
             continue
         flat = tensor.reshape(-1)
         for block in flat.split(SCANNED):
-            # eight-bit floats have no maximum of their own
+            # torch has no maximum of eight-bit floats
             block = block.float() if block.element_size() == 1 else block
-            # a maximum passes NaN on, and takes a quarter of the time of looking at each number
+            # max propagates NaN, and takes a quarter of the time of isfinite on all values
             if not bool(torch.isfinite(block.abs().max())):
                 raise CheckpointError(
                     f"{shards.directory}: tensor {name} holds a NaN or infinity; expected finite "
-                    "weights, copy the checkpoint again or take an earlier one"
+                    "weights, copy the checkpoint again or use an earlier one"
                 )
 
 
@@ -145,14 +145,14 @@ def _json(path: Path, remedy: str) -> dict[str, Any]:
     return value
 
 
-def _promised(index: Path) -> dict[str, str]:
-    """Tensor name -> file name, as the index says; every file is there."""
+def _read_index(index: Path) -> dict[str, str]:
+    """Tensor name -> file name from the index; every file exists."""
     remedy = "copy the checkpoint again"
     weight_map = _json(index, remedy).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"{index}: no weight_map of tensors to files; {remedy}")
     for file in sorted(set(map(str, weight_map.values()))):
-        # an index from elsewhere must not lead out of its own directory
+        # an untrusted index must not point outside its directory
         if Path(file).name != file:
             raise CheckpointError(f"{index}: shard {file}, expected a file name; {remedy}")
         if not (index.parent / file).is_file():
@@ -162,14 +162,16 @@ def _promised(index: Path) -> dict[str, str]:
     return {str(name): str(file) for name, file in weight_map.items()}
 
 
-def _as_promised(directory: Path, promised: Mapping[str, str], places: Mapping[str, Place]) -> None:
-    """Refuse shards that hold other tensors than the index says."""
-    for name in sorted({*promised, *places}):
-        says = promised.get(name, "no file")
-        holds = places[name].file.name if name in places else "no file"
-        if says != holds:
+def _require_as_indexed(
+    directory: Path, indexed: Mapping[str, str], places: Mapping[str, Place]
+) -> None:
+    """Refuse shards whose tensors differ from the index."""
+    for name in sorted({*indexed, *places}):
+        expected = indexed.get(name, "no file")
+        actual = places[name].file.name if name in places else "no file"
+        if expected != actual:
             raise CheckpointError(
-                f"{directory}: tensor {name} is in {holds}, but {INDEX} says {says}; copy the "
+                f"{directory}: tensor {name} is in {actual}, but {INDEX} says {expected}; copy the "
                 "checkpoint again"
             )
 
@@ -187,8 +189,8 @@ def _no_weights(directory: Path) -> str:
 def _header(file: Path) -> dict[str, Place]:
     """Tensors of a safetensors file, in the order of their bytes.
 
-    The library checks that header and file belong together; it does not tell where a tensor lies,
-    so the header (8 bytes of length, JSON) is read here too.
+    The library checks the header against the file but does not expose offsets. So the header (8
+    bytes of length, then JSON) is read here too.
     """
     try:
         with safe_open(file, framework="pt"):
@@ -202,10 +204,10 @@ def _header(file: Path) -> dict[str, Place]:
             f"{file}: not a readable safetensors file ({reason}); copy the checkpoint again"
         ) from None
     header.pop("__metadata__", None)
-    found = {}
+    places = {}
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         start, end = entry["data_offsets"]
-        found[name] = Place(
+        places[name] = Place(
             file, entry["dtype"], tuple(entry["shape"]), 8 + length + start, end - start
         )
-    return found
+    return places

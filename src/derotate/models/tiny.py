@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The tiny model of the study: a word-level tokenizer and a small Llama, both ordinary HF objects.
+"""The tiny model of the study: a small Llama and a word-level tokenizer, as Hugging Face objects.
 
-A word a token keeps the sequences short (about 45 tokens a problem), so that two CPU cores see
-enough of them. Everything after this module treats the result as it would any HF checkpoint.
+One token per word keeps sequences short (about 45 tokens per problem), so that two CPU cores can
+train on enough of them. All other code treats the model like any Hugging Face checkpoint.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 PAD, BOS, EOS, UNKNOWN = "<pad>", "<bos>", "<eos>", "<unk>"
 CONTEXT = 128
-"""Longest sequence in tokens: a problem with two attempts and feedback fits."""
+"""Longest sequence in tokens; a problem with two attempts and feedback fits."""
 
 
 def tiny_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
-    """A tokenizer with one token a word, `<bos>` put first, padding on the left."""
+    """A tokenizer with one token per word; it prepends `<bos>` and pads on the left."""
     vocabulary = {word: index for index, word in enumerate((PAD, BOS, EOS, UNKNOWN, *words))}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -46,7 +46,7 @@ def tiny_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
 def tiny_model(
     config: TinyModel, tokenizer: PreTrainedTokenizerFast, seed: int
 ) -> LlamaForCausalLM:
-    """A Llama with random weights drawn from `seed`, in float32, head untied."""
+    """A Llama with random weights from `seed`, in float32, with an untied head."""
     torch.manual_seed(seed)
     return LlamaForCausalLM(
         LlamaConfig(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from derotate.models.checkpoint import own_dtype
+from derotate.models.checkpoint import checkpoint_dtype
 from derotate.stages.data import read_jsonl
 from derotate.tasks.samples import Sample
 from derotate.training.full_weights import load_on_main_process
@@ -50,4 +50,4 @@ def _train(job: SftJob, start: Path, samples: Path) -> None:
     """Run in each process."""
     model, tokenizer = load_on_main_process(start, dtype=torch.float32)
     lines = [Sample(line["prompt"], line["response"]) for line in read_jsonl(samples)]
-    train(model, tokenizer, lines, job, dtype=own_dtype(start))
+    train(model, tokenizer, lines, job, dtype=checkpoint_dtype(start))

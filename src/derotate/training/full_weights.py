@@ -18,7 +18,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
 )
 
-from derotate.models.checkpoint import load, outline
+from derotate.models.checkpoint import load, load_without_weights
 from derotate.training.collectives import is_main_process
 
 
@@ -36,7 +36,7 @@ def load_on_main_process(directory: Path, *, dtype: torch.dtype | None = None) -
         CheckpointError: see `models.checkpoint.load`.
     """
     if not is_main_process():
-        return outline(directory, dtype=dtype)
+        return load_without_weights(directory, dtype=dtype)
     model, tokenizer = load(directory)
     return model.to(dtype) if dtype else model, tokenizer
 

@@ -29,7 +29,7 @@ from transformers import PrinterCallback
 from trl import GRPOConfig
 
 from derotate.models.chat import stop_ids
-from derotate.models.checkpoint import own_dtype
+from derotate.models.checkpoint import checkpoint_dtype
 from derotate.models.mllama import freeze_image_parameters
 from derotate.training import rl_log, rollout
 from derotate.training.collectives import is_main_process, shared_scratch
@@ -66,7 +66,9 @@ def train(job: RlJob[Grpo]) -> None:
     start_model, tokenizer = load_on_main_process(job.start)
     model = load_on_main_process(job.start, dtype=torch.float32)[0]
     freeze_image_parameters(model)
-    full_weights = FullWeights(type(model), sharded=compute.sharded, dtype=own_dtype(job.start))
+    full_weights = FullWeights(
+        type(model), sharded=compute.sharded, dtype=checkpoint_dtype(job.start)
+    )
     stops = stop_ids(model, tokenizer)
     # trl ends generation at the model's own tokens only; those of the chat template are added
     if stops != [model.generation_config.eos_token_id]:

@@ -20,7 +20,7 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 from derotate.models.chat import prompt_ids
-from derotate.models.kv_cache import generating_with_room
+from derotate.models.kv_cache import use_growing_cache
 from derotate.training import rl_log
 from derotate.training.fsdp import (
     FsdpTrainer,
@@ -122,7 +122,7 @@ class SeededGRPOTrainer(FsdpTrainer, GRPOTrainer):
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
         gathered = keep_gathered(resharding_modules(self.model))
         # synced_gpus would make each process generate until the last one is done
-        with gathered, generating_with_room(self.model, synced_gpus=False):
+        with gathered, use_growing_cache(self.model, synced_gpus=False):
             return super()._generate_single_turn(*args, **kwargs)
 
     def _get_per_token_logps_and_entropies(

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from derotate.models.chat import pad_id
-from derotate.models.checkpoint import own_dtype, save
+from derotate.models.checkpoint import checkpoint_dtype, save
 from derotate.models.mllama import freeze_image_parameters
 from derotate.training import collectives, rl_log
 from derotate.training.collectives import is_main_process
@@ -74,7 +74,7 @@ def train(job: RlJob[Ppo]) -> None:
 
     start_model, tokenizer = load_on_main_process(job.start)
     full_weights = FullWeights(
-        type(start_model), sharded=compute.sharded, dtype=own_dtype(job.start)
+        type(start_model), sharded=compute.sharded, dtype=checkpoint_dtype(job.start)
     )
     start_policy = Policy(start_model.requires_grad_(False), compute, device)
     # loaded after the start policy is sharded, so that only one full model is in memory at a time

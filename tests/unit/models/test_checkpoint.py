@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from derotate.config.model import TinyModel
 from derotate.config.surgery import Guards
-from derotate.models.checkpoint import CheckpointError, load, load_state, outline, save
+from derotate.models.checkpoint import CheckpointError, load, load_state, load_without_weights, save
 from derotate.models.tiny import tiny_model, tiny_tokenizer
 from derotate.spectral.guards import GuardError
 from derotate.stages.factors import factorise_checkpoint
@@ -67,8 +67,8 @@ def test_a_saved_checkpoint_is_read_back_bit_for_bit(good: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_an_outline_is_the_model_without_its_weights(good: Path, dtype: torch.dtype) -> None:
-    whole, empty = load(good, dtype=dtype)[0], outline(good, dtype=dtype)[0]
+def test_a_model_without_weights_has_the_architecture(good: Path, dtype: torch.dtype) -> None:
+    whole, empty = load(good, dtype=dtype)[0], load_without_weights(good, dtype=dtype)[0]
     shapes = [(name, weight.shape, weight.dtype) for name, weight in whole.named_parameters()]
     assert [(name, room.shape, room.dtype) for name, room in empty.named_parameters()] == shapes
     assert len({room.data_ptr() for room in empty.parameters()}) == len(shapes)
@@ -77,13 +77,13 @@ def test_an_outline_is_the_model_without_its_weights(good: Path, dtype: torch.dt
     assert empty.generation_config.to_dict() == whole.generation_config.to_dict()
 
 
-def test_an_outline_takes_no_memory(good: Path, tmp_path: Path) -> None:
+def test_a_model_without_weights_takes_no_memory(good: Path, tmp_path: Path) -> None:
     large = json.loads((good / "config.json").read_text())
     large |= {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 8}
     shutil.copy(good / "tokenizer.json", tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(large))
     before = anonymous_bytes()
-    model, _ = outline(tmp_path)
+    model, _ = load_without_weights(tmp_path)
     held = sum(parameter.nbytes for parameter in model.parameters())
     assert held > 400e6
     assert anonymous_bytes() - before < held / 10

@@ -8,7 +8,7 @@ import torch
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, MistralConfig
 from transformers.models.mistral import MistralForCausalLM
 
-from derotate.models.kv_cache import BLOCK, GrowingLayer, generating_with_room, growing_cache
+from derotate.models.kv_cache import BLOCK, GrowingLayer, growing_cache, use_growing_cache
 
 NEW_TOKENS = BLOCK + 9
 """More than one block of room."""
@@ -48,7 +48,7 @@ def test_the_same_tokens_as_with_the_default_cache(model: Any, asked: dict[str, 
     default = drawn(model, asked)
     assert default.shape[1] == 6 + NEW_TOKENS
     assert torch.equal(drawn(model, asked, past_key_values=growing_cache(model)), default)
-    with generating_with_room(model):
+    with use_growing_cache(model):
         assert torch.equal(drawn(model, asked), default)
     assert "generate" not in vars(model)
 
@@ -66,7 +66,7 @@ def test_a_model_with_a_way_of_its_own_to_generate_keeps_it(
 
     monkeypatch.setattr(model, "generate", own)
     for _ in range(2):
-        with generating_with_room(model):
+        with use_growing_cache(model):
             assert torch.equal(drawn(model, asked), default)
     assert model.generate is own
     assert len(calls) == 2

@@ -159,7 +159,7 @@ def test_quantised_weights_are_refused(source: Path, tmp_path: Path) -> None:
 def test_a_model_without_tokenizer_is_refused(source: Path, tmp_path: Path) -> None:
     for file in source.glob("tokenizer*"):
         file.unlink()
-    assert "no tokenizer that can be read" in refusal(str(source), tmp_path / "out")
+    assert "cannot read the tokenizer" in refusal(str(source), tmp_path / "out")
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_hub_that_cannot_be_reached_is_one_line(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", offline)
     message = refusal("someone/model", tmp_path / "out", COMMIT)
     assert "is not in the cache, and the hub cannot be reached" in message
-    assert "name its folder" in message
+    assert "set the key to its folder" in message
 
 
 def test_what_is_in_the_cache_is_used_offline(
