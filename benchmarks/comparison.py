@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Two ways to the same output, timed in turn, and the table of what came out.
+"""Ours and a baseline with the same output, timed in turn, and the table of the results.
 
-The ways alternate (A B A B ...), so that a slow minute of the machine meets both; medians are
-compared. A baseline is honest: same dtype, threads, batches, cache and early stop, and its output
-is compared with ours in the same run.
+The two alternate (A B A B ...), so that a slow phase of the machine affects both; medians are
+compared. Both have the same dtype, threads, batches, cache and early stop, and their outputs are
+compared in the same run.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import pandas as pd
 
 REPEATS = 5
 THREADS = 1
-"""Torch threads of both ways: what SFT, evaluation and surgery use in config/demo.yaml."""
+"""Torch threads of both, as SFT, evaluation and surgery use in config/demo.yaml."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Seconds a unit of work, ours and a baseline's, one value a repeat."""
+    """Seconds per unit of work, ours and the baseline's, one value per repeat."""
 
     name: str
     baseline: str
@@ -30,13 +30,13 @@ class Comparison:
     ours_seconds: tuple[float, ...]
     baseline_seconds: tuple[float, ...]
     equal: bool
-    """Whether both ways gave the same output in this very run."""
+    """Whether both gave the same output in this run."""
     checked: str
-    """What was compared to say so."""
+    """What was compared."""
 
     @property
     def ratio(self) -> float:
-        """How many times faster than the baseline, by medians; below 1 is slower."""
+        """Speed relative to the baseline, by medians; below 1 is slower."""
         return median(self.baseline_seconds) / median(self.ours_seconds)
 
     @property
@@ -50,22 +50,23 @@ class Comparison:
 
     @property
     def met(self) -> bool:
-        """Whether the target is reached; outputs that differ reach nothing."""
+        """Whether the target is reached and the outputs are equal."""
         return self.equal and self.ratio >= self.target
 
 
 def alternate(
     ours: Callable[[int], float], baseline: Callable[[int], float], repeats: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Seconds of both, in turn. Each takes the number of the repeat and times itself, so that
-    what it prepares does not count.
+    """Seconds of both, in turn.
+
+    Each callable gets the number of the repeat and times itself, so its preparation does not count.
     """
     pairs = [(ours(repeat), baseline(repeat)) for repeat in range(repeats)]
     return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
 
 
 def table(comparisons: Iterable[Comparison]) -> pd.DataFrame:
-    """One row a comparison: target, measured ratio with its spread, whether it is met."""
+    """One row per comparison: target, measured ratio with its spread, whether it is met."""
     return pd.DataFrame(
         {
             "measurement": found.name,

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""What surgery on checkpoints of the papers' sizes takes of the memory.
+"""Memory of surgery on checkpoints of the papers' sizes.
 
     python benchmarks/full_size.py qwen            all tensors of Qwen2.5-7B
     python benchmarks/full_size.py mllama          all of Llama 3.2 Vision 11B
     python benchmarks/full_size.py layer           one layer of Qwen2.5-7B through decompositions
     python benchmarks/full_size.py qwen --layers 2 its first two layers, with embedding and head
 
-The whole models are files of holes: a header and a length. Each of their tensors is read, looked at
-and interpolated by `derotate operate`, and zeros are not written, so that the result is sparse too
-and the disk holds next to nothing. The layer has numbers, random ones with the spectrum of trained
-weights, and gets the donor's directions. What counts is memory that no file stands behind (RssAnon,
-sampled): pages of the mapped checkpoints are dropped when memory runs short.
+The complete models are sparse files: a header and a length. `derotate operate` reads, checks and
+interpolates each of their tensors. It does not write zeros, so the result is sparse too and needs
+almost no disk space. The layer has random numbers with the spectrum of trained weights, and gets
+the donor's directions. Only anonymous memory counts (RssAnon, sampled), because the kernel can drop
+pages of mapped checkpoints when memory runs short.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 TARGET = 8 * 10**9
-"""Bytes; below the memory of any laptop on which a model of this size is looked at."""
+"""Bytes: below the memory of a laptop that is used with models of this size."""
 
 PERIOD = 0.01
 SHARDS = 5
@@ -55,14 +55,14 @@ OLD_NAMES = (
 
 @dataclass(frozen=True)
 class Measured:
-    """What one edit took.
+    """Time, memory and disk space of one edit.
 
     Attributes:
-        matrices: how many were edited.
+        matrices: number of edited matrices.
         seconds: by the clock.
-        anonymous: bytes at the peak.
+        anonymous: peak of anonymous memory in bytes.
         disk: bytes that the written files occupy.
-        size: bytes that they say they hold.
+        size: their nominal size in bytes.
     """
 
     matrices: int
@@ -158,7 +158,7 @@ def write_pair(model: str, layers: int | None, folder: Path) -> tuple[Path, Path
 
 
 def _operate(donor: Path, patient: Path, recipe: Recipe, out: Path, result: Connection) -> None:
-    """The process that is watched: nothing but the edit, as `derotate operate` makes it."""
+    """The measured process: only the edit, as `derotate operate` makes it."""
     from derotate.config.surgery import Guards
     from derotate.surgery.export import operate
 
@@ -166,10 +166,10 @@ def _operate(donor: Path, patient: Path, recipe: Recipe, out: Path, result: Conn
 
 
 def measure(donor: Path, patient: Path, recipe: Recipe, out: Path) -> Measured:
-    """Edit the patient in a process of its own and say what that took.
+    """Edit the patient in a process of its own and measure it.
 
     Raises:
-        RuntimeError: the process failed; it has told why on standard error.
+        RuntimeError: the process failed; its error is on standard error.
     """
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What processes take: processor time, and memory as Linux counts it."""
+"""Memory of processes as Linux counts it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PERIOD = 0.1
-"""Seconds between two looks at the memory of all processes; a look takes some milliseconds."""
+"""Seconds between two samples of the memory of all processes; a sample takes some milliseconds."""
 
 
 @dataclass(frozen=True)
 class Used:
-    """What a process says of itself.
+    """Time and memory of a process, measured by itself.
 
     Attributes:
         seconds: by the clock.
@@ -28,34 +28,33 @@ class Used:
 
 
 def peak_rss() -> int:
-    """Largest resident set of this process since it was started, in bytes."""
+    """Peak resident set of this process since its start, in bytes."""
     return _kilobytes(Path("/proc/self/status"), "VmHWM") * 1024
 
 
 def shared(process: int) -> int:
     """Proportional set size in bytes; 0 if the process has ended.
 
-    A page that several processes share counts once in their sum, where sums of resident sets count
-    it for each.
+    In a sum over processes a shared page counts once; in a sum of resident sets it counts for each.
     """
     return _sampled(Path(f"/proc/{process}/smaps_rollup"), "Pss")
 
 
 def anonymous(process: int) -> int:
-    """Resident bytes that are not those of a file; 0 if the process has ended.
+    """Resident bytes that are not of a mapped file; 0 if the process has ended.
 
-    Pages of a mapped file are dropped when memory runs short, these are not.
+    The kernel can drop pages of a mapped file when memory runs short, but not these.
     """
     return _sampled(Path(f"/proc/{process}/status"), "RssAnon")
 
 
 class PeakMemory:
-    """The largest sum that some processes take, sampled while `with` lasts.
+    """Context manager that samples the memory of processes; `peak` is their largest sum in bytes.
 
     Args:
         processes: their ids.
         look: what to sum, `shared` or `anonymous`.
-        period: seconds between two looks.
+        period: seconds between two samples.
     """
 
     def __init__(

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The published surgery on whole checkpoints, as a process of its own.
 
-Written anew from its description (knowledge/papers.md, section 3): both models whole in memory,
-and for every recipe and matrix two thin decompositions in float32, after which the bands are put
-together and the weight is rebuilt. The published scripts hold 16-bit weights; what is loaded here
-keeps the type it is stored in. They write each variant in 16 bits; here nothing is cast, so that
-float32 values can be compared.
+Written from its description (knowledge/papers.md, section 3): both models are in memory, and every
+recipe decomposes each matrix of both in float32, combines the bands and rebuilds the weight. The
+published scripts hold and write 16-bit weights. Here weights keep their stored dtype and results
+are not cast, so that float32 values can be compared.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from derotate.runs.job_setup import keep_freed_memory
 
 
 def edited_weight(recipe: Recipe, donor: Tensor, patient: Tensor) -> Tensor:
-    """U' diag(S') V'^T of one matrix [out, in], float32; the top band is the donor's.
+    """U' diag(S') V'^T of one matrix [out, in], float32, with the donor's top band.
 
-    The published directions keep the patient's values; values alone are the variant that the
-    papers describe and did not release.
+    As published, directions keep the patient's values. Values alone are a variant that the papers
+    describe but did not release.
     """
     assert recipe.band is not None
     u_donor, s_donor, vh_donor = torch.linalg.svd(donor, full_matrices=False)
@@ -44,18 +43,18 @@ def edited_weight(recipe: Recipe, donor: Tensor, patient: Tensor) -> Tensor:
 
 
 def load_whole(directory: Path) -> dict[str, Tensor]:
-    """Every tensor of a checkpoint by name, of the stored type, in memory.
+    """Every tensor of a checkpoint by name, of the stored dtype, in memory.
 
-    Copies: what a library loads today stays mapped from the file, and of that only what was used
-    counts as memory. Without transformers, which the published scripts also hold.
+    Without transformers, which the published scripts import too.
     """
+    # Copies: libraries map the file today, and only the pages that were read count as memory.
     return {name: tensor.clone() for name, tensor in open_shards(directory).items()}
 
 
 def edited_weights(
     recipes: Sequence[Recipe], donor: Path, patient: Path, names: Sequence[str]
 ) -> Iterator[tuple[Recipe, str, Tensor, float, float]]:
-    """Recipe, tensor name, edited weight, seconds and processor seconds of its making."""
+    """Stream recipe, tensor name, edited weight, seconds and processor seconds of each edit."""
     before, after = load_whole(donor), load_whole(patient)
     for recipe in recipes:
         for name in names:
@@ -73,9 +72,9 @@ def run(
     threads: int,
     results: Connection,
 ) -> None:
-    """Make the variants, keep each weight in `made` for comparison and send what it took.
+    """Make the variants, write each weight to `made` for comparison and send a `Used`.
 
-    Only the decompositions and the rebuilding are timed: no import, no reading, no writing.
+    Only decomposing and rebuilding are timed: no imports, no reading, no writing.
     """
     torch.set_num_threads(threads)
     keep_freed_memory()
@@ -88,5 +87,5 @@ def run(
 
 
 def file_name(recipe: Recipe, name: str) -> str:
-    """Where the edited weight of a matrix is kept for comparison."""
+    """File of an edited weight that is kept for comparison."""
     return f"{recipe.name}-{name}.safetensors"

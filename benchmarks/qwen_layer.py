@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""One layer with the shapes of Qwen2.5-7B, random weights of a power-law spectrum.
+"""One layer with the shapes of Qwen2.5-7B and random weights with a power-law spectrum.
 
-The time of a decomposition does not depend on what the entries are, and that of a layer not on the
-layers beside it: the 7B model takes 28 times as long.
+The time of a decomposition depends neither on the entries nor on other layers, so the 7B model
+takes 28 times as long.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import torch
 
 TITLE = "a layer of Qwen2.5-7B's shapes"
 DECAY = 0.7
-"""Inputs are scaled by index^-DECAY, so that singular values fall as those of weights do."""
+"""Inputs are scaled by index^-DECAY, so that singular values decay as those of weights do."""
 NOISE = 1e-2
 
 
 def write_pair(
     folder: Path, hidden: int = 3584, intermediate: int = 18944, heads: int = 28, keys: int = 4
 ) -> tuple[Path, Path]:
-    """Directories of donor and patient in `folder`, bfloat16, made where they are not there yet."""
+    """Directories of donor and patient in `folder`, bfloat16, written unless they exist."""
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     donor, patient = folder / "donor", folder / "patient"

