@@ -24,6 +24,7 @@ from derotate.report.sources import VERDICTS, Files, read
 from derotate.report.wording import DEVIATIONS, WORDING, load_deviations, load_wording
 from derotate.stages.claims import write_verdicts
 from derotate.stages.findings import write_findings, write_reproducing
+from derotate.study import provenance
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = ROOT / "results" / "reference"
@@ -427,6 +428,26 @@ def test_the_page_on_reproducing_has_a_row_for_each_claim_and_the_machine(files:
 
 def test_the_same_tables_make_the_same_bytes(files: Files) -> None:
     assert page(files) == page(files)
+
+
+@pytest.mark.parametrize("name", ["findings.md.j2", "reproducing.md.j2", "wording.yaml"])
+def test_an_edit_of_the_words_of_a_page_reruns_the_pages_and_no_table(
+    tmp_path: Path, name: str
+) -> None:
+    root = tmp_path / "derotate"
+    shutil.copytree(ROOT / "src" / "derotate", root)
+    stages = ("findings", "tables", "claims", "figures", "reference_figures")
+
+    def digests() -> list[str]:
+        provenance._code_digest.cache_clear()
+        modules = [frozenset({f"derotate.stages.{stage}"}) for stage in stages]
+        return [provenance._code_digest(root, module) for module in modules]
+
+    before = digests()
+    edited = root / "report" / name
+    edited.write_text(edited.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    changed = [old != new for old, new in zip(before, digests(), strict=True)]
+    assert changed == [True, False, False, False, False]
 
 
 def test_the_pages_import_no_torch() -> None:
