@@ -2,8 +2,8 @@
 """Figures of the evaluations: accuracy by step, RL from each start, error kinds, stages.
 
 Each function takes tidy tables of `derotate.analysis.accuracy` and returns a figure. Pooled values
-are bold with their 95 % interval; where there are several seeds, each is a thin line. A base has a
-row of panels of its own. What a study does not have is said in words.
+are bold with their 95 % CI; each of several seeds is a thin line. There is one row of panels per
+base. A panel without data holds a note.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from derotate.figures.shared import (
     algorithm_name,
     algorithm_role,
     base_note,
-    beside,
     curve,
+    note_all,
     points,
     records,
-    say_all,
     seeds_of,
+    shifted_right,
     step_axis,
     suite,
 )
-from derotate.figures.style import PAGE, Role, canvas, colour, kind_colours, say, stacked, styled
+from derotate.figures.style import PAGE, Role, canvas, colour, kind_colours, note, stacked, styled
 from derotate.study.checkpoint import Checkpoint
 
 _ID_FOLDS = (("train", "-", "learned by SFT"), ("test", "--", "held out"))
 _SHORT = {"": "SFT", "shuffled": "shuffled"}
-"""Names of groups of bars, where they differ from `algorithm_name`."""
+"""Names of groups of bars that differ from `algorithm_name`."""
 _PUBLISHED_SPLITS = ("ood", "id")
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
@@ -55,7 +55,7 @@ def accuracy_by_step(accuracy: pd.DataFrame) -> Figure:
         _sft_panels(row, own, base_note(base_seed, bases))
         _mark_peak(row[0], suite(own, "ood", "test"))
     if not bases:
-        say_all(grid, "no evaluation yet")
+        note_all(grid, "no evaluation yet")
     _legend_above(figure, _sft_handles(accuracy))
     return figure
 
@@ -66,7 +66,7 @@ def sft_and_rl(accuracy: pd.DataFrame, published: pd.DataFrame | None = None) ->
 
     Args:
         accuracy: from `tables.accuracy_by_step`.
-        published: from `published.accuracy_by_step`, drawn below ours; None: ours alone.
+        published: from `published.accuracy_by_step`, drawn below ours; None for ours alone.
     """
     bases = sorted(set(accuracy["base_seed"]))
     algorithms = sorted(set(accuracy["algorithm"]) - {""})
@@ -91,7 +91,7 @@ def sft_and_rl(accuracy: pd.DataFrame, published: pd.DataFrame | None = None) ->
                 ha="right", color=colour("muted"), fontsize=7.5,
             )  # fmt: skip
     if not bases:
-        say_all(grid[:ours], "no evaluation yet")
+        note_all(grid[:ours], "no evaluation yet")
     after = [
         Line2D([], [], color=colour(algorithm_role(name)), marker="D", ls="",
                label=f"after RL ({algorithm_name(name)})")
@@ -103,7 +103,7 @@ def sft_and_rl(accuracy: pd.DataFrame, published: pd.DataFrame | None = None) ->
 
 @styled
 def errors_by_step(errors: pd.DataFrame) -> Figure:
-    """Shares of the error kinds by SFT step and after RL: a column a base, a row a suite.
+    """Shares of the error kinds by SFT step and after RL: one column per base, one row per suite.
 
     Args:
         errors: from `tables.errors_by_step`.
@@ -117,7 +117,7 @@ def errors_by_step(errors: pd.DataFrame) -> Figure:
     kinds = list(dict.fromkeys(pooled["kind"]))
     colours = kind_colours(kinds)
     if not bases:
-        say_all(grid, "no evaluation yet")
+        note_all(grid, "no evaluation yet")
     for row, (split, fold) in zip(grid, suites, strict=True):
         for axes, base_seed in zip(row, bases, strict=False):
             own = suite(pooled[pooled["base_seed"] == base_seed], split, fold)
@@ -142,8 +142,8 @@ def stages(
 
     Args:
         table: from `tables.stages`.
-        published: from `published.stages`, drawn below ours; None: ours alone.
-        splits: what the task calls its splits; those left out are called as in the table.
+        published: from `published.stages`, drawn below ours; None for ours alone.
+        splits: names of the splits; a split without a name keeps that of the table.
     """
     controls = sorted(set(table["split"]) - {"ood", "id"})
     wanted = [("ood", "test"), ("id", "train"), ("id", "test")]
@@ -156,7 +156,7 @@ def stages(
         rows.append((len(_PUBLISHED_SPLITS) + 1, 2.3))
     figure, grid = stacked(rows)
     if not suites:
-        say_all(grid[:ours], "no landmark was evaluated")
+        note_all(grid[:ours], "no landmark was evaluated")
     for row, base_seed in zip(grid, bases, strict=False):
         for axes, (split, fold) in zip(row, suites, strict=True):
             own = suite(table[table["base_seed"] == base_seed], split, fold)
@@ -173,7 +173,7 @@ def stages(
     return figure
 
 
-def _sft_panels(row: list[Axes], own: pd.DataFrame, note: str) -> None:
+def _sft_panels(row: list[Axes], own: pd.DataFrame, base: str) -> None:
     """OOD in the left panel, ID in the right one."""
     sft = own[own["stage"].isin(["base", "sft"])]
     left, right = row
@@ -181,8 +181,8 @@ def _sft_panels(row: list[Axes], own: pd.DataFrame, note: str) -> None:
     curve(left, ood, "accuracy", "ood", "-", "SFT")
     for fold, style, name in _ID_FOLDS:
         curve(right, suite(sft, "id", fold), "accuracy", "id", style, name)
-    left.set_title(f"Out of distribution, test{note}")
-    right.set_title(f"In distribution{note}")
+    left.set_title(f"Out of distribution, test{base}")
+    right.set_title(f"In distribution{base}")
     for axes in row:
         step_axis(axes)
         axes.set(ylabel="accuracy (%)", ylim=(0, max(axes.get_ylim()[1], 5)))
@@ -190,7 +190,7 @@ def _sft_panels(row: list[Axes], own: pd.DataFrame, note: str) -> None:
 
 
 def _sft_handles(accuracy: pd.DataFrame) -> list[Line2D]:
-    """What the lines of SFT are, for the legend."""
+    """Legend entries of the SFT lines."""
     handles = [
         Line2D([], [], color=colour("base"), marker="o", ls="", label="base"),
         Line2D([], [], color=colour("ood"), marker="o", label="OOD by SFT step"),
@@ -211,7 +211,7 @@ def _legend_above(figure: Figure, handles: list[Line2D]) -> None:
 
 
 def _mark_peak(axes: Axes, ood: pd.DataFrame) -> None:
-    """Name the highest SFT checkpoint, above all that is drawn."""
+    """Label the highest SFT checkpoint, above all curves."""
     pooled = ood[ood["seed"] == POOLED]
     sft = records(pooled[pooled["stage"] == "sft"].sort_values("step"))
     if not sft:
@@ -219,7 +219,7 @@ def _mark_peak(axes: Axes, ood: pd.DataFrame) -> None:
     peak = max(sft, key=lambda row: row["accuracy"])
     top = float(np.nanmax([*pooled["high"], *ood["accuracy"]]))
     axes.set_ylim(0, max(top * 1.17, 5))
-    late = peak["step"] > sft[-1]["step"] / 4  # the middle, by square roots
+    late = peak["step"] > sft[-1]["step"] / 4  # the middle of the square-root axis
     axes.text(
         peak["step"], max(top * 1.05, 4.5), f"peak {peak['accuracy']:.1f} % at step {peak['step']}",
         fontsize=7.5, color=colour("ood"), ha="right" if late else "left", va="bottom",
@@ -227,14 +227,14 @@ def _mark_peak(axes: Axes, ood: pd.DataFrame) -> None:
 
 
 def _rl_arrows(axes: Axes, table: pd.DataFrame, algorithm: str, place: int) -> None:
-    """From the SFT value at each start to the value after RL, beside it."""
+    """Arrows from the SFT value at each start to the value after RL, to the right of it."""
     pooled = table[table["seed"] == POOLED]
     sft = pooled[pooled["stage"] == "sft"].set_index("step")["accuracy"]
     after = pooled[(pooled["stage"] == "rl") & (pooled["algorithm"] == algorithm)]
     after = after[after["step"].isin(sft.index)]
     role = algorithm_role(algorithm)
     after = after.assign(start=after["step"])
-    after["step"] = beside(axes, after["start"], 0.018 + 0.022 * place)
+    after["step"] = shifted_right(axes, after["start"], 0.018 + 0.022 * place)
     for row in records(after):
         axes.annotate(
             "", (row["step"], row["accuracy"]), (row["start"], sft[row["start"]]),
@@ -245,14 +245,14 @@ def _rl_arrows(axes: Axes, table: pd.DataFrame, algorithm: str, place: int) -> N
 
 
 def _stacked(axes: Axes, own: pd.DataFrame, colours: dict[str, str]) -> None:
-    """Bars of 100 % at equal distances: base and SFT steps, then each RL algorithm by start."""
+    """Stacked bars at equal distances: base and SFT steps, then each RL algorithm by start."""
     keys = ["stage", "algorithm", "step"]
     order = {"base": 0, "sft": 1, "rl": 2}
     shares = own.pivot_table(
         index=keys, columns="kind", values="share", aggfunc="sum"
     ).reset_index()
     if shares.empty:
-        say(axes, "not evaluated")
+        note(axes, "not evaluated")
         return
     shares = shares.sort_values(keys, key=lambda c: c.map(order) if c.name == "stage" else c)
     group = shares["algorithm"].ne(shares["algorithm"].shift()).cumsum() - 1

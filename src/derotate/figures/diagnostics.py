@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Figure of the diagnostics: hidden states and next tokens beside the peak's, changes of weights.
+"""Figure of the diagnostics: hidden states and next tokens against the peak, weight changes.
 
-A dot is a run, a bar the mean of the runs; dots of one run are joined. What chance gives is grey.
+A dot is one run, a bar the mean of the runs; the dots of a run are joined. Nulls are grey.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from derotate.figures.shared import say_all, suite
-from derotate.figures.style import Role, canvas, colour, say, styled
+from derotate.figures.shared import note_all, suite
+from derotate.figures.style import Role, canvas, colour, note, styled
 
 Places = Sequence[tuple[str, str, Role]]
-"""Value of a column, label and colour of each place of an axis."""
+"""Value of a column, label and colour of each category of an axis."""
 
 _GAIN = "max_ood:sft_end:rl_end"
 _NEARNESS: Places = (("max_ood:sft_end", "SFT end", "sft"), ("max_ood:rl_end", "RL end", "grpo"))
@@ -38,24 +38,24 @@ _WINS: Places = (
 _NULL = "random_change"
 _MARKERS = ("o", "s", "^", "D", "v")
 _SPREAD = 0.24
-"""Width over which the dots of a place are spread, so that they do not cover each other."""
+"""Jitter: width over which the dots of a category are spread."""
 
 
 @styled
 def diagnostics(
     states: pd.DataFrame, weights: pd.DataFrame, clusters: str, fraction: float
 ) -> Figure:
-    """Nearness to the peak, win rates, divergence from the base, sparsity and place of changes.
+    """Similarity to the peak, win rates, divergence from the base, sparsity and place of changes.
 
     Args:
         states: table of hidden states by run, pair, split, fold and metric.
         weights: table of changes of weights by run, pair, against, metric and fraction.
-        clusters: what the task calls its units of hold-out, e.g. number sets.
-        fraction: which top subspaces count as principal: a share of the rank in `weights`.
+        clusters: the task's name for its hold-out units, e.g. number sets.
+        fraction: top share of the rank whose subspace counts as principal; one of `weights`.
     """
     figure, grid = canvas(2, 3, row_height=2.3)
     if states.empty and weights.empty:
-        say_all(grid, "no diagnostics\nin this study")
+        note_all(grid, "no diagnostics\nin this study")
         return figure
     (cka, tokens, wins), (divergence, sparsity, energy) = grid
     ood, learned = (suite(states, split, "test") for split in ("ood", "id"))
@@ -76,8 +76,8 @@ def diagnostics(
         "forward KL, ID (nats a token)",
     )  # fmt: skip
     divergence.set_ylim(0, None)
-    whole = weights["fraction"].isna()
-    _changes(sparsity, weights[whole], "update_sparsity", "weights left as they were")
+    unbanded = weights["fraction"].isna()
+    _changes(sparsity, weights[unbanded], "update_sparsity", "weights left as they were")
     principal = (weights["fraction"] - fraction).abs() < 1e-9
     _changes(energy, weights[principal], "energy_off_principal",
              f"change off the top {100 * fraction:g} %")  # fmt: skip
@@ -86,7 +86,7 @@ def diagnostics(
 
 
 def _changes(axes: Axes, weights: pd.DataFrame, metric: str, title: str) -> None:
-    """Shares by pair beside what a random change of equal norm is expected to show."""
+    """Shares by pair, with the expectation under a random change of equal norm."""
     own = _metric(weights, metric)
     _panel(axes, own[own["against"] == "patient"], _CHANGES, title, "share")
     null = own[own["against"] == _NULL].groupby("pair")["value"].mean()
@@ -102,12 +102,12 @@ def _metric(table: pd.DataFrame, name: str) -> pd.DataFrame:
 def _panel(
     axes: Axes, table: pd.DataFrame, places: Places, title: str, label: str, by: str = "pair"
 ) -> None:
-    """`value` of each run at each place, runs joined, with the mean over runs."""
+    """`value` of each run in each category, runs joined, with the mean over runs."""
     axes.set_title(title, fontsize=8)
     names = [name for name, _, _ in places]
     known = table[table[by].isin(names)]
     if known.empty:
-        say(axes, "not measured")
+        note(axes, "not measured")
         return
     wide = known.pivot_table(index=["base_seed", "seed"], columns=by, values="value")
     wide = wide.reindex(columns=names)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Direct labels that do not cover each other or the points that they name.
+"""Labels of points that cover neither each other nor the points.
 
-Greedy: each label takes the free place nearest to its point, of a few rings around it. The result
-depends on the points alone, so figures stay the same from run to run.
+Greedy: each label takes the free position nearest to its point, on a few rings around it. The
+result depends on the points alone, so the same tables give the same figure.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def place(
     scale = figure.dpi / 72
     frame = axes.get_window_extent()
     spots = [tuple(axes.transData.transform(point)) for point in points]
-    taken = [_around(x, y, 4 * scale) for x, y in spots]
+    occupied = [_around(x, y, 4 * scale) for x, y in spots]
     labels = []
-    # crowded points last: the lonely ones have the best places anyway
+    # Crowded points last: an isolated point keeps its best position in any case.
     order = sorted(range(len(points)), key=lambda i: (_neighbours(spots, i, 60 * scale), i))
     for i in order:
         label = axes.annotate(
@@ -45,8 +45,8 @@ def place(
             path_effects=[withStroke(linewidth=2, foreground="white")],
         )  # fmt: skip
         size = label.get_window_extent()
-        offset, box = _free(spots[i], size.width, size.height, scale, taken, frame)
-        taken.append(box)
+        offset, box = _free(spots[i], size.width, size.height, scale, occupied, frame)
+        occupied.append(box)
         label.set_position((offset[0] / scale, offset[1] / scale))
         edge = _nearest(offset[0], size.width / 2), _nearest(offset[1], size.height / 2)
         if hypot(*edge) > 9 * scale:
@@ -60,7 +60,7 @@ def place(
 
 
 def _free(
-    spot: tuple[float, float], width: float, height: float, scale: float, taken: Sequence[Bbox],
+    spot: tuple[float, float], width: float, height: float, scale: float, occupied: Sequence[Bbox],
     frame: Bbox,
 ) -> tuple[tuple[float, float], Bbox]:  # fmt: skip
     """Offset of the label's middle from its point, in pixels, and the box that it fills."""
@@ -74,7 +74,7 @@ def _free(
                 spot[0] + dx - width / 2 - _CLEARANCE, spot[1] + dy - height / 2 - _CLEARANCE,
                 width + 2 * _CLEARANCE, height + 2 * _CLEARANCE,
             )  # fmt: skip
-            covered = sum(_overlap(box, other) for other in taken)
+            covered = sum(_overlap(box, other) for other in occupied)
             outside = box.width * box.height - _overlap(box, frame)
             cost = covered + 2 * outside
             if best is None or cost < best[0]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Losses by step, and where each way to choose a checkpoint would stop."""
+"""Losses by step, and the step that each selection criterion would choose."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from derotate.analysis.select_rows import POOLED
-from derotate.figures.shared import base_note, curve, records, say_all, step_axis, suite
-from derotate.figures.style import canvas, colour, say, styled
+from derotate.figures.shared import base_note, curve, note_all, records, step_axis, suite
+from derotate.figures.style import canvas, colour, note, styled
 
 
 @styled
 def losses(loss: pd.DataFrame, picks: pd.DataFrame) -> Figure:
-    """Loss by SFT step, and which step each criterion would pick with what it gives.
+    """Loss by SFT step, and the step that each criterion selects, with its OOD accuracy.
 
     Args:
         loss: from `tables.loss_by_step`.
@@ -26,7 +26,7 @@ def losses(loss: pd.DataFrame, picks: pd.DataFrame) -> Figure:
     bases = sorted(set(loss["base_seed"]))
     figure, grid = canvas(max(len(bases), 1), 2)
     if not bases:
-        say_all(grid, "no losses yet")
+        note_all(grid, "no losses yet")
     for (left, right), base_seed in zip(grid, bases, strict=False):
         own = loss[loss["base_seed"] == base_seed]
         for split, fold, style, name in (
@@ -46,7 +46,7 @@ def losses(loss: pd.DataFrame, picks: pd.DataFrame) -> Figure:
         left.set_title(f"Loss of the reference answer{base_note(base_seed, bases)}")
         chosen = picks[(picks["base_seed"] == base_seed) & (picks["seed"] == POOLED)]
         _mark_picks(left, own[own["seed"] == POOLED], chosen)
-        _picked(right, chosen)
+        _selected_steps(right, chosen)
         right.set_title("What each criterion would pick")
     handles, names = grid[0][0].get_legend_handles_labels()
     if handles:
@@ -55,7 +55,7 @@ def losses(loss: pd.DataFrame, picks: pd.DataFrame) -> Figure:
 
 
 def _mark_picks(axes: Axes, pooled: pd.DataFrame, chosen: pd.DataFrame) -> None:
-    """A ring where a loss that could pick a step is lowest."""
+    """A ring at the minimum of each loss that is a selection criterion."""
     drawn = {("ood", "selection"), ("id", "test")}
     for row in records(chosen[chosen["criterion"] == "lowest loss"]):
         curve_of = suite(pooled, row["split"], row["fold"])
@@ -67,10 +67,10 @@ def _mark_picks(axes: Axes, pooled: pd.DataFrame, chosen: pd.DataFrame) -> None:
     )
 
 
-def _picked(axes: Axes, picks: pd.DataFrame) -> None:
-    """OOD test accuracy of the step that each criterion picks, as labelled bars."""
+def _selected_steps(axes: Axes, picks: pd.DataFrame) -> None:
+    """OOD test accuracy of the step that each criterion selects, as labelled bars."""
     if picks.empty:
-        say(axes, "no step to pick")
+        note(axes, "no step to pick")
         return
     rows = records(picks)
     axes.barh(range(len(rows)), picks["accuracy"], color=colour("ood"), alpha=0.75, height=0.6)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The phase diagram of forgetting: a cell a run, learning rate across, strength of the base up."""
+"""The phase diagram of forgetting: one run per cell, by learning rate and strength of the base."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
 from derotate.analysis.phase_diagram import LEARNED, MATCHED
-from derotate.figures.shared import records, say_all
+from derotate.figures.shared import note_all, records
 from derotate.figures.style import Role, canvas, colour, styled
 
 _GRID = ["base_steps", "learning_rate"]
@@ -24,15 +24,15 @@ _HATCH = "////"
 def phase(table: pd.DataFrame) -> Figure:
     """OOD points lost at the end, lost at equal ID accuracy, and gained from base to peak.
 
-    Below the points stands half the width of their interval, or the step. Cells whose run never
-    learned the task are hatched. Several runs of a cell are averaged, and only points are given.
+    Below the points is the half-width of their CI, or the step. Cells whose run never learned the
+    task are hatched. Several runs of a cell are averaged; then only points are shown.
 
     Args:
-        table: from `reporting.phase.phase`.
+        table: from `analysis.phase_diagram.phase`.
     """
     figure, (panels,) = canvas(1, 3, row_height=2.8, sharey=True)
     if table.empty:
-        say_all([panels], "no phase diagram in this study")
+        note_all([panels], "no phase diagram in this study")
         return figure
     cells = _cells(table)
     end = int(cells["end_step"].max())
@@ -54,7 +54,7 @@ def phase(table: pd.DataFrame) -> Figure:
 
 
 def _cells(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell: means over its runs, and what is written below the points."""
+    """One row per cell: means over its runs, and the text below the points."""
     runs = table.astype({"matched_step": float, "learned": float})
     means = runs.drop(columns=["base_seed", "seed"]).groupby(_GRID).mean().reset_index()
     alone = len(means) == len(table)
@@ -69,7 +69,7 @@ def _cells(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _heat_map(axes: Axes, cells: pd.DataFrame, value: str, role: Role, most: float) -> None:
-    """A value by rate and base, weak bases below."""
+    """Heat map of a value by learning rate and base, weak bases below."""
     texts = cells.assign(
         text=[f"{row[value]:.1f}\n{row[f'below_{value}']}".strip() for row in records(cells)]
     )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Panels of the papers' numbers, to stand in our figures beside ours.
+"""Panels of the papers' numbers, for figures that show them below ours.
 
-Each has a scale of its own: other models, other problems, five attempts where we count one. A panel
-is drawn within `style.look()`; `reporting.published` makes the tables. Roles have the colours that
-they have in our panels, markers tell the models apart.
+Each panel has its own scale: other models, other problems, five attempts instead of one. Call these
+functions within `style.look()`; `published.as_tables` makes the tables. Colours are those of our
+panels, markers distinguish the models.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from matplotlib.patheffects import withStroke
 from derotate.analysis.select_rows import LANDMARKS
 from derotate.figures import label_placement as labels
 from derotate.figures.shared import points, records
-from derotate.figures.style import Role, colour, say
+from derotate.figures.style import Role, colour, note
 from derotate.published.as_tables import NAMES, PAPER, TASK, origin
 
 _TERMS: Final = "One run a model, five attempts a problem"
 STAGE_NAMES: Final = MappingProxyType(
     {"base": "base", "max_ood": "peak", "sft_end": "SFT\nend", "rl_end": "RL\nend"}
 )
-"""Landmarks as they are named below an axis."""
+"""Names of the landmarks on an axis."""
 
-# Marker and its face tell the models apart; colours keep their meaning.
+# Marker and face colour distinguish the models.
 _MARKERS: Final[Mapping[str, tuple[str, str | None]]] = MappingProxyType(
     {"Llama-3.2-11B-Vision-Instruct": ("o", None), "Qwen2.5-7B-Instruct": ("s", "white")}
 )
@@ -38,19 +38,19 @@ _SPLITS: Final[Mapping[str, tuple[Role, str]]] = MappingProxyType(
     {"ood": ("ood", "out of distribution"), "id": ("id", "in distribution")}
 )
 _BESIDE: Final = 22
-"""SFT steps by which a value after RL is drawn to the right of its start."""
+"""Offset to the right of a value after RL from its start, in SFT steps."""
 _STAGE_ROLES: Final[Mapping[str, Role]] = MappingProxyType({"base": "base", "rl_end": "ppo"})
 _APART: Final = 0.09
-"""By which the models stand to the left and right of a stage."""
+"""Offset of the two models to the left and right of a stage."""
 
 
 def name_origin(figure: Figure, published: pd.DataFrame | None, also: str = "") -> None:
-    """Say below a figure where its published numbers stand and how exactly they are known.
+    """State below a figure the source and precision of its published numbers.
 
     Args:
         figure: with panels of this module.
-        published: the table that they were drawn from, if they were.
-        also: what is to be said of our own panels, in a line before.
+        published: the table behind those panels; None without any.
+        also: a first line about our own panels.
     """
     lines = [also] if also else []
     if published is not None:
@@ -73,7 +73,7 @@ def accuracy(axes: Axes, table: pd.DataFrame, split: str) -> None:
     role, where = _SPLITS[split]
     axes.set_title(f"Published, {where}")
     if own.empty:
-        say(axes, "no published value")
+        note(axes, "no published value")
         return
     for model, line in own.groupby("model", sort=True):
         _line_and_rl(axes, line, role, *_MARKERS[str(model)])
@@ -94,9 +94,9 @@ def accuracy(axes: Axes, table: pd.DataFrame, split: str) -> None:
 
 
 def stages(row: Sequence[Axes], table: pd.DataFrame, splits: Sequence[str]) -> None:
-    """Accuracy at the landmarks of the papers: a panel a split, then a panel that is the legend.
+    """Accuracy at the landmarks of the papers: one panel per split, then one for the legend.
 
-    A value that a later paper gives otherwise is a cross beside the first.
+    A cross is a value that a later paper states differently.
 
     Args:
         row: empty panels, more than there are splits.
@@ -123,17 +123,17 @@ def stages(row: Sequence[Axes], table: pd.DataFrame, splits: Sequence[str]) -> N
 def surgery(axes: Axes, table: pd.DataFrame, model: str) -> None:
     """Edits and landmarks of one model of the papers by ID and OOD accuracy, as printed.
 
-    ID falls to the right, where our panel has what an edit costs.
+    ID accuracy falls to the right, as in our panel, whose x axis is the ID loss.
 
     Args:
         axes: an empty panel.
         table: from `published.surgery`.
-        model: as it is named there.
+        model: one of the table.
     """
     own = table[table["model"] == model]
     axes.set_title(f"Published, {NAMES[model]}")
     if own.empty:
-        say(axes, "no published value")
+        note(axes, "no published value")
         return
     spots: list[tuple[float, float]] = []
     names, shades = [], []
@@ -178,7 +178,7 @@ _MARKS: Final[Mapping[str, tuple[Role, str, str]]] = MappingProxyType(
 
 
 def _models(own: pd.DataFrame, role: Role) -> list[Line2D]:
-    """An entry of the legend for each model, with its number of problems."""
+    """One legend entry per model, with its number of problems."""
     handles = []
     for model, line in own.groupby("model", sort=True):
         marker, face = _MARKERS[str(model)]
@@ -190,34 +190,34 @@ def _models(own: pd.DataFrame, role: Role) -> list[Line2D]:
 
 
 def _is_sweep(line: pd.DataFrame) -> bool:
-    """Whether there are more SFT steps than two landmarks, so that a line means something."""
+    """Whether there are more SFT steps than the two landmarks, so that a line is meaningful."""
     return int((line["stage"] == "sft").sum()) > 2
 
 
 def _line_and_rl(axes: Axes, line: pd.DataFrame, role: Role, marker: str, face: str | None) -> None:
-    """SFT with intervals; a thin line leads from each start to its value after RL."""
+    """SFT with CIs; a thin line leads from each start to its value after RL."""
     sft = line[line["stage"] != "rl"].sort_values("step")
     style, width = ("-", 1.4) if _is_sweep(line) else (":", 1.0)
     axes.plot(sft["step"], sft["accuracy"], style, color=colour(role), lw=width)
     before = sft.set_index("step")["accuracy"]
     after = line[(line["stage"] == "rl") & line["step"].isin(before.index)]
-    # Beside the start, so that both intervals can be seen.
-    beside = after.assign(step=after["step"] + _BESIDE)
-    for start, row in zip(after["step"], records(beside), strict=True):
+    # To the right of the start, so that both intervals are visible.
+    shifted = after.assign(step=after["step"] + _BESIDE)
+    for start, row in zip(after["step"], records(shifted), strict=True):
         axes.plot(
             [start, row["step"]], [before[start], row["accuracy"]], color=colour("ppo"), lw=0.9
         )
     for some, shade, shape in (
         (sft[sft["stage"] == "sft"], role, marker),
         (sft[sft["stage"] == "base"], "base", marker),
-        (beside, "ppo", "D"),
+        (shifted, "ppo", "D"),
     ):
         _points(axes, some, shade, shape, face)
 
 
 def _stage_panel(axes: Axes, own: pd.DataFrame, role: Role) -> None:
     if own.empty:
-        say(axes, "no published value")
+        note(axes, "no published value")
         return
     placed = own.assign(step=own["landmark"].map(LANDMARKS.index)).sort_values("step")
     best = placed[placed["paper"] == PAPER].groupby("landmark")["accuracy"].max()
@@ -245,7 +245,7 @@ def _stage_panel(axes: Axes, own: pd.DataFrame, role: Role) -> None:
 
 
 def _points(axes: Axes, some: pd.DataFrame, shade: Role, marker: str, face: str | None) -> None:
-    """Values by `step` with their intervals, the markers' faces as the model has them."""
+    """Values by `step` with their CIs, with the marker face of the model."""
     points(axes, some, "accuracy", shade, marker)
     if face:
         axes.plot(

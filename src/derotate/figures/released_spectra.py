@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The released spectra beside the law of random weights and beside a trained model."""
+"""The released spectra, the Marchenko-Pastur law of random weights, and a trained model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from derotate.published.released_spectra import DEVIATION, SHAPES
 from derotate.published.trained_spectra import law, on_scale
 from derotate.spectral.random_matrices import edge
 
-# k and v have one shape, so one law.
+# k and v have the same shape, so the same law.
 _LAWS: Final = ("q", "k")
 _MARKERS: Final[Mapping[str, str]] = MappingProxyType({"q": "o", "k": "s", "v": "x"})
 
@@ -91,7 +91,7 @@ def _distances(axes: Axes, distances: pd.DataFrame, measured: pd.DataFrame) -> N
         ("trained\nhere", of("trained", "distance_at_places"), "id"),
     )
     for place, (_, values, role) in enumerate(rows):
-        # Evenly spread across the row, so that equal values can be told apart.
+        # Jitter across the row, so that equal values do not hide each other.
         across = place + 0.24 * np.linspace(-1, 1, len(values))
         axes.plot(values, across, "o", color=colour(role), ms=3, alpha=0.7)
     axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])

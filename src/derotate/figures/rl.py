@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from derotate.figures.shared import algorithm_name, algorithm_role, base_note, say_all
+from derotate.figures.shared import algorithm_name, algorithm_role, base_note, note_all
 from derotate.figures.style import PAGE, canvas, colour, shades, styled
 
 _CURVES = (
@@ -24,18 +24,18 @@ _STYLES = {"grpo": "-", "ppo": "--"}
 
 @styled
 def advantages(table: pd.DataFrame, first: pd.DataFrame) -> Figure:
-    """Distribution of the advantages at the first update: a row an algorithm, a panel a start.
+    """Advantages at the first update: one row of panels per algorithm, one panel per start.
 
     Bases and seeds are averaged, with a thin outline for each base.
 
     Args:
         table: from `logs.advantages_by_start`.
-        first: from `logs.rl_first_update`, for correct samples and groups without variance.
+        first: from `logs.rl_first_update`, for correct samples and zero-variance groups.
     """
     algorithms = sorted(set(table["algorithm"]))
     if not algorithms:
         figure, grid = canvas()
-        say_all(grid, "no RL in this study")
+        note_all(grid, "no RL in this study")
         return figure
     starts = {name: sorted(set(table[table["algorithm"] == name]["start"])) for name in algorithms}
     widest = max(len(own) for own in starts.values())
@@ -55,7 +55,7 @@ def advantages(table: pd.DataFrame, first: pd.DataFrame) -> Figure:
 
 @styled
 def rl_curves(log: pd.DataFrame) -> Figure:
-    """Reward, correct samples, entropy, KL, groups without variance and length by update.
+    """Reward, correct samples, entropy, KL, zero-variance groups and length by update.
 
     Mean over seeds, a thin line for each; darker runs start later; PPO is dashed.
 
@@ -65,7 +65,7 @@ def rl_curves(log: pd.DataFrame) -> Figure:
     bases = sorted(set(log["base_seed"]))
     figure, grid = canvas(2 * max(len(bases), 1), 3, row_height=2.1)
     if not bases:
-        say_all(grid, "no RL in this study")
+        note_all(grid, "no RL in this study")
     handles: dict[tuple[str, int], Line2D] = {}
     for place, base_seed in enumerate(bases):
         panels = [axes for row in grid[2 * place : 2 * place + 2] for axes in row]
@@ -82,9 +82,9 @@ def rl_curves(log: pd.DataFrame) -> Figure:
                 handles[str(algorithm), start] = Line2D([], [], color=tone, ls=style, label=name)
         for axes, (_, title) in zip(panels, _CURVES, strict=True):
             axes.set(xlabel="update")
-            # the longest title fills its panel
-            note = base_note(base_seed, bases).replace(" (", "\n(")
-            axes.set_title(title + note, fontsize=8)
+            # The longest title fills its panel, so the base goes to a second line.
+            base = base_note(base_seed, bases).replace(" (", "\n(")
+            axes.set_title(title + base, fontsize=8)
     if handles:
         figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=3)
     return figure
@@ -95,7 +95,7 @@ def _run(table: pd.DataFrame, algorithm: str, start: int) -> pd.DataFrame:
 
 
 def _signal(first: pd.DataFrame) -> str:
-    """How much an algorithm can learn from its first samples; PPO has no groups."""
+    """Share of correct samples and of zero-variance groups; PPO has no groups."""
     if first.empty:
         return ""
     right, flat = first["correct_share"].mean(), first["zero_variance_share"].mean()
@@ -118,7 +118,7 @@ def _histogram(axes: Axes, own: pd.DataFrame, algorithm: str) -> None:
 
 
 def _mean_of_runs(own: pd.DataFrame) -> pd.DataFrame:
-    """Shares by bin, averaged over runs; a bin that a run does not have counts as none."""
+    """Shares by bin, averaged over runs; a bin that a run lacks counts as 0."""
     runs = len(own[["base_seed", "seed"]].drop_duplicates())
     mean = own.groupby(["bin_low", "bin_high"])["share"].sum().reset_index()
     return mean.assign(share=mean["share"] / max(runs, 1))

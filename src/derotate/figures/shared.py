@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What several figures draw: a suite's curve with its intervals, seeds, bases, algorithms."""
+"""Parts of several figures: curves with CIs, seeds, bases, algorithms, the step axis."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from derotate.analysis.select_rows import POOLED
-from derotate.figures.style import Role, colour, say
+from derotate.figures.style import Role, colour, note
 from derotate.study.rl_algorithms import RL_ALGORITHMS
 
 _TICKS: Final = [0, *(digit * 10**power for power in range(6) for digit in (1, 2, 5))]
 _APART: Final = 0.08
-"""Share of the axis by which ticks stand apart at least."""
+"""Least distance of two ticks, as a share of the axis."""
 
 
 def suite(table: pd.DataFrame, split: str, fold: str) -> pd.DataFrame:
@@ -25,40 +25,40 @@ def suite(table: pd.DataFrame, split: str, fold: str) -> pd.DataFrame:
 
 
 def seeds_of(table: pd.DataFrame) -> list[str]:
-    """Seeds to draw beside the pooled values: none if there is just one."""
+    """Seeds to draw with the pooled values: none if there is just one."""
     seeds = sorted(set(table["seed"]) - {POOLED}, key=lambda seed: (len(seed), seed))
     return seeds if len(seeds) > 1 else []
 
 
 def base_note(base_seed: int, bases: list[int]) -> str:
-    """What a title adds where there are several bases."""
+    """The base, for the title of a panel; empty if there is one base."""
     return f" (base {base_seed})" if len(bases) > 1 else ""
 
 
 def algorithm_role(algorithm: str) -> Role:
-    """The role of an RL algorithm, which has its colour."""
+    """The role, and so the colour, of an RL algorithm."""
     return RL_ALGORITHMS[algorithm].role
 
 
 def algorithm_name(algorithm: str) -> str:
-    """An RL algorithm as it is written in text."""
+    """The name of an RL algorithm in text."""
     return RL_ALGORITHMS[algorithm].short
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table, each a mapping by column."""
+    """The rows of a table as mappings by column."""
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def say_all(grid: list[list[Axes]], text: str) -> None:
-    """Say in every panel why there is nothing to draw."""
+def note_all(grid: list[list[Axes]], text: str) -> None:
+    """Put a note into every panel, in place of data."""
     for row in grid:
         for axes in row:
-            say(axes, text)
+            note(axes, text)
 
 
 def step_axis(axes: Axes) -> None:
-    """Give a panel an x axis of SFT steps by their square root, since early ones lie close."""
+    """Give a panel a square-root x axis of SFT steps, since early steps are close together."""
     last = axes.dataLim.x1
     axes.set_xlabel("SFT step (by square root)")
     if not np.isfinite(last):  # nothing is drawn
@@ -67,16 +67,16 @@ def step_axis(axes: Axes) -> None:
     low, high = _square(np.array([-0.04, 1.06]) * _root(last))
     axes.set_xlim(low, high)
     ticks = [tick for tick in _TICKS if tick <= last]
-    kept: list[int] = []
+    shown: list[int] = []
     for tick in reversed(ticks):
-        if not kept or _root(kept[-1]) - _root(tick) >= _APART * _root(last):
-            kept.append(tick)
-    axes.set_xticks(kept, minor=False)
+        if not shown or _root(shown[-1]) - _root(tick) >= _APART * _root(last):
+            shown.append(tick)
+    axes.set_xticks(shown, minor=False)
     axes.set_xticks([], minor=True)
 
 
-def beside(axes: Axes, steps: pd.Series, share: float) -> pd.Series:
-    """Places that share of the axis to the right of the steps, whatever its scale."""
+def shifted_right(axes: Axes, steps: pd.Series, share: float) -> pd.Series:
+    """x positions to the right of the steps, by a share of the axis, in any scale."""
     scale = axes.xaxis.get_transform()
     low, high = scale.transform(np.asarray(axes.get_xlim()))
     moved = scale.transform(steps.to_numpy(dtype=float)) + share * (high - low)
@@ -94,7 +94,7 @@ def _square(roots: ArrayLike) -> NDArray[np.float64]:
 
 
 def points(axes: Axes, table: pd.DataFrame, value: str, role: Role, marker: str) -> None:
-    """Values by `step` with their intervals."""
+    """Values by `step` with their CIs."""
     axes.errorbar(
         table["step"], table[value], [table[value] - table["low"], table["high"] - table[value]],
         fmt=marker, color=colour(role), elinewidth=1, capsize=2, markersize=4,
@@ -102,7 +102,7 @@ def points(axes: Axes, table: pd.DataFrame, value: str, role: Role, marker: str)
 
 
 def curve(axes: Axes, table: pd.DataFrame, value: str, role: Role, style: str, name: str) -> None:
-    """A value by `step`: pooled with its interval, a thin line a seed, the base in grey."""
+    """A value by `step`: pooled with its CI, one thin line per seed, the base in grey."""
     for seed in seeds_of(table):
         own = table[table["seed"] == seed].sort_values("step")
         axes.plot(own["step"], own[value], style, color=colour(role), lw=0.8, alpha=0.45)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Figures as small PNG files, which a repository can hold and a page can show.
+"""Figures as small PNG files for a repository and its pages.
 
-A figure of thin lines has few colours, so a palette takes a fifth of the bytes that true colour
-takes. The same tables give the same bytes here too.
+A figure of thin lines has few colours, so a palette needs a fifth of the bytes of true colour. The
+same tables give the same bytes.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from derotate.figures.style import look
 from derotate.files.atomic import atomic_write
 
 DPI: Final = 120
-"""Of the files: text of 7.5 points is 12 pixels high, legible on a screen."""
+"""Resolution of the files: text of 7.5 points is 12 pixels high, legible on a screen."""
 COLOURS: Final = 128
 
 
 def save_small(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a PNG with a palette, moved into place when complete."""
+    """Write a PNG with a palette atomically."""
     with look():
         figure.set_dpi(DPI)
         canvas = FigureCanvasAgg(figure)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Figures of the spectra: how much singular values and vectors moved, beside their nulls.
+"""Figures of the spectra: changes of singular values and vectors, with their null models.
 
 `spectra` is the table of `derotate.analysis.spectra.by_index`: kind, against, metric, fraction,
 index, value (mean over layers and runs), low and high (their range). `against` is `patient` for
-what was measured and names a null otherwise. Lines are the means, bands the range.
+the measured pair and the name of a null model otherwise. Lines are the means, bands the range.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from derotate.analysis.spectra import MEASURED
-from derotate.figures.shared import say_all
+from derotate.figures.shared import note_all
 from derotate.figures.style import Role, canvas, colour, styled
 
 _ORDER = ("q", "k", "v", "o", "gate", "up", "down", "embed", "head")
@@ -26,7 +26,7 @@ _NULL_STYLES = ("--", ":", "-.")
 _SIDES: dict[str, Role] = {"left_principal_angle": "sft", "right_principal_angle": "surgery"}
 _PRINCIPAL = tuple(_SIDES)
 CHANGE_LIMIT = 12.0
-"""Percent shown of the relative change of singular values; what lies beyond is cut."""
+"""Limit of the axis of relative changes, in percent; larger changes are cut."""
 
 
 @styled
@@ -35,7 +35,7 @@ def singular_values(spectra: pd.DataFrame) -> Figure:
     kinds = _kinds(spectra)
     figure, grid = canvas(2, max(len(kinds), 1), row_height=1.9, sharey="row")
     if not kinds:
-        say_all(grid, "no spectra in this study")
+        note_all(grid, "no spectra in this study")
         return figure
     for (top, bottom), kind in zip(zip(*grid, strict=True), kinds, strict=True):
         own = spectra[spectra["kind"] == kind]
@@ -50,7 +50,7 @@ def singular_values(spectra: pd.DataFrame) -> Figure:
         top.set_title(kind)
         top.set_ylim(0, None)
         bottom.set_xlabel("index")
-    # The smallest values are near zero and change manyfold; they would hide all others.
+    # The smallest singular values are near 0: their relative changes would hide all others.
     grid[1][0].set_ylim(-CHANGE_LIMIT, CHANGE_LIMIT)
     grid[0][0].set_ylabel("singular value")
     grid[1][0].set_ylabel("relative change (%)")
@@ -69,11 +69,11 @@ def singular_values(spectra: pd.DataFrame) -> Figure:
 
 @styled
 def angles(spectra: pd.DataFrame, fraction: float) -> Figure:
-    """Principal angles of the top subspaces by index beside their nulls, by kind of matrix.
+    """Principal angles of the top subspaces by index with their null models, by kind of matrix.
 
     Args:
         spectra: see the module.
-        fraction: which subspaces: the top share of the rank, one that the table has.
+        fraction: top share of the rank that spans the subspaces; one of the table.
     """
     known = spectra[spectra["metric"].isin(_PRINCIPAL)]
     some = known[(known["fraction"] - fraction).abs() < 1e-9]
@@ -81,7 +81,7 @@ def angles(spectra: pd.DataFrame, fraction: float) -> Figure:
     columns = min(max(len(kinds), 1), 4)
     figure, grid = canvas(max(-(-len(kinds) // columns), 1), columns, row_height=2.0, sharey=True)
     if not kinds:
-        say_all(grid, f"no principal angles of the top {100 * fraction:g} % in this study")
+        note_all(grid, f"no principal angles of the top {100 * fraction:g} % in this study")
         return figure
     panels = [axes for row in grid for axes in row]
     nulls = _nulls(some, _PRINCIPAL)

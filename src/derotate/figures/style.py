@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from derotate.files.atomic import atomic_write
 
 PAGE: Final = 7.2
-"""Width of the text of a page, in inches; type is sized so that it reads at two thirds of it."""
+"""Text width of a page in inches; type stays legible at two thirds of it."""
 DPI: Final = 200
 
 P = ParamSpec("P")
@@ -49,7 +49,7 @@ def colour(role: Role) -> str:
 
 
 def kind_colours(kinds: Sequence[str]) -> dict[str, str]:
-    """Colours of error kinds: those of every task have their own, a task's others take turns."""
+    """Colours of error kinds: fixed for kinds of all tasks, cycled for those of one task."""
     others = iter(_OTHER_KINDS)
     return {kind: _KINDS.get(kind) or next(others, _FURTHER_KINDS) for kind in kinds}
 
@@ -62,7 +62,7 @@ def shades(role: Role, count: int) -> list[str]:
 
 
 def look() -> AbstractContextManager[None]:
-    """The settings under which figures are drawn and saved."""
+    """Matplotlib settings for drawing and saving figures."""
     settings = {
         **sns.axes_style("ticks"),
         **sns.plotting_context("paper"),
@@ -110,7 +110,7 @@ def canvas(
     row_height: float = 2.6,
     sharey: bool | Literal["row"] = False,
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A figure outside pyplot, which keeps no global state, and its axes by row and column."""
+    """A figure outside pyplot, so without global state, and its axes by row and column."""
     figure = Figure(figsize=(width, row_height * rows), layout="constrained")
     FigureCanvasAgg(figure)  # measures text
     grid = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
@@ -118,7 +118,7 @@ def canvas(
 
 
 def stacked(rows: Sequence[tuple[int, float]]) -> tuple[Figure, list[list[Axes]]]:
-    """A figure as `canvas` makes it, whose rows differ: panels and height in inches of each."""
+    """A figure like `canvas`, with its own number of panels and height in inches per row."""
     heights = [height for _, height in rows]
     figure = Figure(figsize=(PAGE, sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)  # measures text
@@ -129,15 +129,15 @@ def stacked(rows: Sequence[tuple[int, float]]) -> tuple[Figure, list[list[Axes]]
     ]
 
 
-def say(axes: Axes, text: str) -> None:
-    """Say in words why there is nothing to draw."""
+def note(axes: Axes, text: str) -> None:
+    """Put a note into a panel, in place of data."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", wrap=True,
               color=colour("muted"))  # fmt: skip
     axes.set(xticks=[], yticks=[])
 
 
 def save(figure: Figure, stem: str | os.PathLike[str]) -> None:
-    """Write `stem`.png (200 dpi) and `stem`.pdf, each moved into place when complete."""
+    """Write `stem`.png (200 dpi) and `stem`.pdf atomically."""
     nothing = {
         "png": {"Software": None},
         "pdf": dict.fromkeys(("Creator", "Producer", "CreationDate")),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The plane of surgery: what an edit costs in distribution and what it gives out of it."""
+"""Edits by the ID accuracy that they lose and the OOD accuracy that they gain."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from derotate.analysis.select_rows import POOLED
 from derotate.figures import label_placement as labels
 from derotate.figures import published_panels as figures_published
 from derotate.figures.shared import base_note
-from derotate.figures.style import Role, colour, say, stacked, styled
+from derotate.figures.style import Role, colour, note, stacked, styled
 
 _ROLES: dict[str, tuple[Role, str, str]] = {
     "recipe": ("surgery", "o", "edit"),
@@ -32,19 +32,19 @@ def surgery_plane(
     Args:
         plane: from `contrasts.surgery_plane`.
         direction: forward (OOD peak into SFT end) or reverse (SFT end into RL end).
-        published: from `published.surgery`, drawn below ours; None: ours alone.
+        published: from `published.surgery`, drawn below ours; None for ours alone.
     """
     own = plane[(plane["direction"] == direction) & (plane["seed"] == POOLED)]
     bases = sorted(set(own["base_seed"]))
     models = [] if published is None else sorted(set(published["model"]))
     figure, panels = stacked([(1, 4.6)] * max(len(bases), 1) + [(len(models), 2.8)] * bool(models))
     if not bases:
-        say(panels[0][0], f"no {direction} surgery in this study")
+        note(panels[0][0], f"no {direction} surgery in this study")
     for (axes,), base_seed in zip(panels, bases, strict=False):
         marks = own[own["base_seed"] == base_seed]
         _plane_points(axes, marks)
         fold = marks["id_fold"].iloc[0]
-        scale = _far_points_closer(axes, marks)
+        scale = _compress_far_points(axes, marks)
         axes.set(
             xlabel=f"ID accuracy lost (points, {fold} problems{scale})",
             ylabel="OOD accuracy gained (points, test problems)",
@@ -85,10 +85,11 @@ def _plane_points(axes: Axes, marks: pd.DataFrame) -> None:
     axes.legend(handles=[*shown, patient], loc="best")
 
 
-def _far_points_closer(axes: Axes, marks: pd.DataFrame) -> str:
-    """Edits that destroy the model lie ten times as far out as those that matter.
+def _compress_far_points(axes: Axes, marks: pd.DataFrame) -> str:
+    """Compress the x axis beyond 5 points: edits that destroy the model are ten times as far out.
 
-    Returns what the axis label adds about the scale.
+    Returns:
+        A remark on the scale, for the axis label.
     """
     if marks["id_lost"].abs().max() <= 2 * _LINEAR:
         return ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The tasks side by side: what SFT on each does in and out of distribution."""
+"""The tasks side by side: accuracy by SFT step, in and out of distribution."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _COLUMNS = 2
 
 @dataclass(frozen=True)
 class Curves:
-    """What is drawn of a task.
+    """The data of one task.
 
     Attributes:
         task: its name.
         accuracy: from `tables.accuracy_by_step`.
-        chance: base_seed, seed, split, fold, chance in percent; empty if it is not known.
+        chance: base_seed, seed, split, fold, chance in percent; empty if unknown.
     """
 
     task: str
@@ -33,17 +33,17 @@ class Curves:
 
 
 @styled
-def tasks(found: Sequence[Curves]) -> Figure:
+def tasks(curves: Sequence[Curves]) -> Figure:
     """Accuracy by SFT step of each task, with OOD accuracy after RL and the chance level.
 
-    Lines are the bases, all seeds of each pooled; a diamond is RL from that step.
+    There is one line per base, its seeds pooled; a diamond is RL from that step.
     """
-    rows = -(-len(found) // _COLUMNS)
+    rows = -(-len(curves) // _COLUMNS)
     figure, grid = canvas(rows, _COLUMNS, row_height=2.3)
     panels = [axes for row in grid for axes in row]
-    for axes in panels[len(found) :]:
+    for axes in panels[len(curves) :]:
         axes.set_visible(False)
-    for axes, task in zip(panels, found, strict=False):
+    for axes, task in zip(panels, curves, strict=False):
         pooled = task.accuracy[task.accuracy["seed"] == POOLED]
         for split, fold, style, marker, name in (
             ("ood", "test", "-", "o", "OOD test"),
@@ -69,7 +69,7 @@ def tasks(found: Sequence[Curves]) -> Figure:
         axes.set(ylabel="accuracy (%)", ylim=(0, 102))
         axes.set_title(task.task.replace("_", " "))
     handles: dict[str, Artist] = {}
-    for axes in panels[: len(found)]:
+    for axes in panels[: len(curves)]:
         own_handles, names = axes.get_legend_handles_labels()
         handles |= dict(zip(names, own_handles, strict=True))
     figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=3)

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The papers' numbers in the form of this study's tables, to be drawn and quoted beside ours.
+"""The papers' numbers in the form of this study's tables, for figures and quotations.
 
-Frames have the columns of `derotate.analysis.accuracy` where these exist, so that a figure draws
-theirs as it draws ours; model, paper, version and `exact` are further columns. The papers have one
-run each: intervals are Wilson's for independent problems, ours and not theirs, and say nothing
-about seeds. Attempts differ too: theirs is success within five graded attempts on GeneralPoints,
-ours is pass@1.
+The columns are those of `derotate.analysis.accuracy`, so that one figure draws both; model, paper,
+version and `exact` are added. The papers have one run each: the Wilson intervals are ours, assume
+independent problems and ignore the variance between seeds. The papers count success within five
+graded attempts on GeneralPoints, we count pass@1.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ PAPER: Final = "2509.12235"
 NAMES: Final[Mapping[str, str]] = MappingProxyType(
     {"Llama-3.2-11B-Vision-Instruct": "LLaMA 11B", "Qwen2.5-7B-Instruct": "Qwen 7B"}
 )
-"""Models as they are named in a figure."""
+"""Names of the models in figures."""
 
 ORIGIN: Final = ("paper", "version", "exact")
-"""Columns that say where a number stands and how exactly it is known."""
+"""Columns of the source and precision of a number."""
 TASK: Final = "general_points"
-"""The task of this study, the one whose published numbers are drawn beside ours."""
+"""The task whose published numbers are shown with ours."""
 _PROFILE: Final = [*ORIGIN, "model", "mark", "size", "id", "ood_low", "ood_high"]
 
 
@@ -106,7 +105,7 @@ def surgery(edits: pd.DataFrame, landmarks: pd.DataFrame) -> pd.DataFrame:
 
 
 def origin(table: pd.DataFrame) -> str:
-    """Where the numbers of a table stand and how exactly they are known, in one line.
+    """Source and precision of the numbers of a table, in one line.
 
     Args:
         table: with the columns `ORIGIN`.
@@ -125,7 +124,7 @@ def origin(table: pd.DataFrame) -> str:
 
 
 def quotes(published: pd.DataFrame, claim: str) -> pd.DataFrame:
-    """What the papers report on a claim, to stand beside our value in docs/reproducing.md.
+    """The papers' numbers on a claim, for docs/reproducing.md.
 
     Args:
         published: from `derotate.published.numbers.load_all`.
@@ -141,7 +140,7 @@ def quotes(published: pd.DataFrame, claim: str) -> pd.DataFrame:
             {
                 "subject": row["subject"],
                 "where": f"{row['paper']} {row['version']}, {row['place']}",
-                "what": _what(row),
+                "what": _number_name(row),
                 "value": f"{_BOUNDS[row['bound']]}{row['printed']} {row['unit']}",
                 "known": _KNOWN[row["exact"]] + ("" if row["certain"] == "yes" else ", uncertain"),
             }
@@ -159,8 +158,8 @@ _KNOWN: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-def _what(row: Mapping[str, object]) -> str:
-    """A number's name: quantity, then whatever tells it from its neighbours."""
+def _number_name(row: Mapping[str, object]) -> str:
+    """Name of a number: quantity, then the columns that distinguish it."""
     parts = [str(row["quantity"]).replace("_", " ")]
     parts += [str(row[name]) for name in ("split", "matrix", "recipe") if row[name]]
     parts += [f"{name} {row[name]}" for name in ("start", "step", "index") if pd.notna(row[name])]
@@ -185,7 +184,7 @@ def _landmarks_at_steps(landmarks: pd.DataFrame, known: set[tuple[str, str]]) ->
 def _with_intervals(own: pd.DataFrame) -> pd.DataFrame:
     """`value` as accuracy with Wilson's 95 % interval, in percent.
 
-    Rates that are no count of n (`on_grid` no) get the interval of the nearest count.
+    A rate that is no count of n (`on_grid` no) gets the interval of the nearest count.
     """
     ends = [
         wilson(nearest_count(printed, int(n)).count, int(n))
@@ -212,7 +211,7 @@ def _landmark_profiles(landmarks: pd.DataFrame) -> pd.DataFrame:
 
 
 def _restored_values(edits: pd.DataFrame) -> pd.DataFrame:
-    """A row a model and number of values that both splits have."""
+    """One row per model and number of restored values that both splits have."""
     own = edits[edits["recipe"] == "values-top"].rename(columns={"index": "size"})
     key = [*ORIGIN, "model", "size"]
     both = own.pivot(index=key, columns="split", values="value").dropna().reset_index()
@@ -220,7 +219,7 @@ def _restored_values(edits: pd.DataFrame) -> pd.DataFrame:
 
 
 def _directions(edits: pd.DataFrame) -> pd.DataFrame:
-    """The one profile of edited directions: a range, of a band that is not known to us."""
+    """The one profile of edited directions: a range; its band is unknown."""
     own = edits[(edits["recipe"] == "directions") & (edits["quantity"] == "accuracy")]
     columns = own["split"] + own["bound"].map({"": "", "from": "_low", "to": "_high"})
     wide = own.assign(column=columns).pivot(

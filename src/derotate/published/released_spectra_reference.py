@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What random draws and a trained model give, measured once for the re-examination.
+"""Quantities of random draws and of a trained model, measured once for the re-examination.
 
-Random: gaussian matrices in the shapes of the released LLaMA figures. Trained: the pair in
+Random: Gaussian matrices in the shapes of the released LLaMA figures. Trained: the pair in
 `results/reference/pair` (0.8 M parameters; start, end and RL of SFT). The tables are committed, so
-that pages are redrawn without torch. They are made again, in about half a minute of one core, by
+that pages need no torch. This command remakes them in about half a minute of one core:
 
     OMP_NUM_THREADS=1 python -m derotate.published.released_spectra_reference \
         results/reference/pair results/reference/reexamination
@@ -44,7 +44,7 @@ def measure_draws(
     """Spectra of gaussian draws in the shape of `matrix`, and how two draws differ index by index.
 
     Args:
-        matrix: the name under which the rows are kept.
+        matrix: name of the rows.
         shape: (out, in).
         draws: an even number; they are compared in pairs that share none.
         generator: of the draws.

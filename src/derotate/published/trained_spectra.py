@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Spectra of a trained model and the law of random matrices, on one scale.
 
-A matrix of any size can be set beside the law: values as shares of the largest that independent
-entries of the same mean square would give, places as shares of the rank. Random weights then lie
-on one curve for each ratio of rows to columns, whatever their size.
+Values are shares of the largest value that independent entries of the same mean square would give,
+places are shares of the rank. Random weights of any size then lie on one curve per ratio of rows to
+columns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _POINTS = 41
 
 
 def load_trained(path: Path) -> pd.DataFrame:
-    """Singular values of a trained model, one row a value; made with those of random draws.
+    """Singular values of a trained model, one row per value.
 
     Returns:
         Columns `COLUMNS`: index 0 is the largest value of a matrix.

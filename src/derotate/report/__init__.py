@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The findings page and the page on reproducing them, as text made from tables. No torch."""
+"""The findings page, the page on reproducing, and the terminal summary: text from tables."""

@@ -78,20 +78,20 @@ def diagnostics(tables: Tables) -> str:
 
 
 def _rows(tables: Tables, measure: _Measure) -> list[list[str]]:
-    found = tables.get(measure.table)
-    if found is None or not {"pair", "metric", "value", *measure.where} <= set(found.columns):
+    data = tables.get(measure.table)
+    if data is None or not {"pair", "metric", "value", *measure.where} <= set(data.columns):
         return []
-    own = found[found["metric"] == measure.metric]
+    own = data[data["metric"] == measure.metric]
     for column, value in measure.where.items():
         own = own[own[column] == value]
     if "fraction" in own.columns:
         own = own[_equal(own["fraction"], measure.fraction)]
     rows = []
     for pair, name in measure.pairs.items():
-        of_pair = own[own["pair"] == pair]
-        against = of_pair.get("against", pd.Series("patient", index=of_pair.index))
-        values = of_pair.loc[against == "patient", "value"].dropna()
-        chance = of_pair.loc[against == "random_change", "value"].mean()
+        pair_rows = own[own["pair"] == pair]
+        against = pair_rows.get("against", pd.Series("patient", index=pair_rows.index))
+        values = pair_rows.loc[against == "patient", "value"].dropna()
+        chance = pair_rows.loc[against == "random_change", "value"].mean()
         if len(values):
             spread = interval(values.min(), values.max(), 3)
             shown = f"{number(values.mean(), 3)} {spread}"
@@ -125,18 +125,18 @@ class Phase:
 
 def phase(tables: Tables) -> Phase | None:
     """OOD accuracy lost by learning rate and strength of the base; None without phase.csv."""
-    found = tables.get("phase")
-    if found is None or found.empty:
+    data = tables.get("phase")
+    if data is None or data.empty:
         return None
-    if not set(_PHASE) <= set(found.columns):
-        return Phase(frame(found))
-    ordered = found.sort_values(["base_steps", "learning_rate"])
+    if not set(_PHASE) <= set(data.columns):
+        return Phase(frame(data))
+    ordered = data.sort_values(["base_steps", "learning_rate"])
     rows = [[_phase_cell(row, name) for name in _PHASE] for _, row in ordered.iterrows()]
-    reached = found[found["matched_lost"].notna()]
+    reached = data[data["matched_lost"].notna()]
     return Phase(
         table(list(_PHASE.values()), rows),
-        len(found),
-        _significant(found, "end_lost"),
+        len(data),
+        _significant(data, "end_lost"),
         len(reached),
         _significant(reached, "matched_lost"),
     )

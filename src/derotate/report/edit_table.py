@@ -57,11 +57,11 @@ def _row(tables: Tables, recipe: str, sizes: pd.DataFrame, controls: set[str]) -
 
 def ood_contrasts(tables: Tables, name: str) -> pd.DataFrame:
     """The rows of a contrast on OOD test problems; none if the table lacks columns."""
-    found = tables.get("contrasts")
+    data = tables.get("contrasts")
     needed = {"contrast", "direction", "treatment", "split", "fold", "seed", "points"}
-    if found is None or not needed <= set(found.columns):
+    if data is None or not needed <= set(data.columns):
         return pd.DataFrame()
-    own = found[found["contrast"] == name]
+    own = data[data["contrast"] == name]
     return own[(own["split"] == "ood") & (own["fold"] == "test")]
 
 
@@ -116,13 +116,13 @@ def _sizes(tables: Tables) -> pd.DataFrame:
 
 def _edits_of_end(tables: Tables) -> pd.DataFrame:
     """The rows of surgery_edits.csv about the end of SFT."""
-    found = tables.get("surgery_edits")
-    if found is None or _DISTANCE not in found:
+    data = tables.get("surgery_edits")
+    if data is None or _DISTANCE not in data:
         raise MissingCells(["surgery_edits.csv"])
     ends = {f"into-sft-{int(end)}" for end in study_runs(tables)["sft_end"]}
-    return found[found["operation"].astype(str).str.endswith(tuple(ends))]
+    return data[data["operation"].astype(str).str.endswith(tuple(ends))]
 
 
 def _controls(tables: Tables) -> set[str]:
-    found = tables.get("surgery")
-    return set() if found is None else set(found.loc[found["role"] == "control", "recipe"])
+    data = tables.get("surgery")
+    return set() if data is None else set(data.loc[data["role"] == "control", "recipe"])

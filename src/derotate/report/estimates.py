@@ -80,18 +80,18 @@ def _exists(tables: Tables, where: dict[str, str]) -> bool:
     return table is not None and set(where) <= set(table.columns) and matches(table, where).any()
 
 
-def change(found: Estimate, up: str, down: str, unclear: str) -> str:
+def change(effect: Estimate, up: str, down: str, unclear: str) -> str:
     """A change in words that claim no more than its CI.
 
     Args:
-        found: the change; mean and CI replace `{}` in the words.
+        effect: the change; mean and CI replace `{}` in the words.
         up: for a CI above 0, e.g. `gave back {}`.
         down: for a CI below 0, e.g. `took another {}`; the size of the change is printed.
         unclear: for a CI that includes 0, e.g. `changed by {}`.
     """
-    if found.low > 0:
-        return up.format(f"{found} points")
-    if found.high < 0:
-        return down.format(f"{found.reversed} points")
-    why = "one run per base, so no CI" if isnan(found.low) else "not significant"
-    return unclear.format(f"{found} points") + f" ({why})"
+    if effect.low > 0:
+        return up.format(f"{effect} points")
+    if effect.high < 0:
+        return down.format(f"{effect.reversed} points")
+    why = "one run per base, so no CI" if isnan(effect.low) else "not significant"
+    return unclear.format(f"{effect} points") + f" ({why})"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The findings page: what the template findings.md.j2 is given."""
+"""The findings page: the context of the template findings.md.j2."""
 
 from __future__ import annotations
 

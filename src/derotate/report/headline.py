@@ -74,13 +74,13 @@ def _suites(tables: Tables) -> tuple[Suite, ...]:
     if stages is None:
         return ()
     own = stages[(stages["seed"] != POOLED) & (stages["landmark"] != "base")]
-    found = (
+    suites = (
         (own[(own["split"] == split) & (own["fold"] == fold)], name)
         for split, fold, name in _SUITES
     )
     return tuple(
         Suite(count(rows["n"].min()), name, count(rows["clusters"].min()))
-        for rows, name in found
+        for rows, name in suites
         if len(rows)
     )
 

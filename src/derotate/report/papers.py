@@ -45,13 +45,13 @@ class Stages:
 def stages(sources: Sources) -> Stages:
     """Accuracies at the landmarks beside those that the papers print for the same task."""
     folder = sources.files.published
-    found = theirs.stages(
+    reported = theirs.stages(
         published.load(folder, "stages"), published.load(folder, "accuracy_by_step")
     )
-    found = found[found["task"] == theirs.TASK].sort_values(
+    reported = reported[reported["task"] == theirs.TASK].sort_values(
         "paper", key=lambda papers: papers != theirs.PAPER, kind="stable"
     )
-    models = list(dict.fromkeys(found["model"]))
+    models = list(dict.fromkeys(reported["model"]))
     keys = ["base_seed", "seed", "landmark", "split", "fold"]
     own = sources.tables.get("stages", pd.DataFrame(columns=keys))
     own = own[own["seed"] == POOLED]
@@ -62,14 +62,14 @@ def stages(sources: Sources) -> Stages:
             ours = own[
                 (own["landmark"] == landmark) & (own["split"] == split) & (own["fold"] == fold)
             ]
-            printed = found[(found["split"] == split) & (found["landmark"] == landmark)]
+            printed = reported[(reported["split"] == split) & (reported["landmark"] == landmark)]
             rows.append(
                 [name, split.upper(), *(_cell(ours[ours["base_seed"] == base]) for base in bases),
                  *(_cell(printed[printed["model"] == model]) for model in models)]
             )  # fmt: skip
     columns = ["at", "problems", *(f"ours, base {base}" for base in bases)]
     columns += [theirs.NAMES.get(model, model) for model in models]
-    return Stages(table(columns, rows), tuple(dict.fromkeys(found["paper"])), bool(bases))
+    return Stages(table(columns, rows), tuple(dict.fromkeys(reported["paper"])), bool(bases))
 
 
 def _cell(rows: pd.DataFrame) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The page on reproducing the study: what the template reproducing.md.j2 is given."""
+"""The page on reproducing the study: the context of the template reproducing.md.j2."""
 
 from __future__ import annotations
 

@@ -30,11 +30,11 @@ def rl_by_start(tables: Tables) -> str:
     rows = ood_contrasts(tables, "rl_over_start")
     if rows.empty:
         return ""
-    found = []
+    cells = []
     for treatment in _sorted(rows["treatment"].unique()):
         run = Checkpoint.parse(treatment)
         first = _first_update(tables, run.algorithm, run.start)
-        found.append(
+        cells.append(
             [
                 RL_ALGORITHMS[run.algorithm].description,
                 str(run.start),
@@ -43,7 +43,7 @@ def rl_by_start(tables: Tables) -> str:
                 *(contrast(tables, name, treatment=treatment) for name in _CONTRASTS),
             ]
         )
-    return table(_COLUMNS, found)
+    return table(_COLUMNS, cells)
 
 
 def _sorted(treatments: Iterable[str]) -> list[str]:
@@ -58,20 +58,20 @@ def _sorted(treatments: Iterable[str]) -> list[str]:
 
 def _first_update(tables: Tables, algorithm: str, start: int | None) -> dict[str, float]:
     """Means over runs, in percent."""
-    found = tables.get("rl_first_update")
-    if found is None:
+    data = tables.get("rl_first_update")
+    if data is None:
         return {}
-    own = found[(found["algorithm"] == algorithm) & (found["start"] == start)]
+    own = data[(data["algorithm"] == algorithm) & (data["start"] == start)]
     names = ("correct_share", "zero_variance_share")
     return {name: float(own[name].mean()) for name in names if name in own}
 
 
 def _train_accuracy(tables: Tables, step: int | None) -> str:
     """ID accuracy on training problems at an SFT step, mean over runs, in percent."""
-    found = tables.get("accuracy_by_step")
-    if found is None:
+    data = tables.get("accuracy_by_step")
+    if data is None:
         return NOTHING
-    own = found[(found["stage"] == "sft") & (found["step"] == step) & (found["seed"] != POOLED)]
+    own = data[(data["stage"] == "sft") & (data["step"] == step) & (data["seed"] != POOLED)]
     own = own[(own["split"] == "id") & (own["fold"] == "train")]
     return number(own["accuracy"].mean())
 
@@ -87,9 +87,9 @@ class Arm:
 
 def arms(tables: Tables) -> list[Arm]:
     """The arms of SFT that the study has."""
-    found = {arm: contrast(tables, "arm_over_sft_end", treatment=arm) for arm in ARMS}
+    ends = {arm: contrast(tables, "arm_over_sft_end", treatment=arm) for arm in ARMS}
     return [
         Arm(ARMS[arm].description, over_end, contrast(tables, "arm_over_peak", treatment=arm))
-        for arm, over_end in found.items()
+        for arm, over_end in ends.items()
         if isinstance(over_end, Estimate)
     ]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Pages from Jinja2 templates: prose stands in `*.md.j2` beside this module.
 
-A template may not use a name that it is not given (StrictUndefined).
+A name that is missing from the context is an error (StrictUndefined).
 """
 
 from __future__ import annotations

@@ -69,19 +69,19 @@ def _surgery(pooled: pd.DataFrame, recipes: Sequence[Recipe]) -> list[str]:
     lines = []
     for part, name in (("directions", "Donor directions"), ("aligned", "Orthonormal directions")):
         recipe = _as_in_papers(edits, part)
-        found = _edit(pooled, recipe)
-        if recipe is None or found is None:
+        row = _edit(pooled, recipe)
+        if recipe is None or row is None:
             continue
-        effect = _effect(pooled, "over_patient", recipe.name, found)
+        effect = _effect(pooled, "over_patient", recipe.name, row)
         lines.append(f"{name} ({recipe.name}): {effect}.")
         if part == "directions":
             lines += [line for contrast in _CONTROLS for line in _control(pooled, contrast, recipe)]
     values = _as_in_papers(edits, "values")
-    found = _edit(pooled, values)
-    if values is not None and found is not None:
+    row = _edit(pooled, values)
+    if values is not None and row is not None:
         lines.append(
             f"Donor singular values ({values.name}): "
-            f"OOD accuracy {_changed(_estimate(found))}; {_equivalence(found)}."
+            f"OOD accuracy {_changed(_estimate(row))}; {_equivalence(row)}."
         )
     return lines or ["Surgery: no edit of this study was evaluated on these landmarks."]
 
@@ -106,7 +106,7 @@ def _control(pooled: pd.DataFrame, contrast: str, directions: Recipe) -> list[st
 
 def _as_in_papers(recipes: Sequence[Recipe], part: str) -> Recipe | None:
     """The recipe of a part whose band is nearest to the top 20 % of the papers."""
-    found = [
+    candidates = [
         recipe
         for recipe in recipes
         if recipe.part == part
@@ -115,7 +115,7 @@ def _as_in_papers(recipes: Sequence[Recipe], part: str) -> Recipe | None:
         and recipe.band.where == "top"
         and recipe.band.fraction is not None
     ]
-    return min(found, key=lambda recipe: abs(_fraction(recipe) - _PAPERS), default=None)
+    return min(candidates, key=lambda recipe: abs(_fraction(recipe) - _PAPERS), default=None)
 
 
 def _fraction(recipe: Recipe) -> float:
@@ -141,13 +141,13 @@ def _estimate(row: pd.Series) -> Estimate:
     return Estimate(row["points"], row["low"], row["high"])
 
 
-def _changed(found: Estimate) -> str:
-    return change(found, "rose by {}", "fell by {}", "changed by {}")
+def _changed(effect: Estimate) -> str:
+    return change(effect, "rose by {}", "fell by {}", "changed by {}")
 
 
-def _effect(pooled: pd.DataFrame, contrast: str, treatment: str | None, found: pd.Series) -> str:
+def _effect(pooled: pd.DataFrame, contrast: str, treatment: str | None, row: pd.Series) -> str:
     """Change of OOD accuracy, and of ID accuracy where it was measured."""
-    text = f"OOD accuracy {_changed(_estimate(found))}"
+    text = f"OOD accuracy {_changed(_estimate(row))}"
     trained = _find(pooled, contrast, _TRAINED, treatment)
     return text if trained is None else f"{text}, ID accuracy {_changed(_estimate(trained))}"
 

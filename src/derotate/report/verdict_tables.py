@@ -97,13 +97,13 @@ class Group:
 
 def groups(claims: dict[str, Judged]) -> list[Group]:
     """All claims by verdict."""
-    found = []
+    result = []
     for verdict in VERDICTS:
         own = [claim for claim in claims.values() if claim.verdict == verdict]
         own.sort(key=lambda claim: not claim.claim.primary)
         rows = [_numbers(claim.row) for claim in own if claim.estimated]
-        found.append(Group(verdict, tuple(own), table(_COLUMNS, rows) if rows else ""))
-    return found
+        result.append(Group(verdict, tuple(own), table(_COLUMNS, rows) if rows else ""))
+    return result
 
 
 def parts_table(parts: pd.DataFrame) -> str:

@@ -1,81 +1,91 @@
 # SPDX-License-Identifier: MIT
-"""All figures of a study, from its tables: nothing is computed here that a table does not hold.
+"""All figures of a study, from its tables.
 
-Where the papers print numbers of the same kind for the task, these are drawn beside ours.
+A figure is one entry of `DRAWINGS`, a function of `derotate.figures`, and its caption
+`workflow/report/<name>.rst`. Numbers of the papers on the same task are shown with ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from derotate import tasks
-from derotate.figures import accuracy as figures
-from derotate.figures import diagnostics as figures_diagnostics
-from derotate.figures import losses as figures_losses
-from derotate.figures import rl as figures_training
-from derotate.figures import spectra as figures_spectra
-from derotate.figures import surgery as figures_surgery
+from derotate.figures import accuracy, diagnostics, losses, rl, spectra, surgery
 from derotate.figures.style import save
 from derotate.published import as_tables as published
 from derotate.published.numbers import load
 from derotate.tasks.task_defaults import Defaults
 
-ANGLE_FRACTION = 0.2
-"""The top share of singular vectors that the figures show; that of the main recipe."""
+ANGLE_FRACTION: Final = 0.2
+"""The top share of singular vectors in the figures, that of the main recipe."""
 
-DRAWINGS: Mapping[str, tuple[tuple[str, ...], Callable[..., Figure]]] = MappingProxyType(
+
+@dataclass(frozen=True)
+class Drawing:
+    """How a figure is drawn.
+
+    Attributes:
+        sources: the arguments of `draw`: tables of the study, `PUBLISHED_TABLES`, `TASK_WORDS`.
+        draw: a function of `derotate.figures`.
+    """
+
+    sources: tuple[str, ...]
+    draw: Callable[..., Figure]
+
+
+DRAWINGS: Final[Mapping[str, Drawing]] = MappingProxyType(
     {
-        "sft_and_rl": (("accuracy_by_step", "their_accuracy"), figures.sft_and_rl),
-        "losses": (("loss_by_step", "picks"), figures_losses.losses),
-        "errors_by_step": (("errors_by_step",), figures.errors_by_step),
-        "stages": (("stages", "their_stages", "splits"), figures.stages),
-        "surgery": (
+        "sft_and_rl": Drawing(("accuracy_by_step", "their_accuracy"), accuracy.sft_and_rl),
+        "losses": Drawing(("loss_by_step", "picks"), losses.losses),
+        "errors_by_step": Drawing(("errors_by_step",), accuracy.errors_by_step),
+        "stages": Drawing(("stages", "their_stages", "splits"), accuracy.stages),
+        "surgery": Drawing(
             ("surgery", "their_surgery"),
-            lambda plane, theirs: figures_surgery.surgery_plane(plane, published=theirs),
+            lambda plane, theirs: surgery.surgery_plane(plane, published=theirs),
         ),
-        "diagnostics": (
+        "diagnostics": Drawing(
             ("states", "weights", "clusters"),
-            partial(figures_diagnostics.diagnostics, fraction=ANGLE_FRACTION),
+            partial(diagnostics.diagnostics, fraction=ANGLE_FRACTION),
         ),
-        "advantages": (("advantages", "rl_first_update"), figures_training.advantages),
-        "rl_curves": (("rl_log",), figures_training.rl_curves),
-        "singular_values": (("spectra_by_index",), figures_spectra.singular_values),
-        "angles": (
-            ("spectra_by_index",),
-            lambda spectra: figures_spectra.angles(spectra, ANGLE_FRACTION),
-        ),
+        "advantages": Drawing(("advantages", "rl_first_update"), rl.advantages),
+        "rl_curves": Drawing(("rl_log",), rl.rl_curves),
+        "singular_values": Drawing(("spectra_by_index",), spectra.singular_values),
+        "angles": Drawing(("spectra_by_index",), partial(spectra.angles, fraction=ANGLE_FRACTION)),
     }
 )
-"""Figure -> what it is drawn from, and how: tables, those of the papers, and words of the task."""
+"""Figures by name. A new one also needs its caption in workflow/report."""
 
-THEIRS: Mapping[str, tuple[tuple[str, str], Callable[..., pd.DataFrame]]] = MappingProxyType(
-    {
-        "their_accuracy": (("accuracy_by_step", "stages"), published.accuracy_by_step),
-        "their_stages": (("stages", "accuracy_by_step"), published.stages),
-        "their_surgery": (("surgery", "stages"), published.surgery),
-    }
+PUBLISHED_TABLES: Final[Mapping[str, tuple[tuple[str, str], Callable[..., pd.DataFrame]]]] = (
+    MappingProxyType(
+        {
+            "their_accuracy": (("accuracy_by_step", "stages"), published.accuracy_by_step),
+            "their_stages": (("stages", "accuracy_by_step"), published.stages),
+            "their_surgery": (("surgery", "stages"), published.surgery),
+        }
+    )
 )
-"""Table of the papers' numbers -> the published subjects that it is made of, and how."""
+"""Tables of the papers' numbers: the published subjects that each needs, and its function."""
 
-WORDS: Mapping[str, Callable[[Defaults], Any]] = MappingProxyType(
+TASK_WORDS: Final[Mapping[str, Callable[[Defaults], Any]]] = MappingProxyType(
     {
-        "splits": lambda known: known.splits,
-        "clusters": lambda known: known.wording.clusters,
+        "splits": lambda defaults: defaults.splits,
+        "clusters": lambda defaults: defaults.wording.clusters,
     }
 )
-"""Words of the task -> where they stand in its `Defaults`."""
+"""Words of the task in a figure."""
 
 
 def draw_accuracy_by_step(table: Path, stem: Path) -> None:
     """The first figure: accuracy by SFT step, before any RL is done."""
-    save(figures.accuracy_by_step(_read(table)), stem)
+    save(accuracy.accuracy_by_step(_read(table)), stem)
 
 
 def draw_figures(task: str, tables: Path, papers: Path, folder: Path) -> None:
@@ -85,10 +95,10 @@ def draw_figures(task: str, tables: Path, papers: Path, folder: Path) -> None:
         task: of the study.
         tables: folder of the study's tables.
         papers: `results/published`.
-        folder: where the figures go.
+        folder: output folder.
 
     Raises:
-        PublishedError: a published number that cannot be right; one line with file, row, column.
+        PublishedError: an impossible published number; one line with file, row and column.
     """
     for name in DRAWINGS:
         save(drawn(name, task, tables, papers), folder / name)
@@ -96,25 +106,26 @@ def draw_figures(task: str, tables: Path, papers: Path, folder: Path) -> None:
 
 def drawn(name: str, task: str, tables: Path, papers: Path) -> Figure:
     """One figure of `DRAWINGS`; the arguments are those of `draw_figures`."""
-    sources, draw = DRAWINGS[name]
-    known = tasks.defaults(task)
-    return draw(*(_found(known, tables, papers, source) for source in sources))
+    drawing, defaults = DRAWINGS[name], tasks.defaults(task)
+    return drawing.draw(
+        *(_argument(defaults, tables, papers, source) for source in drawing.sources)
+    )
 
 
-def _found(known: Defaults, tables: Path, papers: Path, name: str) -> Any:
-    """A source of a figure; None for numbers of the papers that there are not for the task."""
-    if name in WORDS:
-        return WORDS[name](known)
-    if name in THEIRS:
-        subjects, arrange = THEIRS[name]
-        return (
-            arrange(*(load(papers, subject) for subject in subjects)) if known.published else None
-        )
-    return _read(tables / f"{name}.csv")
+def _argument(defaults: Defaults, tables: Path, papers: Path, source: str) -> Any:
+    """A source of a figure; None for a published table if the papers do not have the task."""
+    if source in TASK_WORDS:
+        return TASK_WORDS[source](defaults)
+    if source in PUBLISHED_TABLES:
+        subjects, arrange = PUBLISHED_TABLES[source]
+        if not defaults.published:
+            return None
+        return arrange(*(load(papers, subject) for subject in subjects))
+    return _read(tables / f"{source}.csv")
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """A table as it was written: seeds are names, since `all` is one; no text is missing."""
+    """A table with seeds as text, since `all` is one of them, and no text missing."""
     try:
         table = pd.read_csv(path, dtype={"seed": str, "base_seed": int})
     except pd.errors.EmptyDataError:

@@ -20,19 +20,19 @@ TABLES = ("reexamination_spectra", "reexamination_checks")
 
 
 def write_reexamination(papers: Path, reference: Path, tables: Path, figures: Path) -> None:
-    """Set the released spectra beside random and trained weights.
+    """Compare the released spectra with random and with trained weights.
 
     Args:
         papers: `results/published`.
-        reference: `results/reference/reexamination`, what random draws and a trained model gave.
-        tables: where `reexamination_spectra.csv` (a row a spectrum: its distances from the law
-            and from the nearest trained matrix), `reexamination_checks.csv` (a row a quantity) and
-            the page `reexamination.html` go.
-        figures: where the figure goes.
+        reference: `results/reference/reexamination`, measured on random draws and a trained model.
+        tables: output folder of `reexamination_spectra.csv` (one row per spectrum: distances from
+            the law and from the nearest trained matrix), `reexamination_checks.csv` (one row per
+            quantity) and the page `reexamination.html`.
+        figures: output folder of the figure.
 
     Raises:
-        PublishedError: a published number that cannot be right.
-        ValueError: what was measured lacks columns or values.
+        PublishedError: an impossible published number.
+        ValueError: a reference table lacks columns or values.
     """
     spectra = published.load(papers, "spectra")
     measured = reexamination.load_measured(reference / "measured.csv")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Every figure of the reference study as a small PNG: from cached tables, without torch.
+"""Every figure of the reference study as a small PNG, from committed tables, without torch.
 
-One process draws them all: most of a figure's time is that of importing what draws it.
+One process draws them all, since imports take most of the time of a figure.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from derotate.study import reference
 from derotate.study.tables import JUDGED
 
 REEXAMINATION: Final = "reexamination"
-"""The figure of the released spectra, which is of no study."""
+"""The figure of the released spectra, which belongs to no study."""
 PHASE: Final = "phase"
-"""The phase diagram, which is a study of its own; its table stands beside the others."""
+"""The phase diagram, a study of its own with its table among the others."""
 TASKS: Final = "tasks"
 """The figure of all tasks side by side, from the tables of their studies."""
 
@@ -48,13 +48,13 @@ class Roots:
 
 
 def judged_tables(folder: str = reference.TABLES) -> list[str]:
-    """The tables that claims are read from; those that are not there leave claims undecided."""
+    """The tables behind the claims that exist; a missing one leaves claims undecided."""
     paths = [f"{folder}/{name}.csv" for name in JUDGED]
     return [path for path in paths if Path(path).is_file()]
 
 
 def drawn_tables(own: Iterable[str]) -> list[str]:
-    """The tables that a study's figures, and those beside it, are drawn from."""
+    """The tables behind the figures of a study, the phase diagram and the released spectra."""
     others = {task: Path(folder) for task, folder in reference.other_tasks().items()}
     roots = Roots(
         Path(reference.TABLES), Path(reference.PAPERS), Path(reference.REEXAMINATION), others
@@ -68,7 +68,7 @@ def draw_pictures(roots: Roots, out: Sequence[Path]) -> None:
     """Draw figures; each has the name of its file.
 
     Raises:
-        ValueError: a table that cannot be true or lacks columns; one line with the file.
+        ValueError: a table with impossible values or without its columns; one line with the file.
     """
     for path in out:
         save_small(drawn(path.stem, roots), path)
@@ -86,7 +86,7 @@ def drawn(name: str, roots: Roots) -> Figure:
 
 
 def sources(name: str, roots: Roots) -> list[Path]:
-    """The tables that a figure is drawn from."""
+    """The tables behind a figure."""
     if name == PHASE:
         return [_phase_table(roots)]
     if name == REEXAMINATION:
@@ -99,13 +99,15 @@ def sources(name: str, roots: Roots) -> list[Path]:
             for table in SIDE_BY_SIDE
             if (folder / f"{table}.csv").is_file()
         ]
-    found: list[Path] = []
-    for source in figures.DRAWINGS[name][0]:
-        if source in figures.THEIRS:
-            found += [roots.papers / f"{subject}.csv" for subject in figures.THEIRS[source][0]]
-        elif source not in figures.WORDS:
-            found.append(roots.tables / f"{source}.csv")
-    return found
+    paths: list[Path] = []
+    for source in figures.DRAWINGS[name].sources:
+        if source in figures.PUBLISHED_TABLES:
+            paths += [
+                roots.papers / f"{subject}.csv" for subject in figures.PUBLISHED_TABLES[source][0]
+            ]
+        elif source not in figures.TASK_WORDS:
+            paths.append(roots.tables / f"{source}.csv")
+    return paths
 
 
 def _phase_table(roots: Roots) -> Path:
@@ -113,11 +115,11 @@ def _phase_table(roots: Roots) -> Path:
 
 
 SIDE_BY_SIDE: Final = ("accuracy_by_step", "chance")
-"""Tables of a task that the figure of all tasks shows; one without chance has none to show."""
+"""Tables of a task in the figure of all tasks; chance may be absent."""
 
 
 def _by_task(roots: Roots) -> dict[str, Path]:
-    """The studies' folders by task, that of the reference first."""
+    """Folders of the studies by task, the reference first."""
     return {reference.TASK: roots.tables, **roots.others}
 
 

@@ -25,7 +25,7 @@ from derotate.figures import spectra as figures_spectra
 from derotate.figures import style
 from derotate.figures import surgery as figures_surgery
 from derotate.published.numbers import load
-from derotate.stages.figures import THEIRS
+from derotate.stages.figures import PUBLISHED_TABLES
 from derotate.tasks.general_points.answers import ErrorKind
 from derotate.tasks.general_points.defaults import DEFAULTS
 
@@ -261,7 +261,7 @@ def spectra_table() -> pd.DataFrame:
 
 def theirs(name: str, papers: Path = PUBLISHED) -> pd.DataFrame:
     """A table of the papers' numbers, as the workflow makes it."""
-    subjects, arrange = THEIRS[name]
+    subjects, arrange = PUBLISHED_TABLES[name]
     return arrange(*(load(papers, subject) for subject in subjects))
 
 
@@ -361,7 +361,7 @@ def test_a_figure_with_published_numbers_says_where_they_stand(name: str) -> Non
 @pytest.mark.parametrize(
     ("subject", "old", "new", "moved"),
     [
-        ("stages", ",17.09,%,234,yes,", ",17.52,%,234,yes,", set(THEIRS)),
+        ("stages", ",17.09,%,234,yes,", ",17.52,%,234,yes,", set(PUBLISHED_TABLES)),
         ("accuracy_by_step", ",13.7,%,234,yes,", ",14.1,%,234,yes,", {"their_accuracy"}),
         ("surgery", ",9.23,%,234,no,", ",9.24,%,234,no,", {"their_surgery"}),
     ],
@@ -374,7 +374,9 @@ def test_a_published_number_moves_what_is_drawn_from_it_and_nothing_else(
         changed = text.replace(old, new, 1) if source.stem == subject else text
         assert (changed != text) == (source.stem == subject)
         (tmp_path / source.name).write_text(changed, encoding="utf-8")
-    assert {name for name in THEIRS if not theirs(name).equals(theirs(name, tmp_path))} == moved
+    assert {
+        name for name in PUBLISHED_TABLES if not theirs(name).equals(theirs(name, tmp_path))
+    } == moved
 
 
 def test_without_published_numbers_ours_stand_alone() -> None:
