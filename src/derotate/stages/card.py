@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 
 from derotate import tasks
+from derotate.files.atomic import atomic_write_text
 from derotate.files.html import page
-from derotate.stages.data import EVALUATION_SEED, write_text
+from derotate.stages.data import EVALUATION_SEED
 
 FOLDS = (
     "Folds are disjoint sets of {clusters}: SFT sees only `train`, RL only `rl`, landmarks are "
@@ -66,7 +67,7 @@ def write_data_card(
         *([GUESSING, guessing] if (guessing := _guessing(task)) is not None else []),
     ]
     texts = [part if isinstance(part, str) else part.to_markdown(index=False) for part in parts]
-    write_text(markdown, "\n\n".join([f"# {title}", *texts]) + "\n")
+    atomic_write_text(markdown, "\n\n".join([f"# {title}", *texts]) + "\n")
     page(title, parts, html, digits=3)
 
 
