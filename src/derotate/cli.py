@@ -44,9 +44,9 @@ def main() -> None:
 def config_default() -> None:
     """Print all keys with descriptions and defaults (config/demo.yaml)."""
     from derotate.config.documentation import default_yaml
-    from derotate.config.schema import DEFAULT_TASK, Config, kinds_of_samples
+    from derotate.config.schema import DEFAULT_TASK, Config, mixture_descriptions
 
-    typer.echo(default_yaml(Config, kinds_of_samples(DEFAULT_TASK)), nl=False)
+    typer.echo(default_yaml(Config, mixture_descriptions(DEFAULT_TASK)), nl=False)
 
 
 @config_app.command("schema")
@@ -224,12 +224,12 @@ def explore_export(
 ) -> None:
     """Make the pair that `explore` shows from one run of a finished study."""
     from derotate.config.schema import ConfigError
-    from derotate.explore.export import chosen_run, export
+    from derotate.explore.export import export, run_of
     from derotate.explore.pair import PairError
     from derotate.models.checkpoint import CheckpointError
 
     with one_line(PairError, ConfigError, CheckpointError):
-        lost = export(study, out, chosen_run(study, base_seed, seed))
+        lost = export(study, out, run_of(study, base_seed, seed))
     typer.echo(lost.to_string(index=False))
     typer.echo(f"Pair: {out}")
 

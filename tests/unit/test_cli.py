@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from derotate.cli import app
 from derotate.config.documentation import default_yaml, json_schema
-from derotate.config.schema import DEFAULT_TASK, Config, kinds_of_samples
+from derotate.config.schema import DEFAULT_TASK, Config, mixture_descriptions
 
 
 def derotate(*arguments: str, stdin: str | None = None) -> Result:
@@ -24,7 +24,7 @@ def graded(result: Result) -> dict[str, str]:
 
 
 def test_config_prints_the_generated_files() -> None:
-    notes = kinds_of_samples(DEFAULT_TASK)
+    notes = mixture_descriptions(DEFAULT_TASK)
     assert derotate("config", "default").stdout == default_yaml(Config, notes)
     assert derotate("config", "schema").stdout == json_schema(Config)
 

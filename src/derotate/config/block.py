@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What blocks of a config are made of: their base class, and the types that several use."""
+"""Base class of config blocks, and the types that several blocks use."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Fold = Literal["train", "rl", "selection", "test"]
 Engine = Literal["transformers", "vllm"]
 VLLM_TEMPERATURE: Final = 2.0
-"""vLLM 0.30 refuses to sample at a higher one."""
+"""Highest sampling temperature that vLLM 0.30 accepts."""
 
 
 class Block(BaseModel):
-    """A block of the config: frozen, unknown keys refused."""
+    """A block of the config: frozen, without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def require_temperature_of_vllm(temperature: float, key: str) -> None:
-    """Refuse a temperature at which vLLM, asked for by that key, does not sample."""
+    """Refuse a sampling temperature above the maximum of vLLM, which `key` selects."""
     if temperature > VLLM_TEMPERATURE:
         raise ValueError(
-            f"temperature: got {temperature:g}, expected at most {VLLM_TEMPERATURE:g}, which is "
-            f"all that vllm takes; lower it, or set {key} to transformers"
+            f"temperature: got {temperature:g}, expected at most {VLLM_TEMPERATURE:g}, the "
+            f"maximum of vLLM; lower it, or set {key} to transformers"
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What concerns a study as a whole: further ones beside it, and minutes by stage."""
+"""Blocks about a study as a whole: further studies, and the time budget per stage."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from derotate.config.block import Block
 
 
 class Further(BaseModel):
-    """A further study: its config file, and keys that differ here."""
+    """A further study: its config file, and keys that override the file."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    file: str = Field(description="its config file")
+    file: str = Field(description="path of its config file")
 
 
 class Budget(Block):
-    """Minutes that the jobs of a stage may take, added up; two run side by side."""
+    """Budget of the summed job times of a stage, in minutes; two jobs run in parallel."""
 
-    base: Annotated[float, Field(gt=0)] = Field(4.0, description="pretraining of the base")
+    base: Annotated[float, Field(gt=0)] = Field(4.0, description="pretraining of bases")
     sft: Annotated[float, Field(gt=0)] = Field(3.0, description="SFT segments")
     rl: Annotated[float, Field(gt=0)] = Field(4.0, description="RL runs")
     evaluation: Annotated[float, Field(gt=0)] = Field(9.0, description="all evaluations")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The documented default file and the JSON schema of a config model.
 
-Descriptions and defaults are written once, in the model. What a user reads, `config/demo.yaml` and
-the schema that editors complete from, is generated here and compared by a test.
+Descriptions and defaults are written once, in the model. `config/demo.yaml` and the schema, which
+editors use for completion, are generated here; a test compares them.
 """
 
 import json
@@ -16,21 +16,21 @@ from pydantic.fields import FieldInfo
 
 WIDTH: Final = 100
 HEADER: Final = (
-    "Generated from the typed config by `make config`. For a study of your own write a file with "
-    "only the keys that differ and give it with `--configfile`."
+    "Generated from the typed config by `make config`. For your own study write a file with only "
+    "the keys that differ, and pass it with `--configfile`."
 )
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def default_yaml(model: type[BaseModel], notes: Mapping[str, str] | None = None) -> str:
-    """All keys of a model with their defaults, each below its description, nested as the model is.
+    """YAML of all keys of a model with their defaults, each below its description.
 
-    A list of models is written one item a line, with only the values that differ from the item's
-    own defaults; those defaults stand in the comment above it.
+    A list of models has one line per item, with only the values that differ from the item's
+    defaults; the comment above the list gives those defaults.
 
     Args:
         model: a model whose fields all have defaults.
-        notes: descriptions of the keys of mappings (root models), which are values of the model.
+        notes: descriptions of the keys of mappings (root models).
 
     Raises:
         ValueError: a field of the model, or of a nested one, has no default.
@@ -45,24 +45,24 @@ def json_schema(model: type[BaseModel]) -> str:
 
 
 def _block(values: BaseModel, indent: int, notes: Mapping[str, str]) -> Iterator[str]:
-    """Lines of a nested mapping: comment and key of each field; a blank line between blocks."""
+    """Lines of a nested mapping: description and key of each field; blank lines between blocks."""
     if isinstance(values, RootModel):
         for key, value in values.root.items():
             yield from _comment(notes.get(key, ""), indent)
             yield f"{' ' * indent}{key}: {_flow(value)}"
         return
     pad = " " * indent
-    apart = False
+    blank_before_next = False
     for key, field in type(values).model_fields.items():
         value = getattr(values, key)
         nested = isinstance(value, BaseModel)
-        if apart or (nested and key != next(iter(type(values).model_fields))):
+        if blank_before_next or (nested and key != next(iter(type(values).model_fields))):
             yield ""
-        apart = nested or indent == 0
+        blank_before_next = nested or indent == 0
         yield from _comment(field.description or "", indent)
         if nested:
             for form in _other_forms(field, type(value)):
-                yield from _comment(f"{_summary(form)} Its keys instead:", indent)
+                yield from _comment(f"{_summary(form)} Its keys are:", indent)
                 yield from _keys_comment(form, indent)
             yield f"{pad}{key}:"
             yield from _block(value, indent + 2, notes)
@@ -79,15 +79,15 @@ def _is_list_of_models(value: object) -> bool:
 
 
 def _item_comment(field: FieldInfo, indent: int) -> Iterator[str]:
-    """The keys of an item: description and default of each."""
+    """Description and default of each key of a list item."""
     item = next(part for part in get_args(field.annotation) if isinstance(part, type))
     assert issubclass(item, BaseModel)
     yield from _keys_comment(item, indent)
 
 
 def _other_forms(field: FieldInfo, shown: type[BaseModel]) -> list[type[BaseModel]]:
-    """The further models of a field that is one of several; only the default's keys are shown."""
-    # each is Annotated with the tag that tells them apart
+    """The other models of a field that is a union; the default's keys are shown as values."""
+    # Each member is Annotated with the tag that discriminates the union.
     forms = (get_args(part)[0] if get_args(part) else part for part in get_args(field.annotation))
     return [
         form
@@ -104,7 +104,7 @@ def _keys_comment(item: type[BaseModel], indent: int) -> Iterator[str]:
 
 
 def _differing(item: BaseModel) -> dict[str, Any]:
-    """The values of a list item worth writing: those unlike its defaults, or all if none is."""
+    """The values of a list item that differ from its defaults, or all if none differs."""
     return item.model_dump(mode="json", exclude_defaults=True) or item.model_dump(mode="json")
 
 
@@ -113,8 +113,8 @@ def _plain(value: object) -> object:
 
 
 def _flow(value: object) -> str:
-    """A value on one line; strings that YAML would read as something else are quoted."""
-    # through JSON, since YAML has no tuples
+    """A value on one line; strings that YAML would read as another type are quoted."""
+    # Through JSON, since YAML has no tuples.
     text = yaml.safe_dump(
         json.loads(json.dumps(value)), default_flow_style=True, width=10**6, sort_keys=False
     )

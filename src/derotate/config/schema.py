@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The typed config of a study.
 
-One pydantic model per block, in `derotate.config`. Descriptions and defaults live there and here,
-and nowhere else: the documented default file (`config/demo.yaml`) and the JSON schema are generated
-from them by `derotate config`, and a test fails when they drift. Unknown keys are refused. Nothing
-here imports torch, since the config is read each time Snakemake plans.
+One pydantic model per block, in `derotate.config`. Descriptions and defaults are written there and
+here only. `derotate config` generates the documented default file (`config/demo.yaml`) and the JSON
+schema from them, and a test fails when they drift. Unknown keys are refused. Nothing here imports
+torch, since Snakemake reads the config each time it plans.
 """
 
 from __future__ import annotations
@@ -27,86 +27,93 @@ from derotate.config.training import Base, Diverse, Lora, Oracle, Phase, Sft
 from derotate.tasks import TASKS, defaults
 
 DEFAULT_TASK: Final = "general_points"
-"""The task of a study that names none: that of the demo."""
+"""Task of a config without the key `task`."""
 DEFAULT_STYLE: Final = "compact"
-"""The style of a study that names none."""
+"""Style of a config without the key `style`."""
 
 PHASE_SUITES = (("id", "train"), ("ood", "test"))
-"""What the phase diagram shows, as split and fold, besides the suite that chooses its peaks."""
+"""Split and fold of the suites that the phase diagram shows; OOD selection chooses its peaks."""
 
 
 class ConfigError(ValueError):
-    """A config that cannot be run; the message is one line for each wrong key."""
+    """An invalid config; the message has one line per wrong key."""
 
 
 class Config(Block):
-    """A study: one config file. All that it makes lives under `results/<study>/`."""
+    """The config of a study. All its results are written to `results/<study>/`."""
 
     study: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")] = Field(
         "demo", description="name of the folder under results/"
     )
     task: Literal[tuple(TASKS)] = Field(  # type: ignore[valid-type]
-        DEFAULT_TASK, description="which task is trained and evaluated"
+        DEFAULT_TASK, description="task that is trained and evaluated"
     )
     style: Literal["compact", "natural"] = Field(
-        DEFAULT_STYLE, description="prompt: compact for tiny models, natural for pretrained ones"
+        DEFAULT_STYLE,
+        description="style of prompts: compact for tiny models, natural for pretrained models",
     )
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = Field(
-        (1,), description="each moves SFT, RL and the order of problems"
+        (1,),
+        description="seeds of SFT, RL and the order of problems; one run per seed and base seed",
     )
     base_seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = Field(
-        (1,), description="each trains a base of its own"
+        (1,), description="seeds of pretraining; one base per seed"
     )
     model: Model = Field(
-        default_factory=TinyModel, description="the tiny Llama, or a pretrained model"
+        default_factory=TinyModel, description="a tiny Llama, or a pretrained model"
     )
     gpu: bool = Field(
         False,
-        description="whether jobs that train, and with a pretrained model those that score, ask "
-        "for a GPU for each of their processes; a profile can name its kind (slurm/README.md)",
+        description="whether training jobs request one GPU per process; with a pretrained model, "
+        "evaluation jobs do too; a profile can set the GPU type (slurm/README.md)",
     )
     base: Base = Field(default_factory=Base, description="pretraining of the base")
     sft: Sft = Field(default_factory=Sft, description="supervised fine-tuning")
-    lora: Lora = Field(default_factory=Lora, description="SFT by LoRA, an arm beside SFT")
+    lora: Lora = Field(default_factory=Lora, description="arm: SFT with LoRA")
     oracle: Oracle = Field(
-        default_factory=Oracle, description="SFT on ID and OOD problems, an arm beside SFT"
+        default_factory=Oracle, description="arm: SFT on ID and OOD problems, an oracle"
     )
     diverse: Diverse = Field(
-        default_factory=Diverse, description="SFT on prompts whose rule varies, an arm beside SFT"
+        default_factory=Diverse, description="arm: SFT on prompts whose rule varies"
     )
     phase: Phase = Field(
-        default_factory=Phase, description="OOD lost by learning rate and strength of the base"
+        default_factory=Phase,
+        description="phase diagram: OOD forgetting by SFT learning rate and pretraining steps",
     )
     rl: Rl = Field(default_factory=Rl, description="reinforcement learning")
     landmarks: Landmarks = Field(default_factory=Landmarks, description="named checkpoints")
-    surgery: Surgery = Field(default_factory=Surgery, description="edits of weights")
+    surgery: Surgery = Field(default_factory=Surgery, description="surgery on weights")
     diagnostics: Diagnostics = Field(
-        default_factory=Diagnostics, description="hidden states and changes of weights"
+        default_factory=Diagnostics, description="diagnostics of hidden states and weight changes"
     )
-    evaluation: Evaluation = Field(default_factory=Evaluation, description="scoring")
-    guards: Guards = Field(default_factory=Guards, description="checks before spectra")
-    budget: Budget = Field(default_factory=Budget, description="minutes by stage")
+    evaluation: Evaluation = Field(
+        default_factory=Evaluation, description="evaluation of checkpoints"
+    )
+    guards: Guards = Field(
+        default_factory=Guards, description="checks of weights before their spectra are used"
+    )
+    budget: Budget = Field(default_factory=Budget, description="time budget per stage, in minutes")
     also: tuple[Further, ...] = Field(
         (),
-        description="further studies, of other tasks say, made by the same run: a config file "
-        "each, and keys that differ from it",
+        description="further studies, e.g. of other tasks, in the same Snakemake run: a config "
+        "file each, and the keys that differ from it",
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _filled_in(cls, values: Any) -> Any:
-        """With the keys whose defaults are the task's; a wrong task is told by its own key."""
+    def _with_task_defaults(cls, values: Any) -> Any:
+        """Fill in the keys whose defaults depend on the task, unless the task is invalid."""
         task = values.get("task", DEFAULT_TASK) if isinstance(values, Mapping) else None
         if not isinstance(task, str) or task not in TASKS:
             return values
-        return _over(task_defaults(task, str(values.get("style", DEFAULT_STYLE))), values)
+        return _merged(task_defaults(task, str(values.get("style", DEFAULT_STYLE))), values)
 
     @model_validator(mode="after")
-    def _task_has_them(self) -> Config:
+    def _exists_in_the_task(self) -> Config:
         known = defaults(self.task)
         kinds = self.base.mixture.root
-        strange = [kind for kind in kinds if kind not in known.mixture]
-        _require(not strange, "base.mixture", ", ".join(strange),
+        unknown = [kind for kind in kinds if kind not in known.mixture]
+        _require(not unknown, "base.mixture", ", ".join(unknown),
                  f"kinds of samples of {self.task} ({', '.join(known.mixture)})")  # fmt: skip
         total = sum(kinds.values())
         _require(abs(total - 1) < 1e-9, "base.mixture", f"shares that sum to {total:.6g}",
@@ -117,27 +124,27 @@ class Config(Block):
         if self.diverse.steps and not known.varied_prompts:
             varied = ", ".join(task for task in TASKS if defaults(task).varied_prompts)
             _require(False, "diverse.steps", f"{list(self.diverse.steps)} with task {self.task}",
-                     f"no steps, or a task whose prompts can vary ({varied})")  # fmt: skip
+                     f"an empty list, or a task whose prompts can vary ({varied})")  # fmt: skip
         return self
 
     @model_validator(mode="after")
-    def _suits_the_model(self) -> Config:
+    def _fits_the_model(self) -> Config:
         if not isinstance(self.model, PretrainedModel):
             _require(self.style == "compact", "style", f"{self.style} with a tiny model",
-                     "compact, whose words it is trained on, or a model.pretrained")  # fmt: skip
+                     "compact, the style of tiny models, or a model.pretrained")  # fmt: skip
             return self
         beside = "with model.pretrained"
         _require(self.style == "natural", "style", f"{self.style} {beside}",
-                 "natural, the language that such models know")  # fmt: skip
-        untouched = Base.model_validate(task_defaults(self.task)["base"])
+                 "natural, the language of pretrained models")  # fmt: skip
+        default = Base.model_validate(task_defaults(self.task)["base"])
         changed = [key for key in Base.model_fields
-                   if getattr(self.base, key) != getattr(untouched, key)]  # fmt: skip
+                   if getattr(self.base, key) != getattr(default, key)]  # fmt: skip
         _require(not changed, "base", f"{', '.join(changed)} {beside}",
-                 "no such block, since no base is trained")  # fmt: skip
-        _require(self.phase == Phase(), "phase", f"a grid {beside}",
-                 "no such block, since no base is trained")  # fmt: skip
+                 "no such block, since no base is pretrained")  # fmt: skip
+        _require(self.phase == Phase(), "phase", f"a phase diagram {beside}",
+                 "no such block, since no base is pretrained")  # fmt: skip
         _require(len(self.base_seeds) == 1, "base_seeds", f"{list(self.base_seeds)} {beside}",
-                 "one, since no base is trained and all would be the same")  # fmt: skip
+                 "one seed, since no base is pretrained")  # fmt: skip
         return self
 
     @model_validator(mode="after")
@@ -161,14 +168,15 @@ class Config(Block):
         for name in self.surgery.reverse:
             _require(name in names, "surgery.reverse", name, f"a recipe ({', '.join(names)})")
         for recipe in self.surgery.recipes:
-            # a pretrained model may tell no sizes here; `stage_resources.require_size` looks again
+            # The sizes of a pretrained model may be unknown here; `resources.stages.require_size`
+            # checks again.
             layers = self.model.layers or float("inf")
             outside = [layer for layer in recipe.layers or () if layer >= layers]
             _require(not outside, f"surgery.recipes[{recipe.name}].layers", outside,
                      f"layers below {layers}")  # fmt: skip
         suites = {(suite.split, suite.fold) for suite in self.evaluation.suites}
         _require(("ood", "selection") in suites, "evaluation.suites", "no ood selection",
-                 "a suite of split ood and fold selection, since it chooses max_ood")  # fmt: skip
+                 "a suite of split ood and fold selection, which chooses max_ood")  # fmt: skip
         for pair in PHASE_SUITES if self.phase.steps else ():
             _require(pair in suites, "evaluation.suites", f"no {' '.join(pair)}",
                      "a suite of that split and fold, which the phase diagram shows")  # fmt: skip
@@ -178,7 +186,7 @@ class Config(Block):
 
 
 def task_defaults(task: str, style: str = DEFAULT_STYLE) -> dict[str, Any]:
-    """The keys of a config whose defaults are those of the task, as a config file has them."""
+    """The keys whose defaults depend on the task, as in a config file."""
     known = defaults(task)
     natural = style == "natural"
     limit = known.natural_max_new_tokens if natural else known.max_new_tokens
@@ -188,18 +196,18 @@ def task_defaults(task: str, style: str = DEFAULT_STYLE) -> dict[str, Any]:
     }
 
 
-def kinds_of_samples(task: str) -> dict[str, str]:
-    """Kind of pretraining sample -> what it is."""
-    return {kind: what for kind, (_, what) in defaults(task).mixture.items()}
+def mixture_descriptions(task: str) -> dict[str, str]:
+    """Kind of pretraining sample -> its description."""
+    return {kind: description for kind, (_, description) in defaults(task).mixture.items()}
 
 
-def _over(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The given values, block by block, and the defaults of the keys that they leave out."""
-    filled = dict(defaults)
-    for key, value in given.items():
-        nested = isinstance(value, Mapping) and isinstance(filled.get(key), Mapping)
-        filled[key] = _over(filled[key], value) if nested else value
-    return filled
+def _merged(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Defaults overridden by values, block by block."""
+    merged = dict(defaults)
+    for key, value in values.items():
+        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if nested else value
+    return merged
 
 
 def _require(condition: bool, key: str, value: object, expected: str) -> None:
@@ -208,42 +216,44 @@ def _require(condition: bool, key: str, value: object, expected: str) -> None:
 
 
 def load(values: Mapping[str, Any]) -> Config:
-    """The study of a config mapping.
+    """The validated config of a mapping.
 
     Raises:
-        ConfigError: one line for each wrong key: the key, its value, what was expected.
+        ConfigError: one line per wrong key: the key, its value, what was expected.
     """
     try:
         return Config.model_validate(values)
     except ValidationError as error:
         items = error.errors()
-        # A list whose only item is wrong is also called too short; the item's own line is enough.
-        places = {item["loc"][:-1] for item in items}
-        told = [item for item in items if item["type"] != "too_short" or item["loc"] not in places]
-        raise ConfigError("\n".join(map(_line, told))) from None
+        # pydantic also reports a list whose only item is wrong as too short; one line is enough.
+        parents = {item["loc"][:-1] for item in items}
+        reported = [
+            item for item in items if item["type"] != "too_short" or item["loc"] not in parents
+        ]
+        raise ConfigError("\n".join(map(_line, reported))) from None
 
 
 def read(file: Path | None) -> Config:
-    """The study of a config file; without one, that of the defaults.
+    """The validated config of a file; the default config without a file.
 
     Raises:
         ConfigError: not YAML, no mapping, or wrong keys.
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     return load({} if file is None else _values(file))
 
 
 def further(config: Config) -> dict[str, Config]:
-    """The studies of `also`, by a name that a rule can have: that of the study with underscores.
+    """The studies of `also`, by study name with underscores, as in rule names.
 
     Raises:
-        ConfigError: a file that is no config, a study named twice, or one with its own `also`.
+        ConfigError: a file that is no config, a duplicate study name, or a nested `also`.
     """
     found: dict[str, Config] = {}
     studies = {config.study}
     for item in config.also:
         try:
-            other = load(_over(_values(Path(item.file)), item.model_extra or {}))
+            other = load(_merged(_values(Path(item.file)), item.model_extra or {}))
         except OSError as error:
             raise ConfigError(
                 f"also: got {item.file} ({error.strerror}), expected a config file; correct "
@@ -254,12 +264,13 @@ def further(config: Config) -> dict[str, Config]:
             raise ConfigError("\n".join(f"also: {item.file}: {line}" for line in lines)) from None
         if other.study in studies:
             raise ConfigError(
-                f"also: {item.file}: study: got {other.study}, expected another name than those of "
-                f"the studies beside it ({', '.join(sorted(studies))}), since each has its folder"
+                f"also: {item.file}: study: got {other.study}, expected another name than "
+                f"{', '.join(sorted(studies))}; set study in its entry of also"
             )
         if other.also:
             raise ConfigError(
-                f"also: {item.file}: also: got a list, expected none; name all studies in one file"
+                f"also: {item.file}: also: got a list, expected none, since also cannot be "
+                "nested; list all studies in the first file"
             )
         studies.add(other.study)
         found[other.study.replace("-", "_")] = other
@@ -279,11 +290,11 @@ def _values(file: Path) -> dict[str, Any]:
 
 
 def _line(item: Any) -> str:
-    # pydantic puts the form of `model` into the path, as if it were a key
+    # pydantic puts the tag of the union `model` into the path, as if it were a key.
     parts = [part for part in item["loc"] if part not in (TINY_FORM, PRETRAINED_FORM)]
     key = ".".join(map(str, parts))
     if item["type"] == "extra_forbidden":
-        return f"config: unknown key {key}; see config/README.md for the keys there are"
+        return f"config: unknown key {key}; config/README.md lists the keys"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "value_error":
         return f"config: {key + ': ' if key else ''}{message}"

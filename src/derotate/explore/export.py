@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Make a pair from a finished study, and say what the cast of its weights to bfloat16 lost."""
+"""Export a pair from a finished study, and measure the error of the cast to bfloat16."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from derotate.study import paths as study
 from derotate.study import record
 
 LEARNED_PROBLEMS = 200
-"""ID problems that a pair keeps: with all of OOD test a model answers in seconds."""
+"""ID problems in a pair; with all OOD test problems an evaluation takes seconds."""
 ANGLES = ("left_principal_angle", "right_principal_angle")
 ANGLES_TABLE = "spectra_by_index"
 FRACTION = 0.2
-"""The top subspaces whose angles are kept: those that the page draws."""
+"""Top fraction of singular vectors whose angles are exported: those that the page draws."""
 
-_KEPT = ["problem", "split", "fold", "cluster", "correct", "kind", "loss"]
+_COLUMNS = ["problem", "split", "fold", "cluster", "correct", "kind", "loss"]
 _LANDMARKS = {"max_ood": "donor", "sft_end": "patient", "rl_end": "rl"}
 
 
-def chosen_run(folder: Path, base_seed: int | None = None, seed: int | None = None) -> study.Run:
-    """The run of a study with these seeds, the first that fits where one is left open.
+def run_of(folder: Path, base_seed: int | None = None, seed: int | None = None) -> study.Run:
+    """The first run of a study with these seeds; None matches any seed.
 
     Raises:
-        PairError: the study has no such run.
-        ConfigError: the folder is not that of a study.
+        PairError: no such run.
+        ConfigError: the folder is no study.
     """
     runs = study.runs(record.read(folder))
     for run in runs:
@@ -58,11 +58,11 @@ def export(folder: Path, out: Path, run: study.Run) -> pd.DataFrame:
     """Write the pair of one run of the study in `folder` to `out`.
 
     Returns:
-        What the cast lost, the table of the pair's README.
+        The error of the cast, the table of the pair's README.
 
     Raises:
-        PairError: the study has not finished that run.
-        ConfigError: the folder is not that of a study.
+        PairError: the run is not finished.
+        ConfigError: the folder is no study.
     """
     config = record.read(folder)
     paths = record.paths(folder, config, run)
@@ -75,31 +75,31 @@ def export(folder: Path, out: Path, run: study.Run) -> pd.DataFrame:
         pair = Path(paths.spectra(labels["max_ood"], labels["sft_end"]))
         _write_angles(pair, out / "tables")
         sides = {_LANDMARKS[name]: label for name, label in labels.items() if name in _LANDMARKS}
-        lost = _cast(paths, sides, config, out)
+        errors = _cast(paths, sides, config, out)
     except FileNotFoundError as error:
         raise PairError(
-            f"{error.filename}: not there; run the study to its end, the same command goes on"
+            f"{error.filename}: missing, expected a finished study; resume it with the same command"
         ) from None
     record.write(config, out)
-    _write_readme(out, config, run, sides, lost)
-    return lost
+    _write_readme(out, config, run, sides, errors)
+    return errors
 
 
-def loss_of_cast(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> float:
-    """Largest ||W - W'|| / ||W|| of a tensor, W' being W after the cast."""
+def cast_error(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> float:
+    """Largest ||W - W'|| / ||W|| of all tensors, where W' is W after the cast."""
     return max(_norm(tensor, after[name]) / float(tensor.double().norm())
                for name, tensor in before.items())  # fmt: skip
 
 
 def _cast(paths: study.Paths, sides: Mapping[str, str], config: Config, out: Path) -> pd.DataFrame:
-    """Save each side in bfloat16, let it answer, and compare with the study's own rows."""
+    """Save each checkpoint in bfloat16, evaluate it, and compare with the study's results."""
     known = items(config.task, config.style, out / "problems.csv")
     limits = Decoding(config.evaluation.max_new_tokens, config.evaluation.batch_size)
     states = {
         role: checkpoints.load_state(Path(paths.checkpoint(label))) for role, label in sides.items()
     }
     distance = _distance(states["donor"], states["patient"])
-    records, answers = [], []
+    records, evaluations = [], []
     for role, label in sides.items():
         model, tokenizer = checkpoints.load(Path(paths.checkpoint(label)))
         checkpoints.save(model.to(torch.bfloat16), tokenizer, out / role)
@@ -108,7 +108,7 @@ def _cast(paths: study.Paths, sides: Mapping[str, str], config: Config, out: Pat
                 checkpoints.load_state(out / role).items()}  # fmt: skip
         losses = reference_losses(model, tokenizer, known)
         rows = evaluate(partial(respond, model, tokenizer), known, losses, greedy=limits)
-        answers.append(rows[_KEPT].assign(checkpoint=role))
+        evaluations.append(rows[_COLUMNS].assign(checkpoint=role))
         own = pd.read_parquet(paths.evaluation(label))
         own = own[(own["decoding"] == "greedy") & (own["attempt"] == 0)]
         both = rows.merge(own, on=["problem", "split", "fold"], suffixes=("", "_before"))
@@ -123,82 +123,80 @@ def _cast(paths: study.Paths, sides: Mapping[str, str], config: Config, out: Pat
                     "float32 (%)": accuracies[0],
                     "bfloat16 (%)": accuracies[1],
                     "change (points)": accuracies[1] - accuracies[0],
-                    "verdicts that changed": int(
-                        (suite["correct"] != suite["correct_before"]).sum()
-                    ),
-                    "largest relative error": loss_of_cast(states[role], cast),
+                    "changed verdicts": int((suite["correct"] != suite["correct_before"]).sum()),
+                    "largest relative error": cast_error(states[role], cast),
                     "error / donor distance": _distance(states[role], cast) / distance,
                 }
             )
-    write(pd.concat(answers)[["checkpoint", *_KEPT]], out / "evaluations.csv")
+    write(pd.concat(evaluations)[["checkpoint", *_COLUMNS]], out / "evaluations.csv")
     return pd.DataFrame(records)
 
 
 def _write_problems(source: Path, out: Path) -> None:
-    """All OOD test problems, and the ID problems whose names' hashes come first."""
+    """All OOD test problems, and the ID problems whose names have the smallest hashes."""
     problems = pd.read_csv(source, dtype=str, keep_default_na=False)
     parts = []
     for split, fold in SUITES:
         own = problems[(problems["split"] == split) & (problems["fold"] == fold)]
         order = own["name"].map(lambda name: sha256(name.encode()).hexdigest()).sort_values()
-        kept = order.index[: LEARNED_PROBLEMS if split == "id" else None]
-        parts.append(own.loc[sorted(kept)])
+        selected = order.index[: LEARNED_PROBLEMS if split == "id" else None]
+        parts.append(own.loc[sorted(selected)])
     write(pd.concat(parts), out)
 
 
 def _write_tables(source: Path, out: Path, run: study.Run) -> None:
-    """The study's tables for one run, under the name of pooled seeds, which figures draw.
+    """The study's tables for one run, labelled as pooled over seeds, since figures draw those.
 
-    Pooling one seed changes nothing, so its own rows are the pooled ones of a study of that seed.
+    Pooling a single seed changes nothing.
     """
     for name in (name for name in TABLES if name != ANGLES_TABLE):
         table = pd.read_csv(source / f"{name}.csv", dtype={"seed": str})
         own = table[(table["base_seed"] == run.base_seed) & (table["seed"] == str(run.seed))]
         if name != "landmarks":
             own = own.assign(seed=POOLED)
-        if own.empty and len(table):  # a study without surgery has an empty table of it
+        if own.empty and len(table):  # without surgery that table is empty
             raise PairError(
-                f"{source / name}.csv: no row of base seed {run.base_seed}, seed {run.seed}; run "
-                "the study to its end, the same command goes on"
+                f"{source / name}.csv: no row of base seed {run.base_seed}, seed {run.seed}, "
+                "expected a finished study; resume it with the same command"
             )
         write(own, out / f"{name}.csv")
 
 
 def _write_angles(spectra: Path, out: Path) -> None:
-    """The angles of donor and patient by index, those of this run where a study's pool its runs."""
+    """Principal angles of donor and patient by index, of this run only."""
     table = by_index(pair_of(spectra))
     drawn = table["metric"].isin(ANGLES) & ((table["fraction"] - FRACTION).abs() < 1e-9)
     write(table[drawn], out / f"{ANGLES_TABLE}.csv")
 
 
 def _write_readme(
-    out: Path, config: Config, run: study.Run, sides: Mapping[str, str], lost: pd.DataFrame
+    out: Path, config: Config, run: study.Run, sides: Mapping[str, str], errors: pd.DataFrame
 ) -> None:
     roles = ", ".join(f"`{role}/` is `{label}`" for role, label in sides.items())
-    markdown(lost, out / "README.md", digits=2)
+    markdown(errors, out / "README.md", digits=2)
     table = (out / "README.md").read_text(encoding="utf-8")
-    text = f"""# A trained pair to look at
+    text = f"""# A trained pair
 
-Made by `derotate explore-export` from the study `{config.study}` (task `{config.task}`), base
+Exported by `derotate explore-export` from the study `{config.study}` (task `{config.task}`), base
 seed {run.base_seed}, seed {run.seed}:
 {roles}.
-All were trained by that study from random weights, in float32, and cast to bfloat16. `config.yaml`
-holds every setting. `derotate explore` loads them in float32 and operates on them.
-`evaluations.csv` holds their greedy answers after the cast, `tables/` the study's tables for this
-run alone, where one seed stands for the pooled ones.
+The study trained all of them from random weights in float32; the export casts them to bfloat16.
+`config.yaml` holds every setting. `derotate explore` loads them in float32 and applies a recipe.
+`evaluations.csv` holds their greedy results after the cast. `tables/` holds the study's tables for
+this run only, labelled as pooled over seeds.
 
-## What the cast lost
+## Error of the cast
 
-The study's float32 results beside those of the files here, on the problems of `problems.csv`. The
-relative error is the largest ||W - W'|| / ||W|| of a tensor; the last column is ||W - W'|| over
-the matrices that surgery edits as a share of the distance of donor and patient.
+The study's float32 results and those of the files here, on the problems of `problems.csv`. The
+relative error is the largest ||W - W'|| / ||W|| of all tensors. The last column is ||W - W'|| over
+the matrices that surgery edits, divided by the distance of donor and patient.
 
 {table}"""
     (out / "README.md").write_text(text, encoding="utf-8", newline="\n")
 
 
 def _distance(state: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> float:
-    """||W - W'|| over the matrices that recipes edit by default."""
+    """Frobenius norm ||W - W'|| over the matrices that recipes edit by default."""
     kinds = {name: matrix_kind(name) for name in state}
     names = [name for name, kind in kinds.items() if kind and kind[1] in DEFAULT_KINDS]
     return sum(_norm(state[name], other[name]) ** 2 for name in names) ** 0.5

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One surgery done on the spot: the patient before and after, beside two controls of its size."""
+"""One live surgery: the patient before and after it, and two controls."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from derotate.surgery.in_memory import set_variant
 
 @dataclass(frozen=True)
 class Trial:
-    """A model in memory: what it is, how far it is from the patient, how it answered.
+    """A model in memory with its distance from the patient and its evaluation.
 
     Attributes:
         name: `patient`, the recipe's name, `rollback`, `interpolation` or `donor`.
-        norm: Frobenius norm of its change over the edited matrices, as a share of the distance of
+        norm: Frobenius norm of the change over the edited matrices, divided by the distance of
             donor and patient over them; 0 for the patient.
-        rows: greedy answers, as `evaluation.evaluate` gives them.
-        seconds: what making and asking it took.
+        rows: greedy responses, with the columns of `evaluation.evaluate`.
+        seconds: time of editing and evaluation.
     """
 
     name: str
@@ -45,12 +45,12 @@ class Trial:
     seconds: float
 
     def accuracy(self, split: str, fold: str) -> Estimate:
-        """Share of problems solved in percent, clustered by the unit of hold-out."""
+        """Accuracy in percent, clustered by the unit of hold-out."""
         own = self.rows[(self.rows["split"] == split) & (self.rows["fold"] == fold)]
         return clustered_mean(own["correct"], own["cluster"], support=(0.0, 1.0)).scaled(100)
 
     def minus(self, other: Trial, split: str, fold: str) -> Estimate:
-        """Difference of accuracy in points on the same problems, clustered likewise."""
+        """Difference of accuracy in points, paired by problem, clustered likewise."""
         own, others = (
             rows[(rows["split"] == split) & (rows["fold"] == fold)]
             for rows in (self.rows, other.rows)
@@ -59,52 +59,54 @@ class Trial:
 
 
 def controls_for(recipe: Recipe) -> list[tuple[str, Recipe]]:
-    """Rollback and interpolation of the matrices that the recipe edits, with their names."""
-    place: dict[str, Any] = {"layers": recipe.layers, "matrices": recipe.matrices}
+    """Rollback and interpolation of the matrices that the recipe edits, by name."""
+    target: dict[str, Any] = {"layers": recipe.layers, "matrices": recipe.matrices}
     match = f"norm:{recipe.name}"
     controls = [
-        ("rollback", Recipe(name="rollback", part="rollback", **place)),
-        ("interpolation", Recipe(name="interpolation", part="interpolate", match=match, **place)),
+        ("rollback", Recipe(name="rollback", part="rollback", **target)),
+        ("interpolation", Recipe(name="interpolation", part="interpolate", match=match, **target)),
     ]
     return [(name, control) for name, control in controls if recipe.part != control.part]
 
 
 def trials(pair: Pair, recipe: Recipe, *, style: str, with_donor: bool) -> Iterator[Trial]:
-    """Make and ask the patient, the recipe's edit, its controls and, if asked, the donor.
+    """Evaluate the patient, its edit, the controls and, with `with_donor`, the donor.
 
     Raises:
-        CheckpointError, GuardError: a checkpoint must not be used, or the two are not of one model.
+        CheckpointError, GuardError: an unusable checkpoint, or two of different models.
     """
     model, tokenizer = checkpoints.load(pair.patient, dtype=torch.float32)
     known = [item for item in items(pair.config.task, style, pair.problems)
              if (item.split, item.fold) in SUITES]  # fmt: skip
 
-    def asked(name: str, make: Callable[[], float], model: Any = model) -> Trial:
+    def evaluated(name: str, edit: Callable[[], float], model: Any = model) -> Trial:
         start = time.monotonic()
-        norm = make() / distance if distance else 0.0
-        rows = _ask(model, tokenizer, known, pair)
+        norm = edit() / distance if distance else 0.0
+        rows = _evaluate(model, tokenizer, known, pair)
         return Trial(name, norm, rows, time.monotonic() - start)
 
     with TemporaryDirectory() as folder:
         surgery = prepare(pair, recipe, Path(folder))
         distance = surgery.donor_distance()
-        yield asked("patient", lambda: 0.0)
-        yield asked(recipe.name, partial(set_variant, model, surgery))
+        yield evaluated("patient", lambda: 0.0)
+        yield evaluated(recipe.name, partial(set_variant, model, surgery))
         for name, control in controls_for(recipe):
             other, amount = surgery.with_recipe(control), None
             if control.reference:
                 amount = matched_amount(model, tokenizer, other, recipe, known)
-            yield asked(name, partial(set_variant, model, other, amount))
+            yield evaluated(name, partial(set_variant, model, other, amount))
     if with_donor:
-        yield asked("donor", lambda: distance, checkpoints.load(pair.donor, dtype=torch.float32)[0])
+        yield evaluated(
+            "donor", lambda: distance, checkpoints.load(pair.donor, dtype=torch.float32)[0]
+        )
 
 
 def prepare(pair: Pair, recipe: Recipe, folder: Path) -> Surgery:
-    """The recipe on the pair, guarded; the factors that it needs are cached in `folder`.
+    """The recipe resolved on the pair and guarded; its factors are cached in `folder`.
 
     Raises:
-        CheckpointError: the two are not of one model, or not of one that the recipe can edit.
-        GuardError: spectra look like random weights, and the pair's config refuses such.
+        CheckpointError: two different models, or a model that the recipe cannot edit.
+        GuardError: spectra look like random weights, and the config has `guards.action: refuse`.
     """
     sources = cached(folder, folder / "passing")
     surgery = Surgery.resolve(open_pair(pair.donor, pair.patient), recipe, sources)
@@ -113,7 +115,7 @@ def prepare(pair: Pair, recipe: Recipe, folder: Path) -> Surgery:
     return surgery
 
 
-def _ask(model: Any, tokenizer: Any, known: list[Item], pair: Pair) -> pd.DataFrame:
+def _evaluate(model: Any, tokenizer: Any, known: list[Item], pair: Pair) -> pd.DataFrame:
     settings = pair.config.evaluation
     limits = Decoding(settings.max_new_tokens, settings.batch_size)
     losses = reference_losses(model, tokenizer, known)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The page: one HTML file with everything inside, so that it asks the network for nothing."""
+"""The page: one HTML file that embeds everything and loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from derotate.files.atomic import atomic_write
 from derotate.tasks.task_defaults import Wording
 
 ANGLE_FRACTION = 0.2
-"""The top share of singular vectors whose angles are drawn; that of the default recipe."""
+"""Top fraction of singular vectors whose angles are drawn; that of the default recipe."""
 
 QUESTION = (
-    "Fine-tuning teaches a model one task and can make it forget what it could do next to it. Let "
-    "a language model learn {learned} (in distribution, ID), and ask it all along {asked} (out of "
-    "distribution, OOD). Published work reports that it first gets better at that and then worse, "
-    "and that reinforcement learning gives much of it back. Can an edit of the weights do it "
-    "without training? The patient is the end of fine-tuning; the donor is an earlier checkpoint "
-    "of the same run, chosen for its OOD accuracy, whose leading singular vectors (directions) or "
-    "values the surgery puts back."
+    "Fine-tuning teaches a model one task and can make it forget related ones. Let a language "
+    "model learn {learned} (in distribution, ID), and test it throughout on a related "
+    "task: {asked} (out of distribution, OOD). Published work reports that OOD accuracy first "
+    "rises and then falls during SFT, and that reinforcement learning restores much of it. Can an "
+    "edit of the weights restore it without training? The patient is the last SFT checkpoint. The donor is an earlier "
+    "checkpoint of the same run, selected by OOD accuracy. Surgery restores the donor's leading "
+    "singular vectors (directions) or singular values."
 )
 
 NEXT = (
-    ("make demo", "trains all of this here, on two cores, and draws these figures and more"),
-    ("derotate explore --recipe NAME", "operates with another recipe; a wrong name lists them all"),
+    ("make demo", "trains everything on two cores and draws these figures and more"),
+    ("derotate explore --recipe NAME", "applies another recipe; an unknown name lists all recipes"),
     ("derotate explore --donor DIR --patient DIR",
-     "does the same to two checkpoints of your own (Hugging Face directories with safetensors; add "
-     "<code>--style natural</code> for models that read prose)"),
+     "does the same with your own checkpoints (Hugging Face directories with safetensors; add "
+     "<code>--style natural</code> for pretrained chat models)"),
 )  # fmt: skip
 
-_LIVE_NOTE = (
-    "Brackets are 95 % intervals, clustered by {cluster}: they speak about other problems. Edit "
-    "size is the norm of the change as a share of the distance between donor and patient over the "
-    "matrices edited."
+_NOTE = (
+    "Brackets are 95 % CIs clustered by {cluster}: they generalise to new problems, not to new "
+    "seeds. Edit size is the Frobenius norm of the change divided by the distance between donor "
+    "and patient, over the edited matrices."
 )
 
 
@@ -69,32 +69,32 @@ def drawings(task: str, tables: Mapping[str, pd.DataFrame]) -> list[Drawing]:
     }
     return [
         Drawing(
-            "Forgetting and healing",
+            "Forgetting and recovery",
             figures.sft_and_rl(tables["accuracy_by_step"]),
-            "Accuracy by fine-tuning step; arrows lead to what reinforcement learning made of a "
-            f"checkpoint. {bars['accuracy_by_step']} The peak is the highest value drawn and "
-            "so flattered; the donor was chosen on other problems. One run of one base.",
+            "Accuracy by SFT step; arrows lead from a checkpoint to the result of RL. "
+            f"{bars['accuracy_by_step']} The peak is the maximum of the values drawn and so biased "
+            "upwards; the donor was selected on other problems. One run of one base.",
         ),
         Drawing(
             "Stages",
             figures.stages(tables["stages"], splits=known.splits),
-            "Base, donor (peak), patient (SFT end) and the result of reinforcement learning. "
-            f"{bars['stages']} Other runs would differ by more than the bars show.",
+            "Base, donor (peak), patient (end of SFT) and the result of RL. "
+            f"{bars['stages']} The variation between runs is larger than the bars.",
         ),
         Drawing(
-            "Every surgery of the study",
+            "All surgeries of the study",
             figures_surgery.surgery_plane(tables["surgery"]),
-            "Each edit of the patient: to the right what it costs in distribution, upwards what it "
-            f"gives out of it, paired with the patient. {bars['contrasts']} Squares are "
-            "controls: an edit that does not lie above them did nothing that they do not.",
+            "Change of ID accuracy (x) and of OOD accuracy (y) by each edit of the patient, paired "
+            f"by problem. {bars['contrasts']} Squares are controls: an edit that does not lie "
+            "above them has no effect beyond theirs.",
         ),
         Drawing(
-            "How far the directions turned",
+            "Rotation of singular vectors",
             figures_spectra.angles(tables["spectra_by_index"], ANGLE_FRACTION),
             "Principal angles between the leading singular subspaces of donor and patient, mean "
             "and range over layers on a logarithmic scale, beside a random change of the same "
             "size and unrelated matrices. "
-            "Angles alone do not say what a change does to the answers; the surgery above does.",
+            "Angles alone do not show the effect on accuracy; the surgery above does.",
         ),
     ]
 
@@ -103,34 +103,34 @@ def write_page(
     task: str,
     out: Path,
     *,
-    live_lead: str,
-    said: Sequence[str],
-    live: pd.DataFrame,
-    drawn: Iterable[Drawing],
+    lead: str,
+    sentences: Sequence[str],
+    table: pd.DataFrame,
+    figures: Iterable[Drawing],
     footer: str,
 ) -> None:
-    """Write the page, moved into place when complete.
+    """Write the page atomically.
 
     Args:
         task: of the pair's study.
         out: the HTML file.
-        live_lead: what was done live, a sentence or two.
-        said: its result in sentences.
-        live: its table, as text.
-        drawn: figures with captions.
-        footer: where the numbers come from.
+        lead: what was computed live, a sentence or two.
+        sentences: its results.
+        table: its results as texts.
+        figures: of the study, with captions.
+        footer: origin of the numbers.
     """
     words = tasks.defaults(task).wording
     template = Template(files("derotate.explore").joinpath("page.html").read_text("utf-8"))
     text = template.substitute(
         question=f"<p>{escape(QUESTION.format(**asdict(words)))}</p>",
-        live_lead=escape(live_lead),
-        said="\n".join(f"<p>{escape(sentence)}</p>" for sentence in said),
-        live_table=live.to_html(index=False, border=0),
-        live_note=escape(_LIVE_NOTE.format(**asdict(words))),
-        figures="\n".join(map(_figure, drawn)),
-        next="<ul>\n" + "\n".join(f"<li><code>{command}</code> {what}.</li>"
-                                  for command, what in NEXT) + "\n</ul>",
+        lead=escape(lead),
+        sentences="\n".join(f"<p>{escape(sentence)}</p>" for sentence in sentences),
+        table=table.to_html(index=False, border=0),
+        note=escape(_NOTE.format(**asdict(words))),
+        figures="\n".join(map(_figure, figures)),
+        next="<ul>\n" + "\n".join(f"<li><code>{command}</code> {effect}.</li>"
+                                  for command, effect in NEXT) + "\n</ul>",
         footer=escape(footer),
     )  # fmt: skip
     with atomic_write(out) as part:
@@ -138,14 +138,14 @@ def write_page(
 
 
 def _bars(table: pd.DataFrame, words: Wording) -> str:
-    """What the intervals of a table's OOD test values stand on."""
+    """What the error bars of a table's OOD test values are based on."""
     own = table[(table["split"] == "ood") & (table["fold"] == "test")]
     if own.empty:
-        return "Bars are 95 % intervals, clustered by {cluster}.".format(**asdict(words))
+        return f"Bars are 95 % CIs clustered by {words.cluster}."
     row = own.iloc[0]
     return (
-        f"Bars are 95 % intervals, clustered by {words.cluster} (OOD test: n = {row['n']} "
-        f"problems of {row['clusters']} {words.clusters})."
+        f"Bars are 95 % CIs clustered by {words.cluster} (OOD test: n = {row['n']} problems in "
+        f"{row['clusters']} {words.clusters})."
     )
 
 

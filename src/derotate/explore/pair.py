@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""What a pair is on disk: donor, patient and RL result of one run, with its problems and tables.
+"""A pair on disk: donor, patient and RL checkpoint of one run, with its problems and tables.
 
-config.yaml       the config of the study that it was taken from
+config.yaml       the config of its study
 donor/ patient/   Hugging Face model directories in bfloat16; rl/ too, if the study has RL
-problems.csv      the problems that are answered live
-evaluations.csv   how the shipped checkpoints answered them when they were exported
-tables/           the study's tables for this run, as small as its figures need
-README.md         where all this comes from and what the cast to bfloat16 lost
+problems.csv      the problems of the live evaluation
+evaluations.csv   results of the shipped checkpoints on them, from the export
+tables/           the study's tables for this run, reduced to what its figures need
+README.md         origin, and the error of the cast to bfloat16
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from derotate.study import record
 
 TABLES = ("accuracy_by_step", "stages", "contrasts", "surgery", "spectra_by_index", "landmarks")
 SUITES = (("id", "train"), ("ood", "test"))
-"""What is answered live: problems that SFT learned, and those of the rule that it never saw."""
+"""Suites of the live evaluation: problems of SFT, and test problems out of distribution."""
 
 
 class PairError(ValueError):
-    """A pair that cannot be looked at; one line with what was expected."""
+    """An invalid pair or option; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two checkpoints of one architecture, and the problems that they answer."""
+    """Two checkpoints of one architecture, and the problems of their evaluation."""
 
     donor: Path
     patient: Path
@@ -48,14 +48,14 @@ def read(folder: Path) -> Pair:
     """The pair in a folder.
 
     Raises:
-        PairError: the folder holds none.
-        ConfigError: its config is of another version of derotate.
+        PairError: the folder holds no pair.
+        ConfigError: its config is from another version of derotate.
     """
     missing = [name for name in (record.FILE, "problems.csv", "donor", "patient")
                if not (folder / name).exists()]  # fmt: skip
     if missing:
         raise PairError(
-            f"{folder}: no {missing[0]}, expected a pair; make one from a finished study by "
+            f"{folder}: no {missing[0]}, expected a pair; export one from a finished study with "
             "`derotate explore-export results/demo FOLDER`"
         )
     parts = folder / "donor", folder / "patient", folder / "problems.csv"
@@ -63,7 +63,7 @@ def read(folder: Path) -> Pair:
 
 
 def recorded(folder: Path) -> pd.DataFrame:
-    """How the shipped checkpoints answered: checkpoint (a role) and the columns of evaluations."""
+    """Results of the shipped checkpoints: `checkpoint` (a role) and columns of evaluations."""
     return pd.read_csv(folder / "evaluations.csv")
 
 
@@ -78,16 +78,16 @@ def tables(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def recipe_named(pair: Pair, name: str) -> Recipe:
-    """A recipe of the pair's study that donor and patient suffice for.
+    """A recipe of the pair's study that needs no other checkpoint than donor and patient.
 
     Raises:
-        PairError: there is no such recipe, or it needs more than the two.
+        PairError: no such recipe.
     """
-    fit = {
+    usable = {
         recipe.name: recipe
         for recipe in pair.config.surgery.recipes
         if recipe.reference is None and recipe.donor == "landmark"
     }
-    if name not in fit:
-        raise PairError(f"--recipe: got {name}, expected one of {', '.join(fit)}")
-    return fit[name]
+    if name not in usable:
+        raise PairError(f"--recipe: got {name}, expected one of {', '.join(usable)}; correct it")
+    return usable[name]

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
@@ -14,30 +13,31 @@ from typing import Any
 import pandas as pd
 
 from derotate import tasks
+from derotate.files.atomic import atomic_write_text
 
 EVALUATION_SEED = 0
-"""The evaluated problems are the same for every run, so that runs can be paired by problem."""
+"""Seed of the evaluated problems: one for all runs, so that runs can be paired by problem."""
 
 
 def write_problems(task: str, suites: Sequence[Mapping[str, Any]], out: Path) -> None:
-    """The problems that every checkpoint answers, one row each.
+    """Write the problems that every checkpoint is evaluated on, one row per problem.
 
-    A suite with a limit takes the problems that come first in the order of their names' hashes, not
-    in their own order, so that it is no biased part.
+    A suite with a limit takes the problems whose names have the smallest hashes. In their own order
+    the first ones would be a biased sample.
     """
-    module = tasks.load(task).problems
+    generate = tasks.load(task).problems.generate
     rows = []
     for suite in suites:
-        dealt = module.generate(suite["split"], suite["orders"], EVALUATION_SEED)
-        chosen = [problem for problem in dealt if problem.fold == suite["fold"]]
+        of_split = generate(suite["split"], suite["orders"], EVALUATION_SEED)
+        chosen = [problem for problem in of_split if problem.fold == suite["fold"]]
         chosen.sort(key=lambda problem: sha256(problem.name.encode()).digest())
         chosen = sorted(chosen[: suite["limit"]], key=lambda problem: problem.name)
         rows += [problem.to_row() for problem in chosen]
-    write_text(out, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    atomic_write_text(out, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 
 
 def read_problems(task: str, path: Path) -> list[Any]:
-    """The problems of a file that `write_problems` or `write_stream` wrote."""
+    """The problems of a file of `write_problems` or `write_rl_problems`."""
     problem = tasks.load(task).problems.Problem
     rows = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
     return [problem.from_row(row) for row in rows]
@@ -53,15 +53,15 @@ def write_sft_samples(
     out: Path,
     stream: str | None = None,
 ) -> None:
-    """Prompt and response of each training sample, as JSON lines in the order of training.
+    """Write prompt and response of each training sample, in the order of training.
 
     Args:
         task: the task.
         style: of prompts and responses, compact or natural.
-        seed: of the run; all streams of a task have the same problems in the same order with it.
+        seed: of the run.
         batch_size: samples per step.
-        steps: training steps: those after the first, up to the last.
-        out: the file.
+        steps: (after, last): the samples of the steps after + 1 to last.
+        out: JSON lines with the keys `prompt` and `response`.
         stream: PART.FUNCTION of the task, see `derotate.study.arms.Arm`; by default that of SFT.
 
     Raises:
@@ -86,14 +86,14 @@ def write_sft_samples(
         }
         for problem in islice(problems, after * batch_size, last * batch_size)
     )
-    write_text(out, "".join(f"{json.dumps(sample)}\n" for sample in samples))
+    atomic_write_text(out, "".join(f"{json.dumps(sample)}\n" for sample in samples))
 
 
 def write_rl_problems(task: str, *, seed: int, count: int, out: Path) -> None:
-    """The first `count` problems of the `rl` fold's stream; updates draw from them."""
+    """Write the first `count` ID problems of the fold `rl`; RL updates sample from them."""
     stream = tasks.load(task).streams.id_stream("rl", seed)
     rows = [problem.to_row() for problem in islice(stream, count)]
-    write_text(out, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    atomic_write_text(out, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 
 
 def read_jsonl(path: Path) -> Iterable[dict[str, Any]]:
@@ -101,11 +101,3 @@ def read_jsonl(path: Path) -> Iterable[dict[str, Any]]:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file aside and move it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)

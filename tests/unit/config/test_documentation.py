@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, Field
 
 from derotate.config.documentation import WIDTH, default_yaml, json_schema
-from derotate.config.schema import DEFAULT_TASK, Config, kinds_of_samples, load
+from derotate.config.schema import DEFAULT_TASK, Config, load, mixture_descriptions
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -96,7 +96,7 @@ def test_the_schema_accepts_the_defaults_and_refuses_unknown_keys() -> None:
 @pytest.mark.parametrize(
     ("file", "generated"),
     [
-        ("config/demo.yaml", default_yaml(Config, kinds_of_samples(DEFAULT_TASK))),
+        ("config/demo.yaml", default_yaml(Config, mixture_descriptions(DEFAULT_TASK))),
         ("workflow/schemas/config.schema.json", json_schema(Config)),
     ],
 )

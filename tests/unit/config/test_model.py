@@ -51,7 +51,7 @@ def test_a_config_with_all_keys_filled_in_is_the_same_study() -> None:
         (study(base_seeds=[1, 2]), ("base_seeds: got [1, 2]", "expected one")),
         (
             study(phase={"base_steps": [3], "learning_rates": [0.1], "steps": [20]}),
-            ("phase: got a grid", "no such block"),
+            ("phase: got a phase diagram", "no such block"),
         ),
         (study(model={**HUB, "revision": "main"}), ("model: revision: got main", "40 hex")),
         (study(model={"pretrained": HUB["pretrained"]}), ("revision: got null", "40 hex")),

@@ -32,7 +32,11 @@ def test_the_defaults_are_a_valid_study() -> None:
         ({"lora": {"matrices": ["z"]}}, ("lora.matrices", "z", "kinds out of")),
         (
             {"task": "rank", "diverse": {"steps": [200]}},
-            ("diverse.steps: got [200] with task rank", "expected no steps", "(general_points)"),
+            (
+                "diverse.steps: got [200] with task rank",
+                "expected an empty list",
+                "(general_points)",
+            ),
         ),
     ],
 )
@@ -66,7 +70,7 @@ def test_further_studies_are_known_by_names_that_rules_can_have(tmp_path: Path) 
     [
         (None, ("No such file", "expected a config file")),
         ("study: demo\n", ("study: got demo", "another name")),
-        ("study: other\nalso: [{file: third.yaml}]\n", ("also: got a list", "name all studies")),
+        ("study: other\nalso: [{file: third.yaml}]\n", ("also: got a list", "list all studies")),
         ("study: other\nsedes: [1]\n", ("unknown key sedes",)),
         ("[", ("not YAML",)),
     ],
