@@ -62,7 +62,7 @@ def _block(values: BaseModel, indent: int, notes: Mapping[str, str]) -> Iterator
         yield from _comment(field.description or "", indent)
         if nested:
             for form in _other_forms(field, type(value)):
-                yield from _comment(f"{_summary(form)} Its keys are:", indent)
+                yield from _comment(f"Alternative: {_summary(form)} Its keys:", indent)
                 yield from _keys_comment(form, indent)
             yield f"{pad}{key}:"
             yield from _block(value, indent + 2, notes)
