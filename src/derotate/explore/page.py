@@ -32,8 +32,8 @@ QUESTION = (
     "task: {asked} (out of distribution, OOD). Published work reports that OOD accuracy first "
     "rises and then falls during SFT, and that reinforcement learning restores much of it. Can an "
     "edit of the weights restore it without training? The patient is the last SFT checkpoint. The "
-    "donor is an earlier checkpoint of the same run, selected by OOD accuracy. Surgery restores the "
-    "donor's leading singular vectors (directions) or singular values."
+    "donor is an earlier checkpoint of the same run, selected by OOD accuracy. Surgery restores "
+    "the donor's leading singular vectors (directions) or singular values."
 )
 
 NEXT = (
