@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The papers' tables from the rows of all evaluations: accuracy, loss, errors, stages.
+"""Tables of accuracy, loss and errors from the rows of all evaluations.
 
 Pure functions; `derotate.analysis.select_rows` describes the columns of `rows` and `landmarks`.
-Accuracies and shares are in percent, with 95 % intervals clustered by the unit of hold-out; `seed`
-is a string, `all` where the seeds of a base are pooled, and `seeds` counts them (0: the base's
-own).
+Accuracies and shares are in percent, with 95 % intervals clustered by the unit of hold-out (number
+sets, routes). `seed` is text, `all` where the seeds of a base are pooled; `seeds` counts them (0:
+the base's own rows).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from derotate.analysis.select_rows import (
     at_landmarks,
     final_updates,
     greedy,
-    under_seeds,
+    with_pooled_seeds,
 )
 
-RIGHT, ID_RULE, UNREAD = "correct", "id_rule_applied", "unparsable"
+CORRECT, ID_RULE, UNPARSABLE = "correct", "id_rule_applied", "unparsable"
 """The error kinds that every task has."""
 
 CRITERIA = (
@@ -35,7 +35,7 @@ CRITERIA = (
     ("highest accuracy", "id", "selection"),
     ("highest accuracy", "ood", "selection"),
 )
-"""How one could choose an SFT step, by split and fold; the last step is one more."""
+"""Criteria that select an SFT step, by split and fold; the last step is one more."""
 
 _CHECKPOINT = ["base_seed", "seed", "stage", "algorithm", "step", "update"]
 _SUITE = ["split", "fold"]
@@ -43,34 +43,34 @@ _COUNTS = ["seeds", "n", "clusters"]
 
 
 def accuracy_by_step(rows: pd.DataFrame) -> pd.DataFrame:
-    """Pass@1 by SFT step, the base as step 0, and after RL by the step that it started from.
+    """Pass@1 by SFT step, the base as step 0; after RL by the SFT step that it started from.
 
     Columns: base_seed, seed, stage (base, sft, rl), algorithm, step, update (the last of the RL
     run, else 0), split, fold, seeds, n, clusters, accuracy, low, high.
     """
-    return _means(under_seeds(_by_step(rows)), [*_CHECKPOINT, *_SUITE], "correct", "accuracy")
+    return _means(with_pooled_seeds(_by_step(rows)), [*_CHECKPOINT, *_SUITE], "correct", "accuracy")
 
 
 def loss_by_step(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean loss of the reference answer (nats a token) by SFT step, the base as step 0.
+    """Mean loss of the reference answer (nats per token) by SFT step, the base as step 0.
 
     Columns: base_seed, seed, stage, step, split, fold, seeds, n, clusters, loss, low, high.
     """
     measured = _by_step(rows)
     measured = measured[measured["loss"].notna() & (measured["stage"] != "rl")]
     keys = ["base_seed", "seed", "stage", "step", *_SUITE]
-    return _means(under_seeds(measured), keys, "loss", "loss")
+    return _means(with_pooled_seeds(measured), keys, "loss", "loss")
 
 
-def shown_kinds(graded: Iterable[str]) -> list[str]:
-    """Error kinds in the order in which tables and figures show them, from right to unread.
+def ordered_kinds(graded: Iterable[str]) -> list[str]:
+    """Error kinds in the order of tables and figures, from correct to unparsable.
 
     Args:
-        graded: all kinds of a task in the order in which its grader asks for them: what is wrong in
-            the first ways is farther from right than what is wrong in the last.
+        graded: all kinds of a task in the order in which its grader checks them: the kinds that are
+            checked first are farther from a correct answer.
     """
-    own = [str(kind) for kind in graded if kind not in (RIGHT, ID_RULE, UNREAD)]
-    return [RIGHT, *reversed(own), ID_RULE, UNREAD]
+    own = [str(kind) for kind in graded if kind not in (CORRECT, ID_RULE, UNPARSABLE)]
+    return [CORRECT, *reversed(own), ID_RULE, UNPARSABLE]
 
 
 def errors_by_step(rows: pd.DataFrame, graded: Iterable[str]) -> pd.DataFrame:
@@ -83,9 +83,9 @@ def errors_by_step(rows: pd.DataFrame, graded: Iterable[str]) -> pd.DataFrame:
     Returns:
         Columns base_seed, seed, stage, algorithm, step, update, split, fold, n, kind, share.
     """
-    answers = under_seeds(_by_step(rows))
+    answers = with_pooled_seeds(_by_step(rows))
     keys = [*_CHECKPOINT, *_SUITE]
-    kinds = shown_kinds(graded)
+    kinds = ordered_kinds(graded)
     kinds += sorted(set(answers["kind"]) - set(kinds))
     counts = answers.groupby([*keys, "kind"]).size().unstack("kind", fill_value=0)
     counts = counts.reindex(columns=kinds, fill_value=0)
@@ -99,10 +99,11 @@ def errors_by_step(rows: pd.DataFrame, graded: Iterable[str]) -> pd.DataFrame:
 
 
 def picks(losses: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
-    """The SFT step each criterion would choose, and what it gives on OOD test problems.
+    """The SFT step that each criterion would select, and its accuracy on OOD test problems.
 
-    Ties go to the earlier step. `best` is the highest OOD test accuracy of any SFT step: chosen by
-    the scores that it is judged by, so it is flattered, and regret (best - accuracy) with it.
+    Ties go to the earlier step. `best` is the highest OOD test accuracy of any SFT step. It is
+    selected on the same scores that it reports, so it is biased upwards, and so is regret
+    (best - accuracy).
 
     Args:
         losses: from `loss_by_step`.
@@ -110,7 +111,7 @@ def picks(losses: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns base_seed, seed, criterion, split, fold, step, accuracy, best_step, best, regret.
-        Criteria without their suite are left out.
+        Criteria whose suite was not evaluated are left out.
     """
     sft = accuracies[accuracies["stage"] == "sft"]
     records: list[tuple[Any, ...]] = []
@@ -118,12 +119,12 @@ def picks(losses: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
         curve = _curve(own, "accuracy", "ood", "test")
         if curve.empty:
             continue
-        lossy = losses[(losses["base_seed"] == base_seed) & (losses["seed"] == seed)]
-        lossy = lossy[lossy["stage"] == "sft"]
+        own_losses = losses[(losses["base_seed"] == base_seed) & (losses["seed"] == seed)]
+        own_losses = own_losses[own_losses["stage"] == "sft"]
         chosen = []
         for criterion, split, fold in CRITERIA:
             if criterion == "lowest loss":
-                scores = -_curve(lossy, "loss", split, fold)
+                scores = -_curve(own_losses, "loss", split, fold)
             else:
                 scores = _curve(own, "accuracy", split, fold)
             scores = scores[scores.index.isin(curve.index)]
@@ -142,20 +143,20 @@ def picks(losses: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
 def stages(rows: pd.DataFrame, landmarks: pd.DataFrame) -> pd.DataFrame:
     """Pass@1 of base, max_ood, sft_end and rl_end on every suite.
 
-    Pooled, each seed counts with its own landmark, and the base once.
+    In pooled rows each seed counts with its own landmark, and the base once.
     Columns: base_seed, seed, landmark, checkpoint (of that seed; all of them, pooled), split, fold,
     seeds, n, clusters, accuracy, low, high.
     """
-    found = [
+    parts = [
         answers.assign(landmark=landmark, checkpoint=checkpoint)
         for landmark, checkpoint, answers in at_landmarks(rows, landmarks)
     ]
     keys = ["base_seed", "seed", "landmark"]
-    if not found:
+    if not parts:
         return pd.DataFrame(
             columns=[*keys, "checkpoint", *_SUITE, *_COUNTS, "accuracy", "low", "high"]
         )
-    own = pd.concat(found, ignore_index=True)
+    own = pd.concat(parts, ignore_index=True)
     own["seed"] = own["seed"].astype("Int64")
     own["origin"] = own["seed"].where(own["landmark"] != "base")
     repeated = (own["landmark"] == "base") & own.duplicated(["base_seed", "landmark", "problem"])
@@ -175,7 +176,7 @@ def stages(rows: pd.DataFrame, landmarks: pd.DataFrame) -> pd.DataFrame:
 
 
 def sampled_pass_at_k(rows: pd.DataFrame, ks: Sequence[int] = (1, 2, 4, 8)) -> pd.DataFrame:
-    """pass@k from independent samples, for each k up to the number of samples of a problem.
+    """pass@k from independent samples, for each k up to the number of samples per problem.
 
     Columns: base_seed, seed, stage, algorithm, step, update, split, fold, k, seeds, n (problems),
     clusters, pass_at_k, low, high.
@@ -184,13 +185,13 @@ def sampled_pass_at_k(rows: pd.DataFrame, ks: Sequence[int] = (1, 2, 4, 8)) -> p
     keys = [*_CHECKPOINT, *_SUITE, "problem", "cluster"]
     counts = samples.groupby(keys, dropna=False)["correct"].agg(["size", "sum"]).reset_index()
     tallies = counts["size"], counts["sum"]
-    wanted = [k for k in ks if len(counts) and k <= counts["size"].min()]
+    possible = [k for k in ks if len(counts) and k <= counts["size"].min()]
     tables = [
         counts.assign(k=k, chance=[pass_at_k(*nc, k) for nc in zip(*tallies, strict=True)])
-        for k in wanted
+        for k in possible
     ]
     long = pd.concat(tables) if tables else counts.assign(k=0, chance=0.0)
-    return _means(under_seeds(long), [*_CHECKPOINT, *_SUITE, "k"], "chance", "pass_at_k")
+    return _means(with_pooled_seeds(long), [*_CHECKPOINT, *_SUITE, "k"], "chance", "pass_at_k")
 
 
 def feedback_attempts(rows: pd.DataFrame) -> pd.DataFrame:
@@ -210,13 +211,13 @@ def feedback_attempts(rows: pd.DataFrame) -> pd.DataFrame:
         [table.assign(attempts=k) for k, table in enumerate(tables, start=1)]
         or [tries.assign(attempts=0)]
     )
-    return _means(under_seeds(long), [*_CHECKPOINT, *_SUITE, "attempts"], "correct", "solved")
+    return _means(with_pooled_seeds(long), [*_CHECKPOINT, *_SUITE, "attempts"], "correct", "solved")
 
 
 def episodes_by_step(
     rows: pd.DataFrame, succeeded: Callable[[pd.DataFrame], pd.DataFrame]
 ) -> pd.DataFrame:
-    """Success of whole episodes (routes) by SFT step, the base as step 0, and after RL.
+    """Success of complete episodes (routes) by SFT step, the base as step 0, and after RL.
 
     Args:
         rows: see `derotate.analysis.select_rows`.
@@ -237,7 +238,9 @@ def episodes_by_step(
     keys = [*_CHECKPOINT, *_SUITE, "attempts"]
     if not parts:
         return pd.DataFrame(columns=[*keys, *_COUNTS, "success", "low", "high"])
-    return _means(under_seeds(pd.concat(parts, ignore_index=True)), keys, "success", "success")
+    return _means(
+        with_pooled_seeds(pd.concat(parts, ignore_index=True)), keys, "success", "success"
+    )
 
 
 def _within_attempts(rows: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:

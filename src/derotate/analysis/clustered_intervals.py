@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Intervals and tests for verdicts that come in clusters.
+"""Cluster-robust intervals and tests of accuracies.
 
-All hands dealt from one number set succeed or fail together, so the number set is the unit that was
-drawn and every interval here is robust to dependence within it. Seeds are pooled by stacking their
-rows under the same number sets: such an interval speaks about other problems, for these seeds.
+Problems of one number set succeed or fail together, so the number set is the sampling unit, and
+every interval here is robust to dependence within it. Seeds are pooled by stacking their rows under
+the same number sets: such an interval generalises to new problems, conditional on these seeds.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Estimate:
 
     Attributes:
         mean: in the unit of the values.
-        low: lower end of the 95 % interval (or of the confidence asked for).
+        low: lower end of the 95 % interval (or of another confidence level).
         high: upper end.
-        standard_error: robust to clusters; 0 if no cluster departs from the mean, NaN if there is
-            just one cluster and its values differ.
+        standard_error: cluster-robust; 0 if every cluster has the mean, NaN if there is one cluster
+            and its values differ.
         n: number of values.
         clusters: number of clusters G; the t reference has G - 1 degrees of freedom.
-        support: smallest and largest value that could have been seen, None if unbounded.
+        support: smallest and largest possible value, None if unbounded.
     """
 
     mean: float
@@ -50,11 +50,11 @@ class Estimate:
     def interval(self, confidence: float) -> tuple[float, float]:
         """The interval at `confidence`, from the same standard error.
 
-        Without variance (all clusters agree) a t interval has width 0 and claims too much.
-        What is known then is that none of G clusters departs from the mean, so that the share of
-        such clusters is at most 1 - (alpha/2)^(1/G) on each side (Clopper and Pearson 1934; about
-        3/G at 90 %, the rule of three), and each could move the mean no farther than the support.
-        Without a support nothing bounds it: the interval is NaN.
+        Without variance (all clusters agree) a t interval has width 0, which is too narrow. None of
+        G clusters differs from the mean, so the share of clusters that do is at most
+        1 - (alpha/2)^(1/G) on each side (Clopper and Pearson 1934; about 3/G at 90 %, the rule of
+        three). Each could move the mean no farther than the support. Without a support the interval
+        is unbounded: NaN.
         """
         tail = (1 - confidence) / 2
         if self.standard_error > 0:
@@ -84,7 +84,7 @@ class Tost:
     """Two one-sided tests of equivalence (Schuirmann 1987).
 
     Attributes:
-        margin: largest difference that counts as none, in the unit of the estimate.
+        margin: equivalence margin, in the unit of the estimate.
         p: the larger of the two one-sided p-values.
         passes: p is below 0.05, that is, the 90 % interval lies within the margin.
         low: lower end of the 90 % interval.
@@ -101,7 +101,7 @@ class Tost:
 
 
 def wilson(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a share, for independent trials (Wilson 1927).
+    """Wilson interval of a proportion of independent trials (Wilson 1927).
 
     Raises:
         ValueError: `n` is below 1 or `correct` outside 0..n.
@@ -130,7 +130,7 @@ def clustered_mean(
         values: shape (n,), finite.
         clusters: shape (n,), the cluster of each value.
         confidence: of `low` and `high`.
-        support: smallest and largest possible value; it clips the interval, and bounds it where
+        support: smallest and largest possible value; it truncates the interval, and bounds it where
             there is no variance (see `Estimate.interval`).
 
     Raises:
@@ -174,10 +174,10 @@ def _standard_error(values: np.ndarray, codes: np.ndarray, count: int) -> float:
 def paired(
     a: pd.DataFrame, b: pd.DataFrame, on: Sequence[str], value: str = "correct"
 ) -> pd.DataFrame:
-    """Differences a - b, one row for each pair: columns `on`, `cluster`, `difference`.
+    """Differences a - b, one row per pair: columns `on`, `cluster`, `difference`.
 
     Raises:
-        ValueError: rows that repeat a pair's key, have no partner, or lie in another cluster there.
+        ValueError: rows that repeat a key, have no partner, or whose partner is in another cluster.
     """
     keys = list(on)
     for name, frame in (("a", a), ("b", b)):
@@ -226,10 +226,10 @@ def paired_difference(
 
 
 def equivalence(estimate: Estimate, margin: float = 2.0) -> Tost:
-    """Is the estimate within `margin` of 0? TOST at 5 % from its own clustered standard error.
+    """TOST at 5 %: is the estimate within `margin` of 0? From its cluster-robust standard error.
 
-    Where there is no variance, p is the alpha at which the interval of `Estimate.interval` just
-    reaches the margin. A standard error of NaN gives p = 1: nothing is shown.
+    Without variance, p is the alpha at which the interval of `Estimate.interval` just reaches the
+    margin. A standard error of NaN gives p = 1.
 
     Args:
         estimate: of a difference, in the unit of `margin` (points: `.scaled(100)`).

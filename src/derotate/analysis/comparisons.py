@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is compared with what: the rows of both sides of every contrast of a run.
+"""Pairs of checkpoints: the rows of treatment and reference of every contrast of a run.
 
 The columns of the rows are described in `derotate.analysis.select_rows`.
 """
@@ -23,29 +23,29 @@ STAGE_CONTRASTS = (
     ("id_rise", "sft_end", "base"),
     ("rl_gain", "rl_end", "sft_end"),
 )
-"""Contrasts of the stage table: treatment minus reference. All are made on every suite; `id_rise`
-is meant on id train problems, the others on ood test problems."""
+"""Contrasts of landmarks: name, treatment, reference. They are computed on every suite; claims read
+`id_rise` on ID train problems, the others on OOD test problems."""
 
 PICKED_BY_LOSS = (("id", "selection"), ("ood", "selection"))
-"""Suites whose loss chooses an SFT step, as people do who watch a loss."""
+"""Suites whose lowest loss selects an SFT step, as in early stopping."""
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """One contrast in one seed: what it is called and the rows of both sides."""
+    """One contrast of one run, with the rows of both checkpoints."""
 
     contrast: str
     direction: str
     treatment: str
     reference: str
-    treated: pd.DataFrame
-    referred: pd.DataFrame
+    treatment_rows: pd.DataFrame
+    reference_rows: pd.DataFrame
 
 
-def compared(
+def run_contrasts(
     answers: pd.DataFrame, landmark: Landmarks, recipes: Sequence[Recipe]
 ) -> Iterator[Contrast]:
-    """All contrasts of a run whose rows are there.
+    """All contrasts of a run of which both checkpoints were evaluated.
 
     Args:
         answers: greedy rows of all runs.
@@ -54,11 +54,11 @@ def compared(
     """
     own = answers[(answers["base_seed"] == landmark.base_seed) & (answers["seed"] == landmark.seed)]
     return chain(
-        _of_stages(answers, landmark),
-        _of_loss_picks(own, landmark),
-        _of_rl_runs(own, landmark),
-        _of_arms(own, landmark),
-        _of_surgery(answers, landmark, recipes),
+        _stage_contrasts(answers, landmark),
+        _loss_pick_contrasts(own, landmark),
+        _rl_contrasts(own, landmark),
+        _arm_contrasts(own, landmark),
+        _surgery_contrasts(answers, landmark, recipes),
     )
 
 
@@ -70,36 +70,36 @@ def controls_of(recipe: Recipe, recipes: Sequence[Recipe]) -> dict[str, str]:
     """
     if recipe.control:
         return {}
-    found: dict[str, str] = {}
+    controls: dict[str, str] = {}
     for other in recipes:
         same_place = (other.layers, other.matrices) == (recipe.layers, recipe.matrices)
         same_band = same_place and other.band == recipe.band
         if other.part == "rollback" and other.donor == "landmark" and same_place:
-            found.setdefault("over_rollback", other.name)
+            controls.setdefault("over_rollback", other.name)
         elif other.part in ("random_rotation", "random_norm") and same_band:
-            found.setdefault(f"over_{other.part}", other.name)
+            controls.setdefault(f"over_{other.part}", other.name)
         elif other.donor == "base" and other.part == recipe.part and same_band:
             if other.pairing == recipe.pairing:
-                found.setdefault("over_wrong_donor", other.name)
+                controls.setdefault("over_wrong_donor", other.name)
         elif other.reference is not None and other.reference[1] == recipe.name:
             kind = {"norm": "norm", "id_loss": "loss"}[other.reference[0]]
-            found.setdefault(f"over_equal_{kind}", other.name)
-    return found
+            controls.setdefault(f"over_equal_{kind}", other.name)
+    return controls
 
 
-def _of_stages(answers: pd.DataFrame, landmark: Landmarks) -> Iterator[Contrast]:
+def _stage_contrasts(answers: pd.DataFrame, landmark: Landmarks) -> Iterator[Contrast]:
     names = landmark.checkpoints
     for contrast, treatment, reference in STAGE_CONTRASTS:
         if treatment in names and reference in names:
-            treated, referred = (
+            treatment_rows, reference_rows = (
                 checkpoint_rows(answers, landmark.base_seed, landmark.seed, names[name])
                 for name in (treatment, reference)
             )
-            if len(treated) and len(referred):
-                yield Contrast(contrast, "", treatment, reference, treated, referred)
+            if len(treatment_rows) and len(reference_rows):
+                yield Contrast(contrast, "", treatment, reference, treatment_rows, reference_rows)
 
 
-def _of_loss_picks(own: pd.DataFrame, landmark: Landmarks) -> Iterator[Contrast]:
+def _loss_pick_contrasts(own: pd.DataFrame, landmark: Landmarks) -> Iterator[Contrast]:
     sft = own[own["stage"] == "sft"]
     peak = _step(own, landmark, "max_ood")
     for split, fold in PICKED_BY_LOSS:
@@ -110,26 +110,26 @@ def _of_loss_picks(own: pd.DataFrame, landmark: Landmarks) -> Iterator[Contrast]
             yield Contrast("over_loss_pick", "", "max_ood", f"{split}-{fold}", peak, picked)
 
 
-def _of_rl_runs(own: pd.DataFrame, landmark: Landmarks) -> Iterator[Contrast]:
+def _rl_contrasts(own: pd.DataFrame, landmark: Landmarks) -> Iterator[Contrast]:
     runs = final_updates(own[own["stage"] == "rl"])
     sft = own[own["stage"] == "sft"]
-    for (algorithm, start), treated in runs.groupby(["algorithm", "start"]):
+    for (algorithm, start), treatment_rows in runs.groupby(["algorithm", "start"]):
         name = Checkpoint.rl(algorithm, start).label
-        more = int(start + treated["step"].iloc[0])
+        more = int(start + treatment_rows["step"].iloc[0])
         control = runs[(runs["algorithm"] == "shuffled") & (runs["start"] == start)]
         references = [
             ("rl_over_start", Checkpoint.sft(start).label, sft[sft["step"] == start]),
-            # as many optimizer steps of SFT
+            # SFT for as many optimizer steps as RL took, from the same start.
             ("rl_over_more_sft", Checkpoint.sft(more).label, sft[sft["step"] == more]),
             ("rl_over_shuffled", Checkpoint.rl("shuffled", start).label, control),
             ("rl_over_peak", "max_ood", _step(own, landmark, "max_ood")),
         ]
-        for contrast, reference, referred in references:
-            if len(referred) and reference != name:
-                yield Contrast(contrast, "", name, reference, treated, referred)
+        for contrast, reference, reference_rows in references:
+            if len(reference_rows) and reference != name:
+                yield Contrast(contrast, "", name, reference, treatment_rows, reference_rows)
 
 
-def _of_arms(own: pd.DataFrame, landmark: Landmarks) -> Iterator[Contrast]:
+def _arm_contrasts(own: pd.DataFrame, landmark: Landmarks) -> Iterator[Contrast]:
     references = [
         ("arm_over_sft_end", "sft_end", _step(own, landmark, "sft_end")),
         ("arm_over_peak", "max_ood", _step(own, landmark, "max_ood")),
@@ -137,9 +137,9 @@ def _of_arms(own: pd.DataFrame, landmark: Landmarks) -> Iterator[Contrast]:
     for arm in ARMS:
         trained = own[own["stage"] == arm]
         last = trained[trained["step"] == trained["step"].max()]
-        for contrast, reference, referred in references:
-            if len(last) and len(referred):
-                yield Contrast(contrast, "", arm, reference, last, referred)
+        for contrast, reference, reference_rows in references:
+            if len(last) and len(reference_rows):
+                yield Contrast(contrast, "", arm, reference, last, reference_rows)
 
 
 def _step(own: pd.DataFrame, landmark: Landmarks, name: str) -> pd.DataFrame:
@@ -148,7 +148,7 @@ def _step(own: pd.DataFrame, landmark: Landmarks, name: str) -> pd.DataFrame:
     return own[(own["stage"] == "sft") & (own["step"] == step)]
 
 
-def _of_surgery(
+def _surgery_contrasts(
     answers: pd.DataFrame, landmark: Landmarks, recipes: Sequence[Recipe]
 ) -> Iterator[Contrast]:
     names = landmark.checkpoints
@@ -168,26 +168,28 @@ def _of_surgery(
         same = {name for name in cell["patient"].unique() if _same_run(name, names[patient])}
         cell = cell[cell["patient"].isin(same)]
         done = {
-            recipe.name: _of_recipe(cell, recipe, Checkpoint.parse(names[donor]).step)
+            recipe.name: _recipe_rows(cell, recipe, Checkpoint.parse(names[donor]).step)
             for recipe in recipes
         }
         for recipe in recipes:
             against = {f"over_{side}": (side, frame) for side, frame in sides.items()}
             for contrast, control in controls_of(recipe, recipes).items():
                 against[contrast] = (control, done[control])
-            for contrast, (reference, referred) in against.items():
-                if len(done[recipe.name]) and len(referred):
-                    treated = done[recipe.name]
-                    yield Contrast(contrast, direction, recipe.name, reference, treated, referred)
+            for contrast, (reference, reference_rows) in against.items():
+                if len(done[recipe.name]) and len(reference_rows):
+                    treatment_rows = done[recipe.name]
+                    yield Contrast(
+                        contrast, direction, recipe.name, reference, treatment_rows, reference_rows
+                    )
 
 
-def _of_recipe(cell: pd.DataFrame, recipe: Recipe, donor: int | None) -> pd.DataFrame:
-    """Rows of a recipe from the landmark's donor; the wrong donor has a step of its own."""
+def _recipe_rows(cell: pd.DataFrame, recipe: Recipe, donor: int | None) -> pd.DataFrame:
+    """Rows of a recipe with the donor of the landmark; the base as wrong donor has its own step."""
     rows = cell[cell["recipe"] == recipe.name]
     return rows if recipe.donor == "base" else rows[rows["donor"] == donor]
 
 
 def _same_run(name: str, other: str) -> bool:
-    """Whether two names are one checkpoint; RL results may leave out their last update."""
+    """Whether two labels are one checkpoint; those of RL may omit the last update."""
     checkpoint = Checkpoint.parse(name)
     return name == other or checkpoint == replace(Checkpoint.parse(other), step=None)

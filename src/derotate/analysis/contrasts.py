@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Differences between checkpoints on the same problems: what was forgotten, what came back.
+"""Paired differences between checkpoints on the same problems: forgetting and recovery.
 
 Pure functions; `derotate.analysis.select_rows` describes the columns of `rows` and `landmarks`.
-Differences are in points (percent of problems), with 95 % intervals that pair problems within a
-seed and cluster by number set; pooled (`seed` = all), each seed counts with its own landmarks.
+Differences are in points (percent of problems). Their 95 % intervals are robust to dependence
+within clusters (number sets). In pooled rows (`seed` = all) each seed counts with its own
+landmarks.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from derotate.analysis.clustered_intervals import clustered_mean, equivalence, paired
-from derotate.analysis.comparisons import Contrast, compared
+from derotate.analysis.comparisons import Contrast, run_contrasts
 from derotate.analysis.select_rows import POOLED, Landmarks, by_seed, greedy
 from derotate.config.recipes import Recipe
 
@@ -33,12 +34,12 @@ def contrasts(
 ) -> pd.DataFrame:
     """All contrasts of the study on all suites that both sides answered, by seed and pooled.
 
-    What is compared with what is said in `derotate.analysis.comparisons`:
+    The pairs of checkpoints, from `derotate.analysis.comparisons`:
 
     - those of `STAGE_CONTRASTS`; `forgot` is max_ood - sft_end, positive where something was lost;
     - `over_loss_pick`: max_ood minus the SFT step of lowest loss on a suite, named as reference;
     - `rl_over_start`: the last update of each RL run minus the SFT step that it started from;
-    - `rl_over_more_sft`: minus SFT that went on for as many optimizer steps; `rl_over_shuffled`:
+    - `rl_over_more_sft`: minus SFT continued for as many optimizer steps; `rl_over_shuffled`:
       minus RL from the same start whose rewards were shuffled; `rl_over_peak`: minus max_ood;
     - `arm_over_sft_end`, `arm_over_peak`: the last step of an arm beside SFT minus the end of SFT,
       and minus max_ood;
@@ -46,7 +47,7 @@ def contrasts(
     - `over_rollback`, `over_equal_norm`, `over_equal_loss`, `over_random_rotation`,
       `over_random_norm`, `over_wrong_donor`: each edit minus its control (see `controls_of`).
 
-    TOST against `margin` points stands beside every difference (see `statistics.equivalence`).
+    Every row has a TOST against `margin` points (see `clustered_intervals.equivalence`).
 
     Returns:
         Columns base_seed, seed, contrast, direction (forward, reverse or ""), treatment, reference,
@@ -54,7 +55,7 @@ def contrasts(
         equivalence_p, equivalent, smallest_margin. Contrasts without rows are left out.
 
     Raises:
-        ValueError: two sides that were evaluated on different problems of a suite.
+        ValueError: two checkpoints were evaluated on different problems of a suite.
     """
     answers = greedy(rows)
     pairs = [
@@ -65,7 +66,7 @@ def contrasts(
             reference=item.reference,
         )
         for landmark in by_seed(landmarks)
-        for item in compared(answers, landmark, recipes)
+        for item in run_contrasts(answers, landmark, recipes)
         for difference in [_differences(item, landmark)]
     ]
     if not pairs:
@@ -100,12 +101,12 @@ def surgery_plane(
 ) -> pd.DataFrame:
     """Each recipe as a point: ID accuracy lost and OOD accuracy gained, both against the patient.
 
-    The donor and, forward, the RL result are points too (role `reference`).
+    The donor and, in forward surgery, the RL result are points too (role `reference`).
 
     Args:
         contrasts: from `contrasts`.
         recipes: of the study.
-        id_fold: which ID problems count as lost; `train` are those that SFT learned.
+        id_fold: fold of the ID problems; `train` are those that SFT learned.
 
     Returns:
         Columns base_seed, seed, direction, recipe, part, role (recipe, control, reference),
@@ -163,14 +164,19 @@ def _as_reference(
 
 
 def _differences(item: Contrast, landmark: Landmarks) -> pd.DataFrame:
-    """Paired differences of one seed on the suites that both sides answered."""
+    """Paired differences of one run on the suites that both checkpoints answered."""
     columns = [*_SUITE, "problem", "cluster", "correct"]
-    shared = item.treated[_SUITE].drop_duplicates().merge(item.referred[_SUITE].drop_duplicates())
-    treated, referred = (
-        side[columns].merge(shared, on=_SUITE) for side in (item.treated, item.referred)
+    shared = (
+        item.treatment_rows[_SUITE]
+        .drop_duplicates()
+        .merge(item.reference_rows[_SUITE].drop_duplicates())
+    )
+    treatment_rows, reference_rows = (
+        side[columns].merge(shared, on=_SUITE)
+        for side in (item.treatment_rows, item.reference_rows)
     )
     try:
-        pairs = paired(treated, referred, on=[*_SUITE, "problem"])
+        pairs = paired(treatment_rows, reference_rows, on=[*_SUITE, "problem"])
     except ValueError as error:
         where = f"{item.treatment} against {item.reference}, seed {landmark.seed}"
         raise ValueError(f"{where}: {error}") from None

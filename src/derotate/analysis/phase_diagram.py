@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The phase diagram as a table: what each SFT run gained and lost of OOD accuracy, and when.
+"""The phase diagram as a table: OOD accuracy gained and lost by each SFT run, and at which step.
 
-A run is one learning rate from one base. Runs can be compared after as many steps, and where they
-have learned as much: a small rate that has not learned the task has had no occasion to forget. So
-the loss is told twice, at the end and at the first step whose ID accuracy reaches `MATCHED`.
+A run is one learning rate from one base. Runs are compared after the same number of steps and at
+the same ID accuracy: a run with a small rate that has not learned the task had no occasion to
+forget. So the loss is given twice, at the end and at the first step whose ID accuracy reaches
+`MATCHED`.
 
-`rows` has one row for each problem and attempt: base_seed, seed, base_steps, learning_rate, step
+`rows` has one row per problem and attempt: base_seed, seed, base_steps, learning_rate, step
 (a base has neither seed nor learning rate, and step 0), problem, split, fold, cluster, decoding,
 attempt, correct. Accuracies are in percent, `ood` on test problems, `id` on trained ones.
 """
@@ -40,13 +41,13 @@ _SELECTION, _TEST, _TRAINED = ("ood", "selection"), ("ood", "test"), ("id", "tra
 
 
 def phase(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a run: its base, its peak, its end, and where ID accuracy first reaches `MATCHED`.
+    """One row per run: its base, its peak, its end, and where ID accuracy first reaches `MATCHED`.
 
     The peak is the earliest step of highest OOD accuracy on the *selection* fold, the base being
-    step 0, and is scored on the test fold. What is lost at a step is OOD test accuracy of the peak
-    *up to that step* minus that of the step, so a run that still rises has lost nothing. Gain and
-    losses are in points, with 95 % intervals that pair problems and cluster by number set (see
-    `statistics.clustered_mean`); there is no interval where the peak is the step itself.
+    step 0, and is scored on the test fold. The loss at a step is OOD test accuracy of the peak *up
+    to that step* minus that of the step, so a run that still rises has lost nothing. Gain and
+    losses are in points, with 95 % intervals of paired problems, clustered by number set (see
+    `clustered_intervals.clustered_mean`). There is no interval where the peak is the step itself.
 
     Returns:
         `COLUMNS`: base_*, accuracy of the base; peak_*, and gained, the peak minus the base; end_*,
@@ -72,7 +73,7 @@ def phase(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _run(course: pd.DataFrame, where: str) -> dict[str, Any]:
-    """What a run gained and lost, from the rows of its base and of its checkpoints."""
+    """Gains and losses of a run, from the rows of its base and of its checkpoints."""
     chosen_by, ood, learned = (_accuracy(course, suite) for suite in (_SELECTION, _TEST, _TRAINED))
     steps = sorted(course["step"].unique())
     if steps[0] != 0 or any(list(scores.index) != steps for scores in (chosen_by, ood, learned)):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Tables of how training went and what it cost: RL logs, advantages, budget.
+"""Tables of RL logs, advantages and the budget.
 
 Shares in the logs (0 to 1) become percent. None of these numbers has an interval: they describe the
-batch that an update drew.
+batch of one update.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def rl_log(log: pd.DataFrame) -> pd.DataFrame:
 
 
 def rl_first_update(log: pd.DataFrame) -> pd.DataFrame:
-    """Has RL a signal when it starts? Correct samples and groups without variance, in percent.
+    """The signal of RL at its first update: correct samples and zero-variance groups, in percent.
 
     Columns: base_seed, seed, algorithm, start, update, correct_share, zero_variance_share,
     reward_mean, entropy.
@@ -46,15 +46,15 @@ def advantages_by_start(histograms: pd.DataFrame) -> pd.DataFrame:
 
 
 def budget(costs: pd.DataFrame, minutes: Mapping[str, float]) -> pd.DataFrame:
-    """The budget of each stage beside what its jobs took.
+    """The budget of each stage beside the time of its jobs.
 
     Args:
-        costs: one row a job: stage, rule, seconds (wall time), max_rss_mb.
-        minutes: budget by stage; a stage without one keeps an empty cell.
+        costs: one row per job: stage, rule, seconds (wall time), max_rss_mb.
+        minutes: budget by stage; a stage without one has an empty cell.
 
     Returns:
-        Columns stage, budget_minutes, took_minutes (wall times of all jobs added up, so jobs that
-        ran side by side count in full), jobs, peak_memory_mb (of the largest job). Stages come in
+        Columns stage, budget_minutes, took_minutes (sum of the wall times of all jobs, so jobs that
+        ran in parallel count in full), jobs, peak_memory_mb (of the largest job). Stages come in
         the order of `minutes`, then the others by name.
     """
     order = [*minutes, *sorted(set(costs["stage"]) - set(minutes))]

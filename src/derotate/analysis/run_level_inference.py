@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""Inference with training runs as the unit: what would other seeds, and other problems, show?
+"""Inference with training runs as the unit: intervals that generalise to new seeds and problems.
 
 A run is one seed of SFT and RL on one base. Its effect is a difference paired on the same problems.
-Two sources of chance make the mean over runs uncertain, and their variances are added:
+The mean over runs has two variance components, which are added:
 
-- between runs: sigma^2 sum_b 1 / (B^2 R_b), sigma^2 the variance of runs around the mean of their
-  base, pooled over bases, with R - B degrees of freedom. Bases are fixed strata of equal weight:
-  with two of them nothing can be said about a third, so the interval speaks about these bases.
-- between problems: the runs answer the same problems, so what is special to a number set does not
-  average out over runs. It is the square of the mean over bases of the clustered standard errors of
-  their pooled runs, an upper bound whatever the dependence between bases (Cauchy-Schwarz).
+- between runs: sigma^2 sum_b 1 / (B^2 R_b). sigma^2 is the variance of runs around the mean of
+  their base, pooled over bases, with R - B degrees of freedom. Bases are fixed strata of equal
+  weight: two of them say nothing about a third, so the interval is conditional on these bases.
+- between problems: the runs answer the same problems, so effects of number sets do not average out
+  over runs. The component is the square of the mean over bases of the cluster-robust standard
+  errors of their pooled runs: an upper bound whatever the dependence between bases
+  (Cauchy-Schwarz).
 
-What varies by run and problem is counted in both, so the sum errs on the wide side; it is the
-two-way clustered variance (Cameron, Gelbach and Miller 2011) without the subtracted term. The
-t reference has Satterthwaite's (1946) degrees of freedom.
+The interaction of run and problem is in both components, so the sum is conservative: it is the
+two-way clustered variance (Cameron, Gelbach and Miller 2011) without the subtracted term. The t
+reference has Satterthwaite's (1946) degrees of freedom.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ class RunMean:
     Attributes:
         mean: in the unit of the effects.
         run_sd: standard deviation of runs around the mean of their base; NaN if no base has two.
-        run_variance: share of the variance of the mean that more runs make smaller.
-        problem_variance: share that only other problems make smaller; 0 if it is not known.
+        run_variance: component of the variance of the mean that shrinks with more runs.
+        problem_variance: component that shrinks with more problems only; 0 if unknown.
         runs: number R.
         clusters: smallest number of clusters behind a problem error, 0 without one.
         base_means: mean effect by base.
-        support: smallest and largest effect that could have been seen, None if unbounded.
+        support: smallest and largest possible effect, None if unbounded.
     """
 
     mean: float
@@ -60,12 +61,12 @@ class RunMean:
 
     @property
     def variance(self) -> float:
-        """Of the mean; NaN if no base has two runs."""
+        """Variance of the mean; NaN if no base has two runs."""
         return self.run_variance + self.problem_variance
 
     @property
     def standard_error(self) -> float:
-        """Of the mean, in the unit of the effects."""
+        """Standard error of the mean, in the unit of the effects."""
         return sqrt(self.variance)
 
     @property
@@ -78,14 +79,15 @@ class RunMean:
 
     @property
     def covers(self) -> str:
-        """What the interval speaks about, besides these bases."""
+        """What the interval generalises to, conditional on these bases; a text of claims.csv."""
         return "other seeds and other problems" if self.clusters else "other seeds, same problems"
 
     def interval(self, confidence: float = 1 - LEVEL) -> tuple[float, float]:
         """Interval of the mean; NaN if no base has two runs.
 
-        Where nothing varies, a departing unit is bounded as in `statistics.Estimate.interval`;
-        units are number sets if their error was measured (it is 0), else runs.
+        Without variance, the share of differing units is bounded as in
+        `clustered_intervals.Estimate.interval`. The units are number sets if their standard error
+        is known (it is 0), else runs.
         """
         tail = (1 - confidence) / 2
         low, high = self.support or (-inf, inf)
@@ -98,11 +100,11 @@ class RunMean:
         return max(self.mean - reach, low), min(self.mean + reach, high)
 
     def p_above(self, bound: float) -> float:
-        """One-sided p-value of a true mean at or below `bound`; 1 where nothing can be said."""
+        """One-sided p-value of H0: the mean is at most `bound`; 1 if no base has two runs."""
         return self._one_sided(bound, 1)
 
     def p_below(self, bound: float) -> float:
-        """One-sided p-value of a true mean at or above `bound`; 1 where nothing can be said."""
+        """One-sided p-value of H0: the mean is at least `bound`; 1 if no base has two runs."""
         return self._one_sided(bound, -1)
 
     @property
@@ -128,9 +130,9 @@ def combine(
     """Mean over bases of their runs (see the module's docstring).
 
     Args:
-        effects: one row a run: base_seed, seed, effect (finite).
-        problem_errors: clustered standard error of the mean of the runs of each base; None where
-            the effect has none, then the result speaks about other seeds only.
+        effects: one row per run: base_seed, seed, effect (finite).
+        problem_errors: cluster-robust standard error of the mean over the runs of each base; None
+            if unknown: the result then generalises to new seeds on the same problems.
         clusters: number of clusters behind these errors, 2 or more with them.
         support: smallest and largest possible effect.
 
@@ -170,12 +172,12 @@ def combine(
 
 
 def tost(mean: RunMean, margin: float) -> float:
-    """p-value of the two one-sided tests that the mean lies within `margin` (Schuirmann 1987)."""
+    """p-value of TOST: H0 is that the mean is beyond `margin` (Schuirmann 1987)."""
     return max(mean.p_below(margin), mean.p_above(-margin))
 
 
 def minimum_detectable_effect(mean: RunMean, power: float = POWER) -> float:
-    """Smallest distance from the null that a two-sided test at 5 % finds with `power`.
+    """Smallest distance from the null that a two-sided test at 5 % detects with `power`.
 
     (t_{0.975} + t_{power}) standard errors, unadjusted for other tests; NaN without variance.
     """
@@ -185,21 +187,21 @@ def minimum_detectable_effect(mean: RunMean, power: float = POWER) -> float:
 
 
 def runs_needed(mean: RunMean, distance: float, power: float = POWER) -> int | None:
-    """Runs over the same bases with which such a `distance` from the null would be found.
+    """Runs over the same bases with which a `distance` from the null would be detected.
 
-    The spread of runs is taken as seen and the problems stay the same. None if no number up to a
-    thousand is enough, since the problems limit what can be seen, or if nothing can be said.
+    Variance between runs as estimated, same problems. None if a thousand runs are not enough, since
+    the variance between problems remains, or if no base has two runs.
     """
     if not mean.variance > 0 or isnan(distance) or distance <= 0:
         return None
     bases = len(mean.base_means)
     runs = np.arange(bases + 1, _MOST_RUNS + 1)
     between = mean.run_sd**2 / runs
-    whole = between + mean.problem_variance
-    # Satterthwaite's, for all numbers of runs at once
+    total = between + mean.problem_variance
+    # Satterthwaite's degrees of freedom, for all numbers of runs at once.
     others = mean.problem_variance**2 / max(mean.clusters - 1, 1)
-    df = whole**2 / (between**2 / (runs - bases) + others)
-    enough = distance >= np.sqrt(whole) * _reach(df, power)
+    df = total**2 / (between**2 / (runs - bases) + others)
+    enough = distance >= np.sqrt(total) * _reach(df, power)
     return int(runs[enough.argmax()]) if enough.any() else None
 
 
@@ -217,8 +219,8 @@ def fieller(
 ) -> Ratio:
     """Fieller's (1954) interval of numerator / denominator.
 
-    All rho with (a - rho b)^2 <= t^2 (V_a - 2 rho V_ab + rho^2 V_b). Where b does not differ from 0
-    at this level that set has no end, or is everything: the interval is then infinite.
+    All rho with (a - rho b)^2 <= t^2 (V_a - 2 rho V_ab + rho^2 V_b). If b does not differ
+    significantly from 0, this set is unbounded: the interval is then infinite.
 
     Args:
         numerator: a.
@@ -240,12 +242,12 @@ def fieller(
 
 
 def _reach(df: ArrayLike, power: float) -> Any:
-    """Standard errors between the null and an effect that is found with `power`."""
+    """Standard errors between the null and an effect that is detected with `power`."""
     return stats.t.isf(LEVEL / 2, df) + stats.t.ppf(power, df)
 
 
 def _satterthwaite(*parts: tuple[float, float]) -> float:
-    """Degrees of freedom of a sum of variances, each given with its own; those of 0 drop out."""
+    """Degrees of freedom of a sum of (variance, df) components; variances of 0 drop out."""
     used = [(variance, df) for variance, df in parts if variance > 0 and df > 0]
-    whole = sum(variance for variance, _ in used)
-    return whole**2 / sum(variance**2 / df for variance, df in used) if used else nan
+    total = sum(variance for variance, _ in used)
+    return total**2 / sum(variance**2 / df for variance, df in used) if used else nan

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Which rows of a study's evaluations belong to a checkpoint, a landmark or a seed.
+"""Selects the rows of a study's evaluations by checkpoint, landmark or seed.
 
-`rows` has one row for each problem and attempt: base_seed, seed (missing for the base), stage
+`rows` has one row per problem and attempt: base_seed, seed (missing for the base), stage
 (base, sft, rl, surgery), algorithm, start, step, donor, patient, recipe, direction, problem, split,
-fold, cluster, decoding, attempt, correct, kind, loss. `landmarks` has one row for each seed:
+fold, cluster, decoding, attempt, correct, kind, loss. `landmarks` has one row per run:
 base_seed, seed, max_ood, sft_end, rl_end_algorithm, rl_end_start, rl_end_step (the last three
 missing without RL).
 """
@@ -19,21 +19,21 @@ import pandas as pd
 from derotate.study.checkpoint import Checkpoint
 
 POOLED = "all"
-"""What `seed` says where the seeds of a base are pooled."""
+"""Value of `seed` where the seeds of a base are pooled."""
 
 LANDMARKS = ("base", "max_ood", "sft_end", "rl_end")
 
 
 def greedy(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that count for pass@1: greedy decoding, first attempt."""
+    """The rows of greedy pass@1: greedy decoding, first attempt."""
     return rows[(rows["decoding"] == "greedy") & (rows["attempt"] == 0)]
 
 
-def under_seeds(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows under the name of their seed (a string), then all once more under `POOLED`.
+def with_pooled_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with their seed as text, then all rows once more with seed `POOLED`.
 
-    The base has no seed: each seed starts from it, so it is repeated under each; pooled, once.
-    `origin` keeps the seed that a row was made with, missing for the base.
+    The base has no seed. Each seed starts from it, so its rows repeat under each seed, and occur
+    once in the pooled rows. `origin` keeps the seed of training, missing for the base.
     """
     rows = rows.assign(origin=rows["seed"].astype("Int64"))
     seeded = rows[rows["seed"].notna()]
@@ -105,10 +105,10 @@ def _landmarks(row: Mapping[Any, Any]) -> Landmarks:
 def at_landmarks(
     rows: pd.DataFrame, landmarks: pd.DataFrame
 ) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Landmark, checkpoint and its greedy rows, for each seed; those without rows are left out."""
+    """Landmark, checkpoint and its greedy rows, per run; a landmark without rows is left out."""
     answers = greedy(rows)
     for own in by_seed(landmarks):
         for name, checkpoint in own.checkpoints.items():
-            found = checkpoint_rows(answers, own.base_seed, own.seed, checkpoint)
-            if len(found):
-                yield name, checkpoint, found
+            selected = checkpoint_rows(answers, own.base_seed, own.seed, checkpoint)
+            if len(selected):
+                yield name, checkpoint, selected

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Spectral metrics as small tables: bands of a run's metrics, and the drawn ones by index.
+"""Spectral metrics as small tables: means over bands of indices, and means over runs by index.
 
-The long tables of `derotate.stages.spectra` have a row for each layer, metric and index: megabytes
-a run. Claims ask for means over bands of indices, figures for courses by index of all runs
-together; each gets a table of its own, made here from the long ones.
+The long tables of `derotate.stages.spectra` have one row per layer, metric and index: megabytes per
+run. Claims read means over bands of indices, figures read means over runs by index. Each has a
+table of its own.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import numpy as np
 import pandas as pd
 
 BY_BAND: Final = ("value_change", "left_angle", "right_angle")
-"""Metrics with a value for each singular value or vector, of which the ends are told apart."""
+"""Metrics with one value per singular value or vector; they have bands of their ends too."""
 DRAWN_ALONE: Final = ("donor_value", "patient_value")
-"""Metrics that are drawn of the pair itself and not of its nulls."""
+"""Metrics that are drawn for the pair itself, not for its nulls."""
 DRAWN: Final = (*DRAWN_ALONE, "value_change", "left_principal_angle", "right_principal_angle")
 """Metrics that are drawn by index."""
 MEASURED: Final = "patient"
-"""What `against` says of the pair itself; anything else names a null."""
+"""Value of `against` for the pair itself; any other value names a null."""
 UNRELATED: Final = "unrelated_null"
-"""Two matrices that have nothing to do with the pair: a null of angles, not of a change's size."""
+"""Two unrelated random matrices: a null of angles, not of the size of a change."""
 
 OUTER_SHARE: Final = 0.1
 """Share of the indices in each of the two outer bands."""
@@ -36,7 +36,7 @@ BANDED_KEYS: Final = ("base_seed", "seed", "pair", *_METRIC, "band")
 BANDED_COLUMNS: Final = (*BANDED_KEYS, "value", "largest")
 BY_INDEX_COLUMNS: Final = (*_METRIC, "index", "runs", "value", "low", "high")
 BY_INDEX_DIGITS: Final = 5
-"""Significant digits of the table by index: more than a figure can show."""
+"""Significant digits of the table by index, more than a figure can show."""
 
 
 def banded(long: pd.DataFrame) -> pd.DataFrame:
@@ -51,29 +51,29 @@ def banded(long: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns `BANDED_COLUMNS`: `value` is the mean over the band of the means over layers,
         `largest` that of the largest absolute values of any layer. The singular values themselves
-        are left out, and unrelated matrices but for their angles.
+        are left out; of unrelated matrices only the angles are kept.
     """
     keys = list(BANDED_KEYS[:-1])
-    asked = long[~long["metric"].isin(DRAWN_ALONE)]
-    asked = asked[(asked["against"] != UNRELATED) | asked["metric"].str.endswith("_angle")]
-    asked = asked.assign(size=asked["value"].abs())
-    # by index last, so that each course ascends
-    by_index = asked.groupby([*keys, "index"], dropna=False).agg(
+    rows = long[~long["metric"].isin(DRAWN_ALONE)]
+    rows = rows[(rows["against"] != UNRELATED) | rows["metric"].str.endswith("_angle")]
+    rows = rows.assign(size=rows["value"].abs())
+    # The index is the last key, so that the values of a group ascend by index.
+    by_index = rows.groupby([*keys, "index"], dropna=False).agg(
         value=("value", "mean"), largest=("size", "max")
     )
     records = []
     for key, own in by_index.groupby(level=keys, dropna=False):
         bands = BANDS if key[keys.index("metric")] in BY_BAND else {"all": BANDS["all"]}
-        courses = own.to_numpy(dtype=float).T
-        records += [(*key, name, *map(mean, courses)) for name, mean in bands.items()]
+        values = own.to_numpy(dtype=float).T
+        records += [(*key, name, *map(mean, values)) for name, mean in bands.items()]
     return pd.DataFrame(records, columns=list(BANDED_COLUMNS))
 
 
 def by_index(long: pd.DataFrame) -> pd.DataFrame:
-    """The drawn metrics of one pair by index, all its runs together.
+    """The drawn metrics of one pair by index, over all its runs.
 
     Args:
-        long: rows of `rotation.spectra_rows` with base_seed and seed, of one pair a run.
+        long: rows of `rotation.spectra_rows` with base_seed and seed, of one pair per run.
 
     Returns:
         Columns `BY_INDEX_COLUMNS`: `value` is the mean over runs of the means over layers, `low`
@@ -94,14 +94,14 @@ def by_index(long: pd.DataFrame) -> pd.DataFrame:
     return table[list(BY_INDEX_COLUMNS)]
 
 
-def _top(course: np.ndarray) -> float:
-    return float(course[: max(1, round(TOP_SHARE * len(course)))].mean())
+def _top(values: np.ndarray) -> float:
+    return float(values[: max(1, round(TOP_SHARE * len(values)))].mean())
 
 
-def _outer_minus_inner(course: np.ndarray) -> float:
-    edge = max(1, round(OUTER_SHARE * len(course)))
-    outer = np.concatenate([course[:edge], course[-edge:]])
-    inner = course[edge:-edge]
+def _outer_minus_inner(values: np.ndarray) -> float:
+    edge = max(1, round(OUTER_SHARE * len(values)))
+    outer = np.concatenate([values[:edge], values[-edge:]])
+    inner = values[edge:-edge]
     return float(outer.mean() - inner.mean()) if len(inner) else float("nan")
 
 
@@ -110,6 +110,6 @@ def _rounded(value: float) -> float:
 
 
 BANDS: Final[Mapping[str, Callable[[np.ndarray], float]]] = MappingProxyType(
-    {"all": lambda course: float(course.mean()), "top": _top, "outer": _outer_minus_inner}
+    {"all": lambda values: float(values.mean()), "top": _top, "outer": _outer_minus_inner}
 )
-"""Bands of indices, and what is said of the course of a metric over all indices, ascending."""
+"""Mean over a band, from the values of a metric over all indices in ascending order."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""How often the tests are wrong, and how often they find what is there, on simulated studies.
+"""False positive rate and power of the tests, on simulated studies.
 
-Every kind of test that a claim may use is tried at its null and at a stated effect, through the
-same code as real verdicts (`verdicts.examine`), before other claims are counted. At a null each
-verdict but `undecided` is false, so false positives of both directions count.
+Every kind of test that a claim may use is run at its null and at a stated effect, through the same
+code as real verdicts (`verdicts.evaluate_claim`), without adjustment for other claims. At a null
+every verdict except `undecided` is a false positive, in either direction.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from derotate.claims.cells import Tables
 from derotate.claims.hypothesis_tests import Combine, combine
 from derotate.claims.schema import Claim
 from derotate.claims.simulated_studies import Design, Effect, simulate, with_shares
-from derotate.claims.verdicts import examine
+from derotate.claims.verdicts import evaluate_claim
 
 STUDIES = 400
 MOST_FALSE = 0.05
@@ -29,11 +29,11 @@ COLUMNS = [
     "bases", "runs", "n", "clusters",
 ]  # fmt: skip
 NULL, EFFECT = "null true", "stated effect"
-"""Scenarios: what is asked is false, so a rejection is a false positive; or it is true (power)."""
+"""Scenarios: the claim is false, so a rejection is a false positive; or it is true (power)."""
 
 _NOTHING, _MARGIN, _LARGE, _HALF, _CHANCE = 3, 4, 5, 6, 7
-"""Starts of RL, by what RL does there: nothing in any run, the margin, a large gain, half of what
-was lost, and nothing on average of runs that differ much."""
+"""Starts of RL, by the simulated effect: none in any run, the margin, a large gain, half of the
+loss, and none on average with a large variance between runs."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Trial:
 
     Attributes:
         test: kind of test.
-        truth: what is true in the simulated studies.
-        claim: what is asked.
-        power: whether the claim is true; else verdicts are false positives.
-        informed: whether the first samples of RL foretell its gains.
+        truth: the simulated effect, in words.
+        claim: the claim that is tested.
+        power: whether the claim is true; else its verdicts are false positives.
+        informed: whether the share of correct first samples predicts the gains of RL.
     """
 
     test: str
@@ -56,10 +56,10 @@ class Trial:
 
 
 def design(bases: int = 2, seeds: int = 3, clusters: int = 478, per_cluster: int = 2) -> Design:
-    """The studies that are simulated.
+    """The design of the simulated studies.
 
-    Spreads are those of the demo's three reference seeds: forgetting differs between seeds by 3
-    points, what RL and edits of singular values do by less than half a point.
+    The standard deviations between seeds are those of the three reference seeds of the demo: 3
+    points for forgetting, below 0.5 points for RL and edits of singular values.
     """
     return Design(
         forgot=Effect(points=-9, seed_sd=2.5, base_spread=2, kept=0.6),
@@ -134,10 +134,10 @@ def calibrate(tables: Sequence[Tables], of: Design, combine: Combine = combine) 
 
 
 def breaches(table: pd.DataFrame) -> list[str]:
-    """What a calibration shows to be wrong, one line a test; empty if nothing.
+    """Tests that failed the calibration, one line each; empty if none.
 
-    A test is too eager if the exact bounds of its false positives lie above 5 %, and too timid
-    unless those of its power lie above 80 %.
+    A test is liberal if the exact interval of its false positive rate lies above 5 %, and
+    underpowered unless that of its power lies above 80 %.
     """
     found = []
     for row in table[~table["passed"].astype(bool)].to_dict("records"):
@@ -146,9 +146,9 @@ def breaches(table: pd.DataFrame) -> list[str]:
             f"{row['studies']}"
         )
         if row["scenario"] == EFFECT:
-            found.append(f"too timid: {shown}, expected at least {row['limit']:.0%} beyond doubt")
+            found.append(f"underpowered: {shown}, expected significantly above {row['limit']:.0%}")
         else:
-            found.append(f"too eager: {shown}, expected at most {row['limit']:.0%}")
+            found.append(f"liberal: {shown}, expected at most {row['limit']:.0%}")
     return found
 
 
@@ -183,20 +183,20 @@ def trials() -> list[Trial]:
 
 
 def _false(claim: Claim) -> tuple[str, ...]:
-    """Verdicts that are false at a null of the claim.
+    """Verdicts that are false positives at a null of the claim.
 
-    At the margin, and where one part of several is at its null, being refuted is not false to the
-    same degree: only `supported` is.
+    At the equivalence margin, and where only one of several parts is at its null, `contradicted` is
+    not an error of the same kind: only `supported` counts.
     """
     one_sided = len(claim.parts) > 1 or claim.parts[0].test == "equivalent"
     return ("supported",) if one_sided else ("supported", "contradicted")
 
 
 def _verdict(claim: Claim, tables: Tables, combine: Combine) -> str:
-    examined = examine(claim, tables, combine=combine)
-    if not examined.parts:
-        raise ValueError(f"calibration: {examined.obstacle}; the simulated studies lack cells")
-    return examined.verdict(examined.p)
+    result = evaluate_claim(claim, tables, combine=combine)
+    if not result.parts:
+        raise ValueError(f"calibration: {result.obstacle}; the simulated studies lack cells")
+    return result.verdict(result.p)
 
 
 def _claim(*parts: dict[str, object]) -> Claim:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Looking up cells in the tables of a study, and naming those that are not there."""
+"""Lookup of cells in the tables of a study; missing cells are named."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class MissingCells(Exception):
 
 
 def study_runs(tables: Tables) -> pd.DataFrame:
-    """The landmarks of a study, one row a run, `seed` as text, in the order of the table.
+    """The landmarks of a study, one row per run, `seed` as text, in the order of the table.
 
     Raises:
         MissingCells: no such table, or no run in it.
     """
-    found = table_of(tables, "landmarks", [*RUN, "max_ood", "sft_end"])
-    if not len(found):
+    runs = table_of(tables, "landmarks", [*RUN, "max_ood", "sft_end"])
+    if not len(runs):
         raise MissingCells(["landmarks.csv: a run"])
-    absent = [name for name in ("algorithm", "start", "step") if f"rl_end_{name}" not in found]
-    whole = found.assign(**{f"rl_end_{name}": None for name in absent})
-    return whole.assign(seed=whole["seed"].astype(str)).reset_index(drop=True)
+    absent = [name for name in ("algorithm", "start", "step") if f"rl_end_{name}" not in runs]
+    runs = runs.assign(**{f"rl_end_{name}": None for name in absent})
+    return runs.assign(seed=runs["seed"].astype(str)).reset_index(drop=True)
 
 
 def rl_end(tables: Tables) -> str:
@@ -64,9 +64,9 @@ def table_of(tables: Tables, name: str, columns: Sequence[str]) -> pd.DataFrame:
     """
     if name not in tables:
         raise MissingCells([f"table {name}.csv"])
-    lacking = [column for column in columns if column not in tables[name].columns]
-    if lacking:
-        raise MissingCells([f"{name}.csv: column {column}" for column in lacking])
+    missing = [column for column in columns if column not in tables[name].columns]
+    if missing:
+        raise MissingCells([f"{name}.csv: column {column}" for column in missing])
     return tables[name]
 
 
@@ -79,7 +79,7 @@ def matches(table: pd.DataFrame, where: Mapping[str, str | int | float]) -> pd.S
 
 
 def words(where: Mapping[str, str | int | float]) -> str:
-    """The values of a key, as a message shows them."""
+    """The values of a key, for a message."""
     return " ".join(str(value) for value in where.values() if value != "")
 
 

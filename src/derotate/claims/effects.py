@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""From the tables of a study to one number a run: the effect that a claim is about.
+"""From the tables of a study to one number per run: the effect that a claim is about.
 
-Cells that a statistic needs and a run lacks are named, never skipped: leaving out the runs that
-failed would choose among results. Which runs there are is what `landmarks.csv` says.
+A missing cell is named, and its run is never skipped: leaving out runs that failed would be
+selection on the outcome. `landmarks.csv` says which runs there are.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ class Effects:
 
     Attributes:
         runs: base_seed, seed, effect.
-        problem_errors: clustered standard error of the mean effect of each base's runs, if known.
-        n: problems behind the effect of a run, 0 where it is not counted in problems.
-        clusters: number sets behind it, 0 likewise.
+        problem_errors: cluster-robust standard error of the mean over the runs of each base; None
+            if unknown.
+        n: problems behind the effect of a run; 0 where it is not counted in problems.
+        clusters: clusters of these problems; 0 likewise.
         support: smallest and largest possible effect, None if unbounded.
     """
 
@@ -63,28 +64,29 @@ def effects(statistic: Cells | RunStatistic, tables: Tables) -> Effects:
 
 
 def sums(terms: Sequence[Term], tables: Tables) -> Effects:
-    """Weighted sum of one cell of each term.
+    """Weighted sum of one cell per term.
 
-    Standard errors of terms add up, which bounds that of the sum whatever their dependence.
+    The standard errors of the terms are added: that bounds the standard error of the sum whatever
+    their dependence.
 
     Raises:
         MissingCells: some runs lack a cell.
-        ValueError: several rows of a run fit a term.
+        ValueError: several rows of a run match a term.
     """
     runs = study_runs(tables)[RUN]
-    found: list[Effects] = []
+    parts: list[Effects] = []
     missing: list[str] = []
     for term in terms:
         try:
-            found.append(_term(term, tables, runs))
+            parts.append(_term(term, tables, runs))
         except MissingCells as error:
             missing += error.cells
     if missing:
         raise MissingCells(missing)
-    pairs = [(term.weight, part) for term, part in zip(terms, found, strict=True)]
-    known = [part.problem_errors for part in found if part.problem_errors is not None]
+    pairs = [(term.weight, part) for term, part in zip(terms, parts, strict=True)]
+    known = [part.problem_errors for part in parts if part.problem_errors is not None]
     errors = None
-    if len(known) == len(found):
+    if len(known) == len(parts):
         errors = {
             base: sum(abs(term.weight) * own[base] for term, own in zip(terms, known, strict=True))
             for base in known[0]
@@ -94,43 +96,46 @@ def sums(terms: Sequence[Term], tables: Tables) -> Effects:
     return Effects(
         runs=runs.assign(effect=sum(weight * part.runs["effect"] for weight, part in pairs)),
         problem_errors=errors,
-        n=min(part.n for part in found),
-        clusters=min(part.clusters for part in found),
+        n=min(part.n for part in parts),
+        clusters=min(part.clusters for part in parts),
         support=(-reach, reach) if bounded else None,
     )
 
 
 def treatments(cells: Cells, tables: Tables) -> list[tuple[str, Cells]]:
-    """The statistic for each treatment that matches its pattern (as of file names), by name.
+    """The statistic for each treatment that matches its pattern (as for file names), by name.
 
     Raises:
         MissingCells: there is no such treatment.
     """
-    starred = [term for term in cells.terms if _is_pattern(term)]
-    if not starred:
+    patterns = [term for term in cells.terms if _is_pattern(term)]
+    if not patterns:
         return [("", cells)]
-    first = starred[0]
+    first = patterns[0]
     rest = {key: value for key, value in first.where.items() if key != "treatment"}
     table = table_of(tables, first.table, [*rest, "treatment"])
-    found = table[matches(table, rest)]["treatment"].unique()
-    names = sorted(fnmatch.filter(found, str(first.where["treatment"])))
+    known = table[matches(table, rest)]["treatment"].unique()
+    names = sorted(fnmatch.filter(known, str(first.where["treatment"])))
     if not names:
         raise MissingCells([f"{first.table}.csv: {words(first.where)}"])
-    return [(name, Cells(terms=tuple(_of(term, name) for term in cells.terms))) for name in names]
+    return [
+        (name, Cells(terms=tuple(_with_treatment(term, name) for term in cells.terms)))
+        for name in names
+    ]
 
 
 def _is_pattern(term: Term) -> bool:
     return "*" in str(term.where.get("treatment", ""))
 
 
-def _of(term: Term, treatment: str) -> Term:
+def _with_treatment(term: Term, treatment: str) -> Term:
     if not _is_pattern(term):
         return term
     return term.model_copy(update={"where": {**term.where, "treatment": treatment}})
 
 
 def _term(term: Term, tables: Tables, runs: pd.DataFrame) -> Effects:
-    """One cell a run."""
+    """One cell per run."""
     table = table_of(tables, term.table, [*RUN, *term.where, term.column])
     where = {key: rl_end(tables) if value == RL_END else value for key, value in term.where.items()}
     rows = table[matches(table, where)]
@@ -163,7 +168,7 @@ def _problem_errors(
     runs: Sequence[tuple[int, str]],
     standard_errors: NDArray[np.float64],
 ) -> dict[int, float] | None:
-    """By base: that of its pooled row, else the mean over runs, which is an upper bound."""
+    """By base: that of its pooled row, else the mean over its runs, which is an upper bound."""
     errors = {}
     for base in {base for base, _ in runs}:
         pooled = place.get((base, POOLED))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Judges one part of a claim: its effect between runs, and how far that is for or against it."""
+"""Tests one part of a claim: its mean effect over runs, its interval and its two p-values."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from derotate.claims.effects import Effects, effects, sums, treatments
 from derotate.claims.schema import Cells, Part, Recovered
 
 Combine = Callable[[Effects], RunMean]
-"""How runs are combined; the calibration tries others to show that it would notice them."""
+"""How the effects of runs become a mean; the calibration also tries wrong ways, to detect them."""
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What was found of one part.
+class PartResult:
+    """Estimate and tests of one part.
 
     Attributes:
-        part: the part, one treatment of it where it is meant for each.
+        part: the part; of a part with a pattern, the one for this treatment.
         effect: mean over bases of their runs, in the unit of the part.
         low: lower end of the 95 % interval (90 % for equivalence, as TOST has it).
         high: upper end.
-        p_for: of the null that the part does not hold; two-sided except for equivalence.
-        p_against: of the null that it reaches its threshold, or lies within its margin; two-sided.
+        p_for: p-value of H0: the part does not hold; two-sided except for equivalence (TOST).
+        p_against: p-value of H0: the part reaches its threshold or is equivalent; two-sided.
         holds: the estimate reaches the threshold, in each base on the side of the part.
         fails: the estimate misses the threshold, in each base.
-        mde: distance from the null that is found with 80 % power, unadjusted.
+        mde: minimum detectable distance from the null at 80 % power, unadjusted.
         runs_needed: runs over these bases that would decide at this effect; None beyond a thousand.
         n: problems, 0 where the effect is not counted in problems; likewise `clusters`.
         runs: number of runs.
         bases: number of bases.
-        covers: what the interval speaks about.
+        covers: what the interval generalises to, conditional on the bases.
     """
 
     part: Part
@@ -55,13 +55,13 @@ class Judged:
     covers: str
 
 
-def combine(found: Effects) -> RunMean:
+def combine(by_run: Effects) -> RunMean:
     """The effects of runs as a mean over bases."""
-    return between.combine(found.runs, found.problem_errors, found.clusters, found.support)
+    return between.combine(by_run.runs, by_run.problem_errors, by_run.clusters, by_run.support)
 
 
-def judge(part: Part, tables: Tables, combine: Combine = combine) -> list[Judged]:
-    """The part, or each of its treatments, judged.
+def evaluate_part(part: Part, tables: Tables, combine: Combine = combine) -> list[PartResult]:
+    """The result of a part, one per treatment that it matches.
 
     Raises:
         MissingCells: a run lacks what the statistic needs.
@@ -81,8 +81,8 @@ def judge(part: Part, tables: Tables, combine: Combine = combine) -> list[Judged
     ]
 
 
-def _mean(part: Part, found: Effects, combine: Combine) -> Judged:
-    mean = combine(found)
+def _mean(part: Part, by_run: Effects, combine: Combine) -> PartResult:
+    mean = combine(by_run)
     bases = list(mean.base_means.values())
     if part.margin is not None:
         margin = part.margin
@@ -93,7 +93,7 @@ def _mean(part: Part, found: Effects, combine: Combine) -> Judged:
         fails = min(bases) > margin or max(bases) < -margin
         distance = abs(margin - abs(mean.mean))
     else:
-        # A part of "less" is one of "more" with all signs turned.
+        # "less" is "more" with all signs reversed.
         sign = 1 if part.test == "more" else -1
         tails = (mean.p_above, mean.p_below)[::sign]
         low, high = mean.interval()
@@ -102,7 +102,7 @@ def _mean(part: Part, found: Effects, combine: Combine) -> Judged:
         holds = reaches and all(sign * (value - part.null_value) > 0 for value in bases)
         fails = not reaches and all(sign * (value - part.bar) < 0 for value in bases)
         distance = abs(mean.mean - (part.null_value if reaches else part.bar))
-    return Judged(
+    return PartResult(
         part=part,
         effect=mean.mean,
         low=low,
@@ -113,25 +113,27 @@ def _mean(part: Part, found: Effects, combine: Combine) -> Judged:
         fails=fails,
         mde=between.minimum_detectable_effect(mean),
         runs_needed=between.runs_needed(mean, distance),
-        n=found.n,
-        clusters=found.clusters,
+        n=by_run.n,
+        clusters=by_run.clusters,
         runs=mean.runs,
         bases=len(bases),
         covers=mean.covers,
     )
 
 
-def _ratio(part: Part, statistic: Recovered, tables: Tables, combine: Combine) -> Judged:
-    """a / b > rho is judged as a - rho b > 0 (Fieller), for b > 0 beyond doubt.
+def _ratio(part: Part, statistic: Recovered, tables: Tables, combine: Combine) -> PartResult:
+    """A ratio a / b, tested by Fieller: a / b > rho as a - rho b > 0, for b significantly above 0.
 
-    Where the interval has no end because b may be 0, nothing is decided.
+    If b may be 0 the interval is unbounded and the part stays undecided.
     """
-    above, below = sums(statistic.numerator, tables), sums(statistic.denominator, tables)
-    a, b = combine(above), combine(below)
+    numerator, denominator = (
+        sums(terms, tables) for terms in (statistic.numerator, statistic.denominator)
+    )
+    a, b = combine(numerator), combine(denominator)
     value = a.mean / b.mean if b.mean else nan
-    at_value = combine(_less(above, below, value if isfinite(value) else 0.0))
-    ratio = between.fieller(a, b, _covariance(above, below, combine), at_value.df)
-    linear = {bar: _mean(_linear(part), _less(above, below, bar), combine)
+    at_value = combine(_minus(numerator, denominator, value if isfinite(value) else 0.0))
+    ratio = between.fieller(a, b, _covariance(numerator, denominator, combine), at_value.df)
+    linear = {bar: _mean(_linear(part), _minus(numerator, denominator, bar), combine)
               for bar in (part.null_value, part.bar)}  # fmt: skip
     decidable = isfinite(ratio.low) and b.mean > 0
     sign = 1 if part.test == "more" else -1
@@ -152,31 +154,33 @@ def _ratio(part: Part, statistic: Recovered, tables: Tables, combine: Combine) -
 
 
 def _linear(part: Part) -> Part:
-    """The part as one about a - rho b, whose null is 0."""
+    """The part as a test of a - rho b against 0."""
     return part.model_copy(update={"null_value": 0.0, "threshold": None})
 
 
-def _less(above: Effects, below: Effects, ratio: float) -> Effects:
-    """a - ratio b of each run; standard errors add up, whatever their dependence."""
-    errors = None
-    if above.problem_errors is not None and below.problem_errors is not None:
-        errors = {
-            base: error + abs(ratio) * below.problem_errors[base]
-            for base, error in above.problem_errors.items()
-        }
-    effect = above.runs["effect"] - ratio * below.runs["effect"]
-    return Effects(
-        above.runs.assign(effect=effect), errors, above.n, min(above.clusters, below.clusters)
-    )
+def _minus(a: Effects, b: Effects, ratio: float) -> Effects:
+    """a - ratio b of each run.
 
-
-def _covariance(above: Effects, below: Effects, combine: Combine) -> float:
-    """Of the two means: that between runs as seen, that between problems at its worst.
-
-    The worst for an interval of a ratio is the one against its sign.
+    The standard errors are added, which bounds that of the difference whatever their dependence.
     """
-    a, b = combine(above), combine(below)
-    both = combine(_less(above, below, -1.0))
+    errors = None
+    if a.problem_errors is not None and b.problem_errors is not None:
+        errors = {
+            base: error + abs(ratio) * b.problem_errors[base]
+            for base, error in a.problem_errors.items()
+        }
+    effect = a.runs["effect"] - ratio * b.runs["effect"]
+    return Effects(a.runs.assign(effect=effect), errors, a.n, min(a.clusters, b.clusters))
+
+
+def _covariance(numerator: Effects, denominator: Effects, combine: Combine) -> float:
+    """Covariance of the two means: over runs as estimated, over problems the worst case.
+
+    The worst case for the interval of a ratio is perfect correlation against its sign.
+    """
+    a, b = combine(numerator), combine(denominator)
+    # Var(a + b) = Var(a) + Var(b) + 2 Cov(a, b), over runs.
+    both = combine(_minus(numerator, denominator, -1.0))
     runs = (both.run_variance - a.run_variance - b.run_variance) / 2
     sign = 1 if a.mean * b.mean >= 0 else -1
     return runs - sign * (a.problem_variance * b.problem_variance) ** 0.5

@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""Does a new run agree with the reference? Each number beside its own, with a tolerance.
+"""Comparison of a study with the reference: each number beside its own, with a tolerance.
 
-The same seeds on the same type of machine give the same bytes, so there the tolerance is none
-(`exact`). On another type of machine rounding differs and training amplifies it; other seeds are
-other runs altogether. There a difference may be as large as the 95 % interval of a difference of
-two independent results reaches:
+The same seeds on the same type of machine give the same bytes, so there the tolerance is 0
+(`exact`). On another type of machine rounding differs and training amplifies it. Other seeds are
+new runs. Then the tolerance is the half-width of the 95 % interval of a difference of two
+independent results:
 
-- The tables' own intervals speak about problems. Those of both sides are joined by the square-root
-  rule for a difference (MOVER; Zou and Donner 2008), each by the end that faces the other value.
-- What runs differ by is not in them. It is t^2 s^2 (1/R + 1/R'), s^2 the variance of the single
-  seeds' values around their mean by base and study, with its degrees of freedom, R and R' the seeds
-  behind the two values. With one seed a base it is not known and left out.
-- Accuracies of the stages and the contrasts that claims are read from decide whether two studies
-  agree. The sum is widened by the ratio of normal quantiles that Bonferroni asks for with as many
-  numbers, so that honest studies differ in at most 5 % of cases.
+- The intervals of the tables cover the sampling of problems. Those of both sides are combined by
+  the square-root rule for a difference (MOVER; Zou and Donner 2008), each by the end that faces the
+  other value.
+- The variance between runs is added: t^2 s^2 (1/R + 1/R'). s^2 is the variance of single seeds
+  around the mean of their base and study, with its degrees of freedom; R and R' are the seeds
+  behind the two values. With one seed per base s^2 is unknown and left out.
+- Two studies agree if the accuracies of the stages and the contrasts that claims are read from
+  agree. Their tolerance is widened by the ratio of normal quantiles of a Bonferroni correction for
+  their number, so that two valid studies disagree in at most 5 % of cases.
 
-The thousands of other contrasts, of edits and suites that no claim is about, have the same
-tolerance; some are out of it by chance, and where an edit ruins one seed and not another, far out.
-They decide where equality is asked for. Problems are the same in both studies, so what is special
-to them is counted although it cancels: the tolerance errs on the wide side, with several seeds.
-Verdicts agree unless they are opposite; undecided opposes nothing.
+The thousands of other contrasts have the same tolerance and decide only under `exact`. Some exceed
+it by chance, and far where an edit breaks the model for one seed and not for another. Both studies
+have the same problems, so problem effects cancel in part although they are counted: the tolerance
+is conservative. Verdicts agree unless they are opposite; `undecided` opposes nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ RATES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
         ),
     }
 )
-"""Tables of numbers: the column that is compared, and what names a row beside base and seed."""
+"""Tables of numbers: the column that is compared, and the key of a row beside base and seed."""
 VERDICTS: Final = "claims"
 OPPOSITE: Final = frozenset({"supported", "contradicted"})
 
@@ -86,7 +86,7 @@ def agreement(new: Path, reference: Path, *, exact: bool = False) -> pd.DataFram
 
     Raises:
         AgreementError: a table or column is missing, or no base is in both.
-        ValueError: a table cannot be true, see `derotate.analysis.table_schemas.reading.validate`.
+        ValueError: impossible values, see `derotate.analysis.table_schemas.reading.validate`.
     """
     own, other = _read(new), _read(reference)
     parts = [_rates(name, own[name], other[name], exact) for name in RATES]
@@ -103,7 +103,7 @@ def agreement(new: Path, reference: Path, *, exact: bool = False) -> pd.DataFram
 
 
 def _read(folder: Path) -> dict[str, pd.DataFrame]:
-    """The three tables of a folder, checked."""
+    """The three tables of a folder, validated."""
     known = read_tables(folder)
     path = folder / f"{VERDICTS}.csv"
     if path.is_file():
@@ -128,7 +128,7 @@ def _read(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def _rates(name: str, new: pd.DataFrame, old: pd.DataFrame, exact: bool) -> pd.DataFrame:
-    """One table of numbers, its tolerances not yet widened."""
+    """One table of numbers; tolerances before the Bonferroni widening."""
     column, keys = RATES[name]
     bases = sorted(set(new["base_seed"]) & set(old["base_seed"]))
     if not bases:
@@ -142,8 +142,8 @@ def _rates(name: str, new: pd.DataFrame, old: pd.DataFrame, exact: bool) -> pd.D
     if not same:
         new, old = (side[side["seed"] == POOLED] for side in (new, old))
     names = [*_RUN, *keys]
-    kept = [*names, "seeds", column, "low", "high"]
-    both = new[kept].merge(old[kept], how="outer", on=names, suffixes=("", "_old"))
+    columns = [*names, "seeds", column, "low", "high"]
+    both = new[columns].merge(old[columns], how="outer", on=names, suffixes=("", "_old"))
     both = both.merge(spread, how="left", on=list(keys))
     value, reference = both[column], both[f"{column}_old"]
     ends = [column, "low", "high"]
@@ -170,17 +170,17 @@ def _rates(name: str, new: pd.DataFrame, old: pd.DataFrame, exact: bool) -> pd.D
 
 
 def _read_by(rows: pd.DataFrame, claims: Sequence[Claim]) -> list[str]:
-    """The claims that are read from each row of the contrasts; no text where none is."""
-    asked = [(claim.id, where) for claim in claims for where in _contrasts_of(claim)]
+    """Ids of the claims that are read from each row of the contrasts; empty: none."""
+    patterns = [(claim.id, where) for claim in claims for where in _contrasts_of(claim)]
     readers: dict[tuple[str, ...], str] = {}
     for row in set(rows.itertuples(index=False, name=None)):
         named = dict(zip(rows.columns, row, strict=True))
-        found = [
+        names = [
             name
-            for name, where in asked
+            for name, where in patterns
             if all(fnmatch(named[key], pattern) for key, pattern in where.items())
         ]
-        readers[row] = " ".join(dict.fromkeys(found))
+        readers[row] = " ".join(dict.fromkeys(names))
     return [readers[row] for row in rows.itertuples(index=False, name=None)]
 
 
@@ -192,7 +192,7 @@ def _contrasts_of(claim: Claim) -> Iterator[dict[str, str]]:
 
 
 def _tolerance(both: pd.DataFrame, column: str) -> pd.Series:
-    """How far the 95 % interval of a difference reaches; missing where a side is."""
+    """Half-width of the 95 % interval of the difference; missing where a side is missing."""
     value, old = both[column], both[f"{column}_old"]
     above = value >= old
     own = (value - both["low"]).where(above, both["high"] - value)
@@ -200,7 +200,7 @@ def _tolerance(both: pd.DataFrame, column: str) -> pd.Series:
     seeds = 1 / both["seeds"].clip(lower=1) + 1 / both["seeds_old"].clip(lower=1)
     reach = pd.Series(stats.t.isf(LEVEL / 2, both["df"]), index=both.index)
     between = (reach**2 * both["variance"]).fillna(0.0) * seeds
-    # an interval without ends says nothing about problems
+    # An interval without ends is unknown: only the variance between runs is left.
     problems = own.fillna(0.0) ** 2 + other.fillna(0.0) ** 2
     return np.sqrt(problems + between).where(value.notna() & old.notna())
 
@@ -219,7 +219,7 @@ def _spread(sides: list[pd.DataFrame], column: str, keys: list[str]) -> pd.DataF
 
 
 def _verdicts(new: pd.DataFrame, old: pd.DataFrame, exact: bool) -> pd.DataFrame:
-    """The verdicts on the claims, which agree unless they are opposite."""
+    """One row per claim; verdicts agree unless they are opposite."""
     both = new[["claim", "verdict"]].merge(
         old[["claim", "verdict"]], how="outer", on="claim", suffixes=("", "_old")
     )

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Simulated studies whose truth is known, in the shape of the real one.
+"""Simulated studies with known effects, in the shape of the real one.
 
-Verdicts are thresholds on a latent standard normal z: correct if z < Phi^-1(rate), so that each
-checkpoint has exactly its rate. z is shared, in parts, by number set (difficulty), by run and
-number set, and by problem; a treated checkpoint keeps a share `kept` of the variance of its
-reference's z, which makes pairs alike, and the rest is its own: in part common to all runs, since
-the same problems are forgotten in each. Rates of treated checkpoints vary by run (seeds) and by
-base; the effects of bases sum to zero, since bases are strata, not a sample.
+Answers are thresholds on a latent standard normal z: correct if z < Phi^-1(rate), so that each
+checkpoint has exactly its rate. z has components per number set (difficulty), per run and number
+set, and per problem. The z of a treated checkpoint correlates with that of its reference (`kept`),
+which makes paired answers alike. The rest is its own, in part common to all runs, since every run
+forgets the same problems. Rates of treated checkpoints vary by run (seeds) and by base. The effects
+of bases sum to zero, since bases are strata, not a sample.
 
-Many studies go through `reporting.contrasts` in one call, each as a suite of its own (its number
-stands where the split would), which costs a tenth of calls one by one.
+Many studies go through `derotate.analysis.contrasts` in one call, each as a suite of its own (its
+number in the place of the split), which takes a tenth of the time of single calls.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Design:
 
 
 def simulate(design: Design, studies: int, seed: int) -> Iterator[Tables]:
-    """Tables of `studies` simulated studies: contrasts and landmarks, as a workflow writes them."""
+    """Contrasts and landmarks of `studies` simulated studies, as the workflow writes them."""
     rng = np.random.default_rng(seed)
     landmarks = _landmarks(design)
     for start in range(0, studies, _BATCH):
@@ -95,7 +95,7 @@ def with_shares(
     Args:
         tables: of `simulate`.
         design: of these studies.
-        slope: percent a point of true gain; 0: the shares foretell nothing.
+        slope: percent per point of true gain; 0: the shares predict nothing.
         noise: standard deviation in percent.
         seed: of the noise.
     """
@@ -119,17 +119,17 @@ def _landmarks(design: Design) -> pd.DataFrame:
 
 
 def _pairs(design: Design) -> list[tuple[tuple[str, int], tuple[str, int], Effect]]:
-    """Reference and treated checkpoint (stage and SFT step) of each contrast."""
+    """Reference and treated checkpoint (stage, SFT step) of each contrast, with its effect."""
     gains = zip(design.starts, design.gains, strict=True)
     runs = [(("sft", start), ("rl", start), effect) for start, effect in gains]
     return [(("sft", _PEAK), ("sft", _END), design.forgot), *runs]
 
 
 def _contrasts(design: Design, studies: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Contrasts of many studies, a study in each split.
+    """Contrasts of many studies, one study per split.
 
-    Each contrast and base is a call of its own: they do not depend on each other, and selecting
-    rows costs as much as there are rows.
+    One call per contrast and base: they are independent, and selecting rows takes time in
+    proportion to all rows.
     """
     shape = (studies, design.bases, design.seeds, design.clusters, design.per_cluster)
     keys, landmarks = _keys(design, shape), _landmarks(design)
@@ -157,7 +157,7 @@ def _keys(design: Design, shape: tuple[int, ...]) -> pd.DataFrame:
     problem = cluster * design.per_cluster + order
     index = {"split": study, "base_seed": base, "seed": seed, "cluster": cluster}
     texts = {"fold": "test", "decoding": "greedy", "direction": "", "patient": "", "recipe": ""}
-    # Constant texts as categories: copies of strings would take most of the time.
+    # Constant texts as categories: copying strings would take most of the time.
     columns = {name: pd.Categorical.from_codes(np.zeros(problem.size, np.int8), [text])
                for name, text in texts.items()}  # fmt: skip
     return pd.DataFrame(
@@ -194,7 +194,8 @@ def _latent(
 ) -> NDArray[np.float64]:
     """A standard normal z: [studies, bases, seeds, clusters, problems of a cluster].
 
-    Its parts are common to all runs of a study by number set and by problem, and one varies by run.
+    The components per number set and per problem are common to all runs of a study; one component
+    varies by run.
     """
     studies, bases, seeds, clusters, size = shape
     cluster, run, problem, rest = (np.sqrt(share) for share in shares)

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Claims and tables in, one verdict a claim out.
+"""One verdict per claim, from the tables of a study.
 
-A claim is supported if all of its parts hold, and contradicted if one is refuted: its p-value for
-is the largest of its parts (intersection-union, Berger 1982), that against the smallest times their
-number. Over the primary claims p-values are adjusted by Holm, over the others by Benjamini and
-Hochberg; a claim without a p-value counts with 1, so that losing a cell makes nothing easier.
-Effects that point different ways in different bases decide nothing.
+A claim is supported if all of its parts hold, and contradicted if one is refuted. Its p-value for
+is the largest of its parts (intersection-union test, Berger 1982), that against the smallest times
+the number of parts (Bonferroni). The p-values of the primary claims are adjusted by Holm, those of
+the others by Benjamini and Hochberg. A claim without a p-value counts as p = 1, so a missing cell
+never makes another claim easier to decide. Effects of opposite sign in different bases leave a
+claim undecided.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from statsmodels.stats.multitest import multipletests
 from derotate.analysis.run_level_inference import LEVEL
 from derotate.claims.cells import MissingCells, Tables
 from derotate.claims.effects import effects
-from derotate.claims.hypothesis_tests import Combine, Judged, combine, judge
+from derotate.claims.hypothesis_tests import Combine, PartResult, combine, evaluate_part
 from derotate.claims.schema import Claim
 
 Verdict = Literal["supported", "contradicted", "undecided", "not testable"]
@@ -36,44 +37,44 @@ PART_COLUMNS = ["claim", *COLUMNS[4:17], "p_for", "p_against", "mde", "runs_need
 
 
 @dataclass(frozen=True)
-class Examined:
-    """A claim and what was found of its parts.
+class ClaimResult:
+    """A claim and the results of its parts.
 
     Attributes:
         claim: the claim.
-        parts: its parts, judged; none if it could not be tested.
-        obstacle: why not: the verdict that follows, and the reason.
-        note: what a reader must know beside the verdict.
+        parts: results of its parts; none if it could not be tested.
+        obstacle: why it could not be tested: the verdict that follows, and the reason.
+        note: added to the reason.
     """
 
     claim: Claim
-    parts: tuple[Judged, ...] = ()
+    parts: tuple[PartResult, ...] = ()
     obstacle: tuple[Verdict, str] | None = None
     note: str = ""
 
     @property
     def p_for(self) -> float:
-        """That all parts hold."""
+        """p-value of H0: some part does not hold."""
         return max(part.p_for for part in self.parts)
 
     @property
     def p_against(self) -> float:
-        """That one of them is refuted."""
+        """p-value of H0: no part is refuted, Bonferroni-adjusted over the parts."""
         return min(1.0, len(self.parts) * min(part.p_against for part in self.parts))
 
     @property
     def holds(self) -> bool:
-        """Whether the estimates agree with the claim, certain or not."""
+        """Whether the estimates agree with the claim, significant or not."""
         return all(part.holds for part in self.parts)
 
     @property
-    def refuted_part(self) -> Judged:
+    def refuted_part(self) -> PartResult:
         """The part with the strongest evidence against it."""
         return min(self.parts, key=lambda part: (not part.fails, part.p_against))
 
     @property
     def p(self) -> float:
-        """Of the direction that the estimates point to; NaN without parts."""
+        """The p-value of the direction that the estimates point to; NaN without parts."""
         if not self.parts:
             return nan
         if self.holds:
@@ -81,7 +82,7 @@ class Examined:
         return self.p_against if self.refuted_part.fails else min(self.p_for, self.p_against)
 
     def verdict(self, p: float) -> Verdict:
-        """The verdict at a p-value, adjusted or not."""
+        """The verdict at a p-value, adjusted for multiple claims or not."""
         if self.obstacle is not None:
             return self.obstacle[0]
         if p < LEVEL and self.holds:
@@ -89,57 +90,57 @@ class Examined:
         return "contradicted" if p < LEVEL and self.refuted_part.fails else "undecided"
 
 
-def examine(
+def evaluate_claim(
     claim: Claim,
     tables: Tables,
     others: Mapping[str, Tables] = MappingProxyType({}),
     combine: Combine = combine,
-) -> Examined:
-    """What the tables say about one claim, before other claims count.
+) -> ClaimResult:
+    """The result of one claim, before adjustment for the other claims.
 
     Args:
         claim: the claim.
         tables: of the study.
-        others: those of studies of other tasks, by task.
-        combine: how the effects of runs become one.
+        others: tables of the studies of other tasks, by task.
+        combine: how the effects of runs become a mean.
     """
     if claim.other_tasks:
-        return _examine_each(claim, others, combine)
-    return _examine(claim, tables, combine)
+        return _evaluate_tasks(claim, others, combine)
+    return _evaluate(claim, tables, combine)
 
 
-def _examine_each(claim: Claim, others: Mapping[str, Tables], combine: Combine) -> Examined:
-    """A claim about other tasks: all of its parts on each task of which it can be asked."""
-    parts: list[Judged] = []
+def _evaluate_tasks(claim: Claim, others: Mapping[str, Tables], combine: Combine) -> ClaimResult:
+    """A claim about other tasks: all of its parts on each task where it can be tested."""
+    parts: list[PartResult] = []
     missing: list[str] = []
     left_out: list[str] = []
     for task, tables in others.items():
-        found = _examine(claim, tables, combine)
-        if found.obstacle is None:
+        result = _evaluate(claim, tables, combine)
+        if result.obstacle is None:
             parts += [
-                replace(judged, part=judged.part.model_copy(update={"label": f"{task}: {label}"}))
-                for judged in found.parts
-                for label in [judged.part.label]
+                replace(tested, part=tested.part.model_copy(update={"label": f"{task}: {label}"}))
+                for tested in result.parts
+                for label in [tested.part.label]
             ]
             continue
-        verdict, reason = found.obstacle
+        verdict, reason = result.obstacle
         (left_out if verdict == "not testable" else missing).append(f"{task}: {reason}")
     if missing:
-        return Examined(claim, obstacle=("undecided", "; ".join(missing)))
+        return ClaimResult(claim, obstacle=("undecided", "; ".join(missing)))
     if not parts:
         reason = "; ".join(left_out) or "there is no study of another task beside this one"
-        return Examined(claim, obstacle=("not testable", reason))
-    return Examined(
+        return ClaimResult(claim, obstacle=("not testable", reason))
+    return ClaimResult(
         claim, tuple(parts), note=f"left out: {'; '.join(left_out)}" if left_out else ""
     )
 
 
-def _examine(claim: Claim, tables: Tables, combine: Combine) -> Examined:
+def _evaluate(claim: Claim, tables: Tables, combine: Combine) -> ClaimResult:
     if claim.not_testable is not None:
-        return Examined(claim, obstacle=("not testable", claim.not_testable))
+        return ClaimResult(claim, obstacle=("not testable", claim.not_testable))
     missing: dict[str, None] = {}
     low: list[str] = []
-    parts: list[Judged] = []
+    parts: list[PartResult] = []
     for floor in claim.floors:
         try:
             mean = combine(effects(floor.statistic, tables)).mean
@@ -150,32 +151,33 @@ def _examine(claim: Claim, tables: Tables, combine: Combine) -> Examined:
                 low.append(f"{floor.label} is {mean:.1f}, expected at least {floor.at_least:g}")
     for part in claim.parts:
         try:
-            parts += judge(part, tables, combine)
+            parts += evaluate_part(part, tables, combine)
         except MissingCells as error:
             missing |= dict.fromkeys(error.cells)
     if low:
-        return Examined(claim, obstacle=("not testable", f"floor: {'; '.join(low)}"))
+        return ClaimResult(claim, obstacle=("not testable", f"floor: {'; '.join(low)}"))
     if missing:
-        return Examined(claim, obstacle=("undecided", f"missing: {MissingCells(list(missing))}"))
-    return Examined(claim, tuple(parts))
+        return ClaimResult(claim, obstacle=("undecided", f"missing: {MissingCells(list(missing))}"))
+    return ClaimResult(claim, tuple(parts))
 
 
 def verdicts(
     claims: Sequence[Claim], tables: Tables, others: Mapping[str, Tables] = MappingProxyType({})
 ) -> pd.DataFrame:
-    """One row a claim, in their order, whatever the tables lack.
+    """One row per claim, in their order, also for claims whose cells are missing.
 
-    Numbers are those of one part, named in `part`: of a supported claim the first, of a
-    contradicted one the part refuted, of an undecided one the part that holds it up. Effects have
-    the unit named; intervals are at 95 %, for equivalence at 90 %. `p` is two-sided except for
-    equivalence (TOST); `mde` is found with 80 % power by an unadjusted test.
+    The numbers are those of one part, named in `part`: the first part of a supported claim, the
+    refuted part of a contradicted one, and the part with the least evidence of an undecided one.
+    Effects have the unit in `unit`. Intervals are at 95 %, for equivalence at 90 %. `p` is
+    two-sided except for equivalence (TOST). `mde` is the minimum detectable effect at 80 % power,
+    unadjusted.
 
     Returns:
         The columns `COLUMNS`.
     """
-    examined = [examine(claim, tables, others) for claim in claims]
-    adjusted = _adjusted(examined)
-    rows = [_row(item, adjusted[item.claim.id]) for item in examined]
+    results = [evaluate_claim(claim, tables, others) for claim in claims]
+    adjusted = _adjusted(results)
+    rows = [_row(result, adjusted[result.claim.id]) for result in results]
     return pd.DataFrame(rows, columns=COLUMNS).astype(
         dict.fromkeys(["n", "clusters", "runs", "bases", "runs_needed"], "Int64")
     )
@@ -184,7 +186,7 @@ def verdicts(
 def parts_table(
     claims: Sequence[Claim], tables: Tables, others: Mapping[str, Tables] = MappingProxyType({})
 ) -> pd.DataFrame:
-    """One row a part of each claim that could be tested, with unadjusted p-values.
+    """One row per part of each claim that could be tested, with unadjusted p-values.
 
     Returns:
         The columns `PART_COLUMNS`.
@@ -193,28 +195,28 @@ def parts_table(
         {"claim": claim.id, **_numbers(part), "p_for": part.p_for, "p_against": part.p_against,
          "covers": part.covers}
         for claim in claims
-        for part in examine(claim, tables, others).parts
+        for part in evaluate_claim(claim, tables, others).parts
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=PART_COLUMNS).astype(
         dict.fromkeys(["n", "clusters", "runs", "bases", "runs_needed"], "Int64")
     )
 
 
-def _adjusted(examined: Sequence[Examined]) -> dict[str, float]:
-    """Adjusted p-value by claim."""
-    found: dict[str, float] = {}
+def _adjusted(results: Sequence[ClaimResult]) -> dict[str, float]:
+    """p-values by claim, adjusted within the primary and within the other claims."""
+    adjusted: dict[str, float] = {}
     for primary in (True, False):
-        family = [item for item in examined if item.claim.primary == primary]
+        family = [item for item in results if item.claim.primary == primary]
         known = [1.0 if item.p != item.p else item.p for item in family]
         if known:
             method = "holm" if primary else "fdr_bh"
             values = multipletests(known, LEVEL, method)[1]
             ids = [item.claim.id for item in family]
-            found |= {name: float(value) for name, value in zip(ids, values, strict=True)}
-    return found
+            adjusted |= {name: float(value) for name, value in zip(ids, values, strict=True)}
+    return adjusted
 
 
-def _row(item: Examined, adjusted: float) -> dict[str, object]:
+def _row(item: ClaimResult, adjusted: float) -> dict[str, object]:
     claim, verdict = item.claim, item.verdict(adjusted)
     row: dict[str, object] = {
         "claim": claim.id,
@@ -230,7 +232,7 @@ def _row(item: Examined, adjusted: float) -> dict[str, object]:
     return {**row, **_numbers(shown), "p": item.p, "p_adjusted": adjusted, "reason": reason}
 
 
-def _shown(item: Examined, verdict: Verdict) -> Judged:
+def _shown(item: ClaimResult, verdict: Verdict) -> PartResult:
     if verdict == "supported":
         return item.parts[0]
     if verdict == "contradicted":
@@ -238,7 +240,7 @@ def _shown(item: Examined, verdict: Verdict) -> Judged:
     return max(item.parts, key=lambda part: (not part.holds, part.p_for))
 
 
-def _numbers(part: Judged) -> dict[str, object]:
+def _numbers(part: PartResult) -> dict[str, object]:
     return {
         "part": part.part.label,
         "test": part.part.test,
@@ -258,7 +260,7 @@ def _numbers(part: Judged) -> dict[str, object]:
     }
 
 
-def _reason(item: Examined, shown: Judged, verdict: Verdict, adjusted: float) -> str:
+def _reason(item: ClaimResult, shown: PartResult, verdict: Verdict, adjusted: float) -> str:
     scope = f"speaks about {shown.covers}, these bases"
     if verdict == "supported":
         count = f"all {len(item.parts)} parts hold" if len(item.parts) > 1 else "the part holds"

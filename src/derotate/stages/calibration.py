@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The calibration of the tests as a file: how often verdicts are wrong on simulated studies."""
+"""The calibration of the tests as a file: their error rates on simulated studies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from derotate.files.atomic import atomic_write
 from derotate.files.tables import write
 
 ORIGIN = "made-with-*.json"
-"""What says which code and shapes a table was made with; the star is their digest."""
+"""Record of the code and shapes behind a table; the star is their digest."""
 
 
 def write_calibration(
@@ -24,19 +24,19 @@ def write_calibration(
     table: Path,
     origin: Path,
 ) -> None:
-    """Simulate studies of each shape, judge them and write the table and what it was made with.
+    """Simulate studies of each shape, test them, and write the table and its record.
 
     Args:
         shapes: of the studies: bases, seeds (runs of each base), clusters (number sets) and
             per_cluster (problems of each), as `calibration.design` takes them.
         studies: simulated of each shape.
         seed: of the simulation.
-        made_with: what `origin` says.
+        made_with: the record: code digest and shapes.
         table: the CSV file.
-        origin: beside it; those of earlier tables are removed.
+        origin: file of the record, beside the table; records of earlier tables are removed.
     """
-    made = calibration_table([design(**shape) for shape in shapes], studies, seed)
-    write(made, table)
+    calibration = calibration_table([design(**shape) for shape in shapes], studies, seed)
+    write(calibration, table)
     for older in table.parent.glob(ORIGIN):
         older.unlink()
     with atomic_write(origin) as part:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Verdicts on the claims, from a study's tables alone: quick, and without torch."""
+"""Verdicts on the claims, from the tables of a study alone: quick, and without torch."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ NONE: Mapping[str, Path] = MappingProxyType({})
 
 
 def write_claims(tables: Path, folder: Path, others: Mapping[str, Path] = NONE) -> pd.DataFrame:
-    """Judge every claim by the tables in a folder.
+    """Test every claim on the tables of a folder.
 
     Args:
         tables: folder with the CSV tables of a study, made by a run or cached.
-        folder: where `claims.csv` (one row a claim) and `claim_parts.csv` go.
-        others: folders with the tables of studies of other tasks, by task.
+        folder: where `claims.csv` (one row per claim) and `claim_parts.csv` go.
+        others: folders with the tables of the studies of other tasks, by task.
 
     Returns:
-        What `claims.csv` holds.
+        The table of `claims.csv`.
 
     Raises:
-        ValueError: a table cannot be true; one line with file, row and column.
+        ValueError: a table with impossible values; one line with file, row and column.
     """
-    stated, known = claims.load_claims(CLAIMS), read_tables(tables)
-    beside = {task: read_tables(path) for task, path in others.items()}
-    judged = verdicts.verdicts(stated, known, beside)
-    write(judged, folder / "claims.csv")
-    write(verdicts.parts_table(stated, known, beside), folder / "claim_parts.csv")
-    return judged
+    stated, own = claims.load_claims(CLAIMS), read_tables(tables)
+    of_tasks = {task: read_tables(path) for task, path in others.items()}
+    table = verdicts.verdicts(stated, own, of_tasks)
+    write(table, folder / "claims.csv")
+    write(verdicts.parts_table(stated, own, of_tasks), folder / "claim_parts.csv")
+    return table
 
 
 def write_verdicts(tables: Path, folder: Path, others: Mapping[str, Path] = NONE) -> None:
-    """Judge every claim and write pages of the verdicts beside `write_claims`'s tables.
+    """As `write_claims`, and the verdicts as Markdown and HTML too.
 
     Raises:
         ValueError: see `write_claims`.

@@ -23,10 +23,10 @@ from derotate.files.tables import write
 def write_phase(
     evaluations: Mapping[Path, Mapping[str, Any]], origin: Mapping[str, Any], out: Path
 ) -> None:
-    """The table of the phase diagram, and beside it `<stem>_origin.json`: what it was made from.
+    """Write the table of the phase diagram and, beside it, its record `<stem>_origin.json`.
 
     Args:
-        evaluations: file -> its cell (see `derotate.study.phase_paths.evaluations`).
+        evaluations: file -> its run and step (see `derotate.study.phase_paths.evaluations`).
         origin: config, seeds and digests.
         out: the table, as CSV.
     """

@@ -62,13 +62,13 @@ def test_the_tests_are_rarely_wrong_and_find_the_stated_effects(studies: list[Ta
 @pytest.mark.parametrize("mutant", [seeds_ignored, problems_as_runs])
 def test_a_test_that_is_too_eager_is_noticed(studies: list[Tables], mutant: object) -> None:
     found = breaches(calibrate(studies[:MUTANT_STUDIES], design(), mutant))  # type: ignore[arg-type]
-    assert any(line.startswith("too eager") for line in found)
+    assert any(line.startswith("liberal") for line in found)
 
 
 @pytest.mark.slow
 def test_a_test_that_is_too_timid_is_noticed(studies: list[Tables]) -> None:
     found = breaches(calibrate(studies[:MUTANT_STUDIES], design(), errors_four_times_as_large))
-    assert any(line.startswith("too timid") for line in found)
+    assert any(line.startswith("underpowered") for line in found)
 
 
 def test_simulated_studies_have_the_true_effect_and_shape() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from derotate.analysis.table_schemas.reading import read_tables
 from derotate.claims.cells import MissingCells, Tables
 from derotate.claims.effects import effects
-from derotate.claims.hypothesis_tests import judge
+from derotate.claims.hypothesis_tests import evaluate_part
 from derotate.claims.schema import Claim, load_claims
 from derotate.claims.spectral_statistics import Spectral
 from derotate.claims.step_statistics import Window
@@ -255,7 +255,7 @@ def lacks_cells(claim: Claim, tables: Tables) -> bool:
         for floor in claim.floors:
             effects(floor.statistic, tables)
         for part in claim.parts:
-            judge(part, tables)
+            evaluate_part(part, tables)
     except MissingCells:
         return True
     return False
