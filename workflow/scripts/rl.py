@@ -9,7 +9,7 @@ from derotate.runs import job_setup
 if __name__ == "__main__":
     job_setup.start(snakemake.log[0], snakemake.params.settings["threads"])
 
-    from derotate.config.rl import Grpo, Ppo
+    from derotate.config.rl import Rl
     from derotate.stages.rl import TaskEnvironment, train
     from derotate.study.provenance import value_digest
     from derotate.study.rl_algorithms import RL_ALGORITHMS
@@ -18,10 +18,10 @@ if __name__ == "__main__":
     params = dict(snakemake.params.items())
     # how often states are saved changes no result, so it is not part of the digest
     save_state_every = params.pop("save_state_every")
-    settings = dict(params["settings"])
-    settings["compute"] = settings["compute"] | {"save_state_every": save_state_every}
     algorithm = RL_ALGORITHMS[params["algorithm"]]
-    settings = {"grpo": Grpo, "ppo": Ppo}[algorithm.settings](**settings)
+    compute = params["settings"]["compute"] | {"save_state_every": save_state_every}
+    block = Rl(**{algorithm.settings: params["settings"] | {"compute": compute}})
+    settings = getattr(block, algorithm.settings)
     train(
         algorithm.settings,
         RlJob(

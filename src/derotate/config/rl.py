@@ -38,10 +38,20 @@ class Grpo(Block):
         description="as sft.compute; batch = responses, step = update",
     )
 
+    @property
+    def responses_per_update(self) -> int:
+        """Responses that an update samples and trains on."""
+        return self.prompts * self.group_size
+
+    @property
+    def epochs_per_update(self) -> int:
+        """Training passes over the responses of an update."""
+        return 1
+
     @model_validator(mode="after")
     def _batch_is_divisible(self) -> Grpo:
         divisor = self.compute.processes * (self.compute.micro_batch or 1)
-        responses = self.prompts * self.group_size
+        responses = self.responses_per_update
         if responses % divisor:
             raise ValueError(
                 f"prompts: got {self.prompts} x group_size {self.group_size} = {responses} "
@@ -88,6 +98,16 @@ class Ppo(Block):
         default_factory=Compute,
         description="as sft.compute; batch = responses, step = update",
     )
+
+    @property
+    def responses_per_update(self) -> int:
+        """Responses that an update samples and trains on, if every attempt is used."""
+        return self.prompts * self.attempts
+
+    @property
+    def epochs_per_update(self) -> int:
+        """Training passes over the responses of an update."""
+        return self.epochs
 
     @model_validator(mode="after")
     def _processes_have_problems(self) -> Ppo:

@@ -139,13 +139,8 @@ def rl(config: Config, block: str, *, gpu: bool) -> Need:
     Passes are of a micro-batch; where none is given, of all responses of an update.
     """
     size = model_size(config)
-    settings: Grpo | Ppo
-    if block == "ppo":
-        settings = ppo = config.rl.ppo
-        responses, epochs = ppo.prompts * ppo.attempts, ppo.epochs
-    else:
-        settings = grpo = config.rl.grpo
-        responses, epochs = grpo.prompts * grpo.group_size, 1
+    settings: Grpo | Ppo = getattr(config.rl, block)
+    responses, epochs = settings.responses_per_update, settings.epochs_per_update
     compute = settings.compute
     share = compute.micro_batch or responses / compute.processes
     tokens = responses * length(config) * settings.updates
