@@ -156,16 +156,17 @@ def test_the_size_of_a_tiny_model_is_its_number_of_parameters(model: TinyModel) 
 
 
 @pytest.mark.parametrize(
-    ("stage", "uses_gpu"),
-    [("base", True), ("sft", True), ("grpo", True), ("ppo", True), ("evaluate", True),
-     ("surgery", True), ("factors", False), ("spectra", False), ("states", True),
-     ("weights", False), ("fetch", False)],
+    ("module", "uses_gpu"),
+    [("stages.base", True), ("stages.sft", True), ("training.grpo", True), ("training.ppo", True),
+     ("stages.evaluate", True), ("stages.surgery", True), ("stages.factors", False),
+     ("stages.spectra", False), ("stages.states", True), ("stages.weights", False),
+     ("stages.fetch", False)],
 )  # fmt: skip
 def test_the_rules_that_may_get_a_gpu_are_those_whose_code_looks_for_one(
-    stage: str, uses_gpu: bool
+    module: str, uses_gpu: bool
 ) -> None:
     # workflow/rules asks for them by `trains` and, of pretrained models, by `scores`
-    modules = imported_modules(ROOT, [f"derotate.stages.{stage}"])
-    files = (ROOT.joinpath(*module.split(".")[1:]).with_suffix(".py") for module in modules)
+    modules = imported_modules(ROOT, [f"derotate.{module}"])
+    files = (ROOT.joinpath(*name.split(".")[1:]).with_suffix(".py") for name in modules)
     code = "".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
     assert bool(re.search(r"cuda\.is_available", code)) == uses_gpu
