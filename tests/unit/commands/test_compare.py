@@ -33,12 +33,12 @@ def rows(
 def study(
     folder: Path, effects: dict[str, list[dict[str, object]]], verdicts: str = "supported"
 ) -> Path:
-    """The three tables of a study; an effect's rows are a stage and a contrast of that name."""
+    """The three tables of a study; an effect is a split in `stages` and a contrast."""
     folder.mkdir(parents=True, exist_ok=True)
     named = [{"name": name, **SUITE, **row} for name, own in effects.items() for row in own]
     table = pd.DataFrame(named)
-    stages = table.rename(columns={"name": "landmark", "value": "accuracy"})
-    stages.to_csv(folder / "stages.csv", index=False)
+    stages = table.drop(columns="split").rename(columns={"name": "split", "value": "accuracy"})
+    stages.assign(landmark="sft_end").to_csv(folder / "stages.csv", index=False)
     contrasts = table.rename(columns={"name": "contrast", "value": "points"})
     contrasts.assign(direction="", treatment="a", reference="b").to_csv(
         folder / "contrasts.csv", index=False
