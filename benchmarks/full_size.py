@@ -127,7 +127,7 @@ def _old_name(name: str) -> str:
 
 def write_sparse(directory: Path, config: Any, shapes: Mapping[str, tuple[int, ...]]) -> Path:
     """A checkpoint of zeros in bfloat16, in shards behind an index, that takes no disk."""
-    from derotate.models.shard_writer import Entry, lay_out
+    from derotate.models.shard_writer import Entry, preallocate
     from derotate.models.shards import INDEX
 
     directory.mkdir(parents=True)
@@ -139,7 +139,7 @@ def write_sparse(directory: Path, config: Any, shapes: Mapping[str, tuple[int, .
             continue
         file = f"model-{shard + 1:05}-of-{SHARDS:05}.safetensors"
         entries = {name: Entry("BF16", shapes[name], 2 * math.prod(shapes[name])) for name in names}
-        lay_out(directory / file, entries)
+        preallocate(directory / file, entries)
         weight_map |= dict.fromkeys(names, file)
     (directory / INDEX).write_text(json.dumps({"weight_map": weight_map}), encoding="utf-8")
     return directory

@@ -19,7 +19,7 @@ from derotate.models.shard_writer import (
     as_tensor,
     copy_bytes,
     file_size,
-    lay_out,
+    preallocate,
     require_room,
 )
 from derotate.models.shards import CONFIG, SCANNED, WEIGHTS, open_shards, require_finite
@@ -71,7 +71,7 @@ def merge(source: Path, target: Path, dtype: str) -> list[Path]:
             else Entry(place.dtype, place.shape, place.size)
         )
     require_room(target, file_size(entries))
-    for name, slot in lay_out(target / WEIGHTS, entries).items():
+    for name, slot in preallocate(target / WEIGHTS, entries).items():
         stored = shards[name]
         if entries[name].dtype == shards.places[name].dtype:
             copy_bytes(slot.data(), stored)

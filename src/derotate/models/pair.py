@@ -13,7 +13,7 @@ from derotate.models.shards import Shards, open_shards, require_finite
 
 
 @dataclass(frozen=True, eq=False)
-class Operands:
+class CheckpointPair:
     """Donor and patient, checked to be two checkpoints of one model.
 
     Attributes:
@@ -34,7 +34,7 @@ class Operands:
         return module_names(self.patient)
 
 
-def open_scanned(donor: Path, patient: Path) -> Operands:
+def open_compatible(donor: Path, patient: Path) -> CheckpointPair:
     """Open two checkpoints of one model whose values were checked before.
 
     Raises:
@@ -42,28 +42,28 @@ def open_scanned(donor: Path, patient: Path) -> Operands:
     """
     sides = open_shards(donor), open_shards(patient)
     require_same_model(*sides)
-    return Operands(*sides)
+    return CheckpointPair(*sides)
 
 
-def open_same(donor: Path, patient: Path) -> Operands:
+def open_finite(donor: Path, patient: Path) -> CheckpointPair:
     """Open two checkpoints of one model and check that all values are finite.
 
     Raises:
-        CheckpointError: one line; see `open_scanned` and `require_finite`.
+        CheckpointError: one line; see `open_compatible` and `require_finite`.
     """
-    pair = open_scanned(donor, patient)
+    pair = open_compatible(donor, patient)
     for side in (pair.donor, pair.patient):
         require_finite(side)
     return pair
 
 
-def open_pair(donor: Path, patient: Path) -> Operands:
+def open_pair(donor: Path, patient: Path) -> CheckpointPair:
     """Open donor and patient with all checks that need no decomposition.
 
     Raises:
-        CheckpointError: one line; see `open_same` and `module_names`.
+        CheckpointError: one line; see `open_finite` and `module_names`.
     """
-    pair = open_same(donor, patient)
+    pair = open_finite(donor, patient)
     # raises on tensors that the model would not load
     _ = pair.parameters
     return pair

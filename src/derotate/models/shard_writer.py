@@ -53,7 +53,7 @@ class Slot:
         return file[self.start : self.stop]
 
 
-def lay_out(file: Path, entries: Mapping[str, Entry]) -> dict[str, Slot]:
+def preallocate(file: Path, entries: Mapping[str, Entry]) -> dict[str, Slot]:
     """Create a safetensors file of zeros and return the place of each tensor.
 
     Tensors of wide dtypes come first, so that each is aligned.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from derotate.models.shard_writer import Entry, as_tensor, file_size, lay_out, require_room
+from derotate.models.shard_writer import Entry, as_tensor, file_size, preallocate, require_room
 from derotate.spectral.decompose import factorise_streamed, tall
 from derotate.spectral.factors import factor_keys
 from derotate.spectral.guards import Measured
@@ -48,7 +48,7 @@ def write_factors(checkpoint: CompleteCheckpoint, out: Path, dtype: torch.dtype)
     }
     # Before any decomposition: a full disk kills a process that writes to a memory map.
     require_room(out.parent, file_size(entries))
-    slots = lay_out(out, entries)
+    slots = preallocate(out, entries)
     measured = []
     for name in names:
         factors = factorise_streamed(tall(checkpoint.shards[name]), dtype)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from derotate.files.atomic import atomic_write
 from derotate.files.scratch import scratch_folder
-from derotate.models.pair import open_same
+from derotate.models.pair import open_finite
 from derotate.spectral.decompose import factorise_streamed, tall, tall_difference
 from derotate.spectral.factor_sources import cached, stored
 from derotate.spectral.factors import Decompose, StoredFactors
@@ -62,7 +62,7 @@ def compare(
     Raises:
         CheckpointError: one line; nothing is written.
     """
-    pair = open_same(donor, patient)
+    pair = open_finite(donor, patient)
     temporary = scratch_folder(out)
     sources = stored(*factors, temporary) if factors else cached(None, temporary)
     with atomic_write(out) as part, pq.ParquetWriter(part, SCHEMA) as writer:

@@ -17,7 +17,7 @@ from derotate.evaluation.evaluate import Item, reference_losses
 from derotate.files.atomic import atomic_write_text
 from derotate.models import checkpoint as checkpoints
 from derotate.models.device import fastest
-from derotate.models.pair import open_scanned
+from derotate.models.pair import open_compatible
 from derotate.spectral.factor_sources import stored
 from derotate.spectral.factors import load_factors
 from derotate.spectral.guards import GuardError, loss_difference
@@ -64,13 +64,13 @@ class SurgeryJob:
         The rule that made the factors has refused weights that are not finite.
 
         Raises:
-            CheckpointError: see `open_scanned` and `Surgery.resolve`.
+            CheckpointError: see `open_compatible` and `Surgery.resolve`.
         """
         donor_factors, patient_factors = map(load_factors, self.factors)
         # For the factors of matrices that the files lack, as the embedding's.
         temporary = self.facts.with_suffix(".factors")
         sources = stored(donor_factors, patient_factors, temporary)
-        pair = open_scanned(self.donor, self.evaluation.checkpoint)
+        pair = open_compatible(self.donor, self.evaluation.checkpoint)
         return Surgery.resolve(pair, self.recipe, sources)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from derotate.config.recipes import Recipe
 from derotate.models.checkpoint import CheckpointError
-from derotate.models.pair import Operands
+from derotate.models.pair import CheckpointPair
 from derotate.spectral.decompose import tall_difference
 from derotate.spectral.factor_sources import Sources
 from derotate.spectral.factors import Decompose, Factors
@@ -45,13 +45,13 @@ class Surgery:
         sources: opens the factors of a matrix.
     """
 
-    pair: Operands
+    pair: CheckpointPair
     recipe: Recipe
     names: tuple[str, ...]
     sources: Sources
 
     @classmethod
-    def resolve(cls, pair: Operands, recipe: Recipe, sources: Sources) -> Surgery:
+    def resolve(cls, pair: CheckpointPair, recipe: Recipe, sources: Sources) -> Surgery:
         """Find the matrices that a recipe edits in the patient.
 
         Raises:

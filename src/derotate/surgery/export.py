@@ -29,7 +29,7 @@ from derotate.models.shard_writer import (
     as_tensor,
     copy_bytes,
     file_size,
-    lay_out,
+    preallocate,
     require_room,
 )
 from derotate.models.shards import INDEX, PICKLED
@@ -153,7 +153,7 @@ def _write_checkpoint(surgery: Surgery, edits: Iterator[Edit], out: Path) -> lis
     require_room(out, sum(map(file_size, entries.values())))
     slots: dict[str, Slot] = {}
     for file, tensors in entries.items():
-        slots |= lay_out(out / file.name, tensors)
+        slots |= preallocate(out / file.name, tensors)
 
     def write(edit: Edit) -> MatrixReport:
         target = as_tensor(slots.pop(edit.name).data(), edit.weight.dtype, places[edit.name].shape)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from derotate.config.matrix_kinds import matrix_kind
 from derotate.models.checkpoint import CheckpointError
-from derotate.models.pair import Operands
+from derotate.models.pair import CheckpointPair
 from derotate.spectral.decompose import part_of, tall
 from derotate.surgery.apply import Surgery
 from derotate.surgery.edits import Change, edited_blocks
@@ -64,7 +64,7 @@ def distance_from_donor(model: Any, surgery: Surgery) -> float:
     return math.sqrt(square)
 
 
-def matrix_parameters(model: Any, pair: Operands) -> Mapping[str, Tensor]:
+def matrix_parameters(model: Any, pair: CheckpointPair) -> Mapping[str, Tensor]:
     """Tensor name -> parameter of the model, for each matrix that a recipe can edit.
 
     Raises:

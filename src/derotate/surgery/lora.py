@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 
 from derotate.config.recipes import Recipe
-from derotate.models.pair import Operands
-from derotate.models.shard_writer import Entry, as_tensor, file_size, lay_out, require_room
+from derotate.models.pair import CheckpointPair
+from derotate.models.shard_writer import Entry, as_tensor, file_size, preallocate, require_room
 from derotate.surgery.apply import Edit, MatrixReport
 from derotate.surgery.low_rank import NotLowRankError, edit_rank, low_rank_change
 
 
-def adapter_ranks(recipe: Recipe, pair: Operands, names: Sequence[str]) -> dict[str, int]:
+def adapter_ranks(recipe: Recipe, pair: CheckpointPair, names: Sequence[str]) -> dict[str, int]:
     """Rank of the change of each matrix; 0 where the band is empty.
 
     Raises:
@@ -44,7 +44,7 @@ def adapter_ranks(recipe: Recipe, pair: Operands, names: Sequence[str]) -> dict[
 
 
 def write_adapter(
-    pair: Operands, edits: Iterator[Edit], ranks: Mapping[str, int], out: Path
+    pair: CheckpointPair, edits: Iterator[Edit], ranks: Mapping[str, int], out: Path
 ) -> list[MatrixReport]:
     """Write the adapter's weights and config into the folder `out`; one report per matrix."""
     modules = {
@@ -56,7 +56,7 @@ def write_adapter(
         for side, shape in (("A", (ranks[name], in_features)), ("B", (out_features, ranks[name]))):
             entries[_key(module, side)] = Entry("F32", shape, 4 * math.prod(shape))
     require_room(out, file_size(entries))
-    slots = lay_out(out / "adapter_model.safetensors", entries)
+    slots = preallocate(out / "adapter_model.safetensors", entries)
 
     def write(edit: Edit) -> MatrixReport:
         rank, no_cast = ranks[edit.name], float("nan")
@@ -78,7 +78,7 @@ def _key(module: str, side: str) -> str:
     return f"base_model.model.{module}.lora_{side}.weight"
 
 
-def _write_adapter_config(pair: Operands, ranks: Mapping[str, int], out: Path) -> None:
+def _write_adapter_config(pair: CheckpointPair, ranks: Mapping[str, int], out: Path) -> None:
     from peft import LoraConfig
 
     largest = max(ranks.values())

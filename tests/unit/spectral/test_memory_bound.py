@@ -14,7 +14,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from derotate.config.recipes import Band, Recipe
 from derotate.config.surgery import Guards
-from derotate.models.pair import open_scanned
+from derotate.models.pair import open_compatible
 from derotate.spectral.factor_sources import stored
 from derotate.spectral.factors import load_factors
 from derotate.stages.factors import factorise_checkpoint
@@ -76,7 +76,7 @@ def of_variant(donor: Path, patient: Path, part: str) -> int:
         parameter.data = parameter.data.clone()
     files = [side.with_suffix(".safetensors") for side in (donor, patient)]
     sources = stored(*map(load_factors, files), patient.with_name("passing"))
-    surgery = Surgery.resolve(open_scanned(donor, patient), recipe(part), sources)
+    surgery = Surgery.resolve(open_compatible(donor, patient), recipe(part), sources)
     return growth(lambda: set_variant(model, surgery))
 
 

@@ -15,7 +15,7 @@ from model_zoo import llama, mllama, near, pair, power_law, qwen2, write
 from derotate.config.recipes import Recipe
 from derotate.config.surgery import Guards
 from derotate.models.checkpoint import CheckpointError
-from derotate.models.pair import open_pair, open_scanned
+from derotate.models.pair import open_compatible, open_pair
 from derotate.models.shards import INDEX, open_shards
 from derotate.spectral.decompose import factorise
 from derotate.spectral.factor_sources import cached, stored
@@ -74,7 +74,7 @@ def surgery(sides: Sides, recipe: Recipe, folder: Path) -> Surgery:
         if not file.exists():
             factorise_checkpoint(side, None, GUARDS, file, folder / "guards.csv")
     sources = stored(*map(load_factors, files), folder / "passing")
-    return Surgery.resolve(open_scanned(*sides), recipe, sources)
+    return Surgery.resolve(open_compatible(*sides), recipe, sources)
 
 
 @pytest.mark.parametrize("model", MODELS)
