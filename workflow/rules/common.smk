@@ -305,13 +305,6 @@ def drop_resumed_states(made):
                 shutil.rmtree(folder / f"state-{segment[-1]}", ignore_errors=True)
 
 
-def judged_tables(folder):
-    """The tables that claims are read from; imported on demand, since it brings pandas."""
-    from derotate.stages.reference_figures import judged_tables
-
-    return judged_tables(folder)
-
-
 def drawn_tables(figures):
     """The tables that figures are drawn from; imported on demand, since it brings matplotlib."""
     from derotate.stages.reference_figures import drawn_tables

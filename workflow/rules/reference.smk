@@ -7,13 +7,14 @@ redraws everything, later ones what has changed.
 """
 
 from derotate.study import reference
+from derotate.study.tables import claim_tables
 
 
 rule reference_claims:
     """Judge every claim of the papers by the reference's tables."""
     input:
-        lambda wildcards: judged_tables(reference.TABLES),
-        lambda wildcards: [table for folder in OTHERS.values() for table in judged_tables(folder)],
+        lambda wildcards: claim_tables(reference.TABLES),
+        lambda wildcards: [table for folder in OTHERS.values() for table in claim_tables(folder)],
     output:
         claims=f"{reference.TABLES}/claims.csv",
         parts=f"{reference.TABLES}/claim_parts.csv",
@@ -37,7 +38,7 @@ rule reference_claims:
 
 use rule reference_claims as reference_task_claims with:
     input:
-        lambda wildcards: judged_tables(f"{reference.TABLES}-{wildcards.task}"),
+        lambda wildcards: claim_tables(f"{reference.TABLES}-{wildcards.task}"),
     output:
         claims=f"{reference.TABLES}-{{task}}/claims.csv",
         parts=f"{reference.TABLES}-{{task}}/claim_parts.csv",

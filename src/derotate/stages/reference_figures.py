@@ -20,7 +20,6 @@ from derotate.figures.small_png import save_small
 from derotate.figures.tasks import Curves, tasks
 from derotate.stages import figures, phase, reexamination
 from derotate.study import reference
-from derotate.study.tables import JUDGED
 
 REEXAMINATION: Final = "reexamination"
 """The figure of the released spectra, which belongs to no study."""
@@ -45,12 +44,6 @@ class Roots:
     papers: Path
     reexamination: Path
     others: Mapping[str, Path] = field(default_factory=dict)
-
-
-def judged_tables(folder: str = reference.TABLES) -> list[str]:
-    """The tables behind the claims that exist; a missing one leaves claims undecided."""
-    paths = [f"{folder}/{name}.csv" for name in JUDGED]
-    return [path for path in paths if Path(path).is_file()]
 
 
 def drawn_tables(own: Iterable[str]) -> list[str]:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The tables of a study by name: what the rule `tables` writes and what claims are judged by.
 
-Snakemake reads this list while it plans, so it imports nothing. To add a table, add its name here,
-a property of that name to `derotate.stages.tables.StudyTables`, and its columns to
+Snakemake reads this list while it plans, so it imports no pandas. To add a table, add its name
+here, a property of that name to `derotate.stages.tables.StudyTables`, and its columns to
 `derotate.analysis.table_schemas`. A caption `workflow/report/<name>_table.rst` shows it in
 Snakemake's report.
 """
 
+from pathlib import Path
 from typing import Final
 
 TABLES: Final = (
@@ -34,7 +35,7 @@ TABLES: Final = (
 )
 """Tables of the rule `tables`: `<study>/tables/<name>.csv`."""
 
-JUDGED: Final = (
+CLAIM_TABLES: Final = (
     "landmarks",
     "contrasts",
     "accuracy_by_step",
@@ -48,3 +49,12 @@ JUDGED: Final = (
     "states",
 )
 """Tables that claims are judged by."""
+
+
+def claim_tables(folder: str) -> list[str]:
+    """Paths of the tables in `folder` that claims are judged by.
+
+    A table that does not exist is left out: claims that need it stay undecided.
+    """
+    paths = [f"{folder}/{name}.csv" for name in CLAIM_TABLES]
+    return [path for path in paths if Path(path).is_file()]

@@ -14,7 +14,7 @@ from derotate.claims.schema import CLAIMS
 from derotate.report.tables_page import FILES, tables_page
 from derotate.stages.figures import DRAWINGS
 from derotate.stages.tables import StudyTables
-from derotate.study.tables import JUDGED, TABLES
+from derotate.study.tables import CLAIM_TABLES, TABLES
 
 ROOT = Path(__file__).parents[3]
 BY_FILE = {file: schema for files in FILES.values() for file, schema in files.items()}
@@ -41,7 +41,7 @@ def test_a_committed_table_follows_its_schema(path: Path) -> None:
 
 
 def test_readers_of_a_table_are_named() -> None:
-    for name in JUDGED:
+    for name in CLAIM_TABLES:
         assert "claims" in SCHEMAS[name].metadata["read_by"], name
     for name in chain.from_iterable(sources for sources, _ in DRAWINGS.values()):
         assert name not in SCHEMAS or "figures" in SCHEMAS[name].metadata["read_by"], name
@@ -50,7 +50,7 @@ def test_readers_of_a_table_are_named() -> None:
 def test_claims_read_tables_that_are_listed() -> None:
     text = CLAIMS.read_text(encoding="utf-8")
     named = set(re.findall(r"(?:- |\{)table: (\w+)", text))
-    assert named and named <= set(JUDGED)
+    assert named and named <= set(CLAIM_TABLES)
 
 
 def test_what_pandas_would_guess_is_read_as_declared(tmp_path: Path) -> None:

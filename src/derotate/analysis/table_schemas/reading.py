@@ -16,7 +16,7 @@ from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
 from derotate.analysis.table_schemas.columns import is_text
 from derotate.analysis.table_schemas.study import SCHEMAS
-from derotate.study.tables import JUDGED
+from derotate.study.tables import CLAIM_TABLES
 
 FIRST_ROW = 2
 """Number of the first row of values in a file: the header is row 1."""
@@ -28,7 +28,7 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     Raises:
         ValueError: see `read_table`.
     """
-    paths = {name: folder / f"{name}.csv" for name in JUDGED}
+    paths = {name: folder / f"{name}.csv" for name in CLAIM_TABLES}
     return {name: read_table(path, SCHEMAS[name]) for name, path in paths.items() if path.is_file()}
 
 
