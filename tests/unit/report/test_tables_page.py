@@ -43,7 +43,7 @@ def test_a_committed_table_follows_its_schema(path: Path) -> None:
 def test_readers_of_a_table_are_named() -> None:
     for name in CLAIM_TABLES:
         assert "claims" in SCHEMAS[name].metadata["read_by"], name
-    for name in chain.from_iterable(sources for sources, _ in DRAWINGS.values()):
+    for name in chain.from_iterable(drawing.sources for drawing in DRAWINGS.values()):
         assert name not in SCHEMAS or "figures" in SCHEMAS[name].metadata["read_by"], name
 
 
