@@ -17,8 +17,7 @@ from comparison import REPEATS, Comparison, show
 from derotate.config.schema import Config, load
 from derotate.planning.choose import pose, unit_cells
 from derotate.planning.costs import Prices
-from derotate.planning.problem import Problem, whole_grid
-from derotate.planning.solve import Solution, solve
+from derotate.planning.solve import Problem, Solution, solve, whole_grid
 
 LIMIT = 10.0
 """Seconds."""

@@ -9,7 +9,7 @@ from checkout import FINISHED, derotate, dry_run, edit, tables
 
 STUDY = "results/counted"
 RUN = f"{STUDY}/general_points/base-1/seed-1"
-DRAWN = {"accuracy_by_step", "tables", "figures", "claims", "reexamination", "data_card"}
+DRAWN = {"accuracy_by_step", "tables", "figures", "claims", "data_card"}
 
 
 def redrawn(folder: Path) -> set[str]:

@@ -88,7 +88,7 @@ AFTER_GRPO = {
         ),
         pytest.param(
             STYLE,
-            {"accuracy_by_step": 1, "figures": 1, "reexamination": 1},
+            {"accuracy_by_step": 1, "figures": 1},
             id="the style of figures: redrawn",
         ),
         pytest.param(PUBLISHED, {"figures": 1}, id="a published number: redrawn, no table"),

@@ -48,7 +48,7 @@ def test_a_config_can_request_gpus_without_the_profile(fresh: Path) -> None:
 
 def test_the_setting_of_the_papers_is_planned_in_gpu_hours(fresh: Path) -> None:
     shown = snakemake(fresh, "--dry-run", config="config/paper.yaml").stdout
-    table = shown[shown.index("Asked for by stage:") :].splitlines()
+    table = shown[shown.index("Requested by stage:") :].splitlines()
     hours = {row[0]: float(row[4].replace(",", "")) for row in map(str.split, table[2:6])}
     assert hours["sft"] > 100
     assert hours["rl"] > 100

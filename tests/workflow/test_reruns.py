@@ -20,7 +20,7 @@ def test_a_finished_run_leaves_nothing_half_written(study: Path) -> None:
 
 def test_deleted_figures_are_redrawn_and_nothing_else(study: Path) -> None:
     shutil.rmtree(study / f"{STUDY}/figures")
-    assert dry_run(study) == {"accuracy_by_step": 1, "figures": 1, "reexamination": 1}
+    assert dry_run(study) == {"accuracy_by_step": 1, "figures": 1}
 
 
 @pytest.mark.slow
@@ -45,7 +45,6 @@ def test_deleted_tables_and_figures_are_remade_from_the_evaluation_rows(study: P
         "tables": 1,
         "claims": 1,
         "figures": 1,
-        "reexamination": 1,
     }
     assert tables(study) == before
 

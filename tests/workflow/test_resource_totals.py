@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from checkout import JOB_STATS, snakemake
 
-TABLE = re.compile(r"^Asked for by stage:\n(stage .*\n(?:\w+ .*\d\n)+)", re.MULTILINE)
+TABLE = re.compile(r"^Requested by stage:\n(stage .*\n(?:\w+ .*\d\n)+)", re.MULTILINE)
 FOLDER = "results/counted/general_points/base-1/seed-1"
 
 

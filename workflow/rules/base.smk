@@ -22,7 +22,7 @@ rule base:
         "../../envs/train.yaml"
     threads: CONFIG.base.threads
     resources:
-        **trains(stage_resources.pretraining(CONFIG, gpu=GPU)),
+        **training_resources(stage_resources.pretraining(CONFIG, gpu=GPU)),
     params:
         task=CONFIG.task,
         model=CONFIG.model.model_dump(),

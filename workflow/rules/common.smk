@@ -65,7 +65,7 @@ def captioned(path, name):
     )
 
 
-def asks(need):
+def requested_resources(need):
     """The resources of a rule: what it needs, more with each attempt."""
     return {
         "mem_mb": lambda wildcards, attempt: mem_mb(need, attempt),
@@ -106,7 +106,7 @@ def stream_code(stream):
         return None
 
 
-def not_compared(value):
+def untracked(value):
     """A param whose edit reruns nothing.
 
     Snakemake compares no params that it derives, as by a function that asks for resources.
@@ -114,27 +114,27 @@ def not_compared(value):
     return lambda wildcards, resources: value
 
 
-def for_each(given, processes):
+def for_processes(given, processes):
     """What is given for a process, for all of them."""
     if callable(given):
         return lambda wildcards, **job: given(wildcards, **job) * processes
     return given * processes
 
 
-def trains(need, processes=1):
+def training_resources(need, processes=1):
     """The resources of what trains: so many GPUs a process, all on one node."""
     if processes == 1:
-        return asks(need) | TRAINING
-    gpus = {"gpu": for_each(TRAINING["gpu"], processes)} if "gpu" in TRAINING else {}
-    return asks(need) | {"nodes": 1} | TRAINING | gpus
+        return requested_resources(need) | TRAINING
+    gpus = {"gpu": for_processes(TRAINING["gpu"], processes)} if "gpu" in TRAINING else {}
+    return requested_resources(need) | {"nodes": 1} | TRAINING | gpus
 
 
 SCORING_GPU = GPU and not TINY
 
 
-def scores(need):
+def scoring_resources(need):
     """The resources of a rule that generates or scores, on a GPU if the model is pretrained."""
-    return asks(need) | ({} if TINY else TRAINING)
+    return requested_resources(need) | ({} if TINY else TRAINING)
 
 
 def require_engine(key, engine):
@@ -150,7 +150,7 @@ def require_engine(key, engine):
         raise SystemExit(str(error)) from None
 
 
-def lock_of(engine):
+def engine_lock(engine):
     """Digest of the packages of an engine's rules; vLLM is not in the lock."""
     if engine == "vllm":
         return lock_digest(ENVIRONMENTS / "vllm.yaml")
@@ -162,7 +162,7 @@ def checkpoint_weights(wildcards):
     return PATHS.weights(wildcards.label).format(**wildcards)
 
 
-def pair(kind):
+def pair_inputs(kind):
     """An input function: `kind` ("weights" or "factors") of donor and patient."""
 
     def paths(wildcards):
@@ -177,7 +177,7 @@ def donor_of(wildcards):
     return "base" if RECIPES[wildcards.recipe].donor == "base" else wildcards.donor
 
 
-def operated(kind):
+def surgery_inputs(kind):
     """An input function: `kind` of the donor that the recipe really uses, and of the patient."""
 
     def paths(wildcards):
@@ -188,7 +188,7 @@ def operated(kind):
     return paths
 
 
-def compared(kind):
+def diagnostics_inputs(kind):
     """An input function: `kind` of the base and of the three checkpoints that are diagnosed."""
 
     def paths(wildcards):
@@ -199,7 +199,7 @@ def compared(kind):
     return paths
 
 
-def chosen(run):
+def max_ood_step(run):
     """The step of max_ood of a run; Snakemake makes the landmarks first where they are missing."""
     made = checkpoints.landmarks.get(base_seed=run.base_seed, seed=run.seed)
     # read here: the module that chooses landmarks imports pandas
@@ -235,13 +235,18 @@ def count_evaluations():
     return len(step_evaluations(rl=True)) + len(arm_evaluations()) + len(RUNS) * recipes
 
 
+def files_of_runs(files, *arguments):
+    """Files behind landmarks of all runs; Snakemake makes missing landmarks first."""
+    return [
+        path
+        for run in RUNS
+        for path in files(CONFIG, study.Paths.of(CONFIG, run), max_ood_step(run), *arguments)
+    ]
+
+
 def surgery_evaluations(wildcards):
     """Evaluations of all surgery variants, whose donor is known once the landmarks are."""
-    return [
-        paths_of(run, "surgery", cell.donor, cell.patient, cell.recipe)
-        for run in RUNS
-        for cell in study.variants(CONFIG, chosen(run))
-    ]
+    return files_of_runs(study.surgery_files)
 
 
 def surgery_facts(wildcards):
@@ -251,22 +256,14 @@ def surgery_facts(wildcards):
 
 def spectral_tables(wildcards):
     """Spectral tables of all pairs."""
-    return [
-        paths_of(run, "spectra", *labels)
-        for run in RUNS
-        for labels in study.spectral_pairs(CONFIG, chosen(run))
-    ]
+    return files_of_runs(study.spectra_files)
 
 
 def diagnostics_of(kind):
     """An input function: the diagnostics of a kind of all runs."""
 
     def paths(wildcards):
-        return [
-            paths_of(run, "diagnostics", kind, *labels)
-            for run in RUNS
-            for labels in study.diagnosed(CONFIG, chosen(run))
-        ]
+        return files_of_runs(study.diagnostics_files, [kind])
 
     return paths
 

@@ -12,7 +12,7 @@ WEIGHTS_CODE = code_digest("derotate.stages.weights")
 rule states:
     """Compare hidden states and next-token distributions on prompts of the test fold."""
     input:
-        weights=compared("weights"),
+        weights=diagnostics_inputs("weights"),
         problems=rules.problems.output[0],
     output:
         "<run>/diagnostics/states-from-{peak}-to-{patient}-to-{healed}.parquet",
@@ -24,7 +24,7 @@ rule states:
         "../../envs/train.yaml"
     threads: CONFIG.diagnostics.threads
     resources:
-        **scores(stage_resources.states(CONFIG, gpu=SCORING_GPU)),
+        **scoring_resources(stage_resources.states(CONFIG, gpu=SCORING_GPU)),
     params:
         task=CONFIG.task,
         style=CONFIG.style,
@@ -42,8 +42,8 @@ rule states:
 rule weights:
     """Compare weights: sparsity and off-principal energy of the changes, beside chance."""
     input:
-        weights=compared("weights"),
-        factors=compared("factors"),
+        weights=diagnostics_inputs("weights"),
+        factors=diagnostics_inputs("factors"),
     output:
         "<run>/diagnostics/weights-from-{peak}-to-{patient}-to-{healed}.parquet",
     log:
@@ -54,7 +54,7 @@ rule weights:
         "../../envs/train.yaml"
     threads: CONFIG.diagnostics.threads
     resources:
-        **asks(stage_resources.factors(CONFIG, checkpoints=4)),
+        **requested_resources(stage_resources.factors(CONFIG, checkpoints=4)),
     params:
         threads=CONFIG.diagnostics.threads,
         code=WEIGHTS_CODE,

@@ -30,14 +30,14 @@ rule evaluate_base:
         f"../../envs/{engines.ENVIRONMENTS[ENGINE]}.yaml"
     threads: CONFIG.evaluation.threads
     resources:
-        **scores(stage_resources.evaluation(CONFIG, gpu=SCORING_GPU)),
+        **scoring_resources(stage_resources.evaluation(CONFIG, gpu=SCORING_GPU)),
     params:
         task=CONFIG.task,
         style=CONFIG.style,
         settings=EVALUATION_SETTINGS,
         seed=0,
         code=EVALUATION_CODE,
-        lock=lock_of(ENGINE),
+        lock=engine_lock(ENGINE),
     message:
         "evaluation of base {wildcards.base_seed}"
     script:
@@ -67,7 +67,7 @@ use rule evaluate_base as evaluate with:
         settings=EVALUATION_SETTINGS,
         seed=lambda wildcards: int(wildcards.seed),
         code=EVALUATION_CODE,
-        lock=lock_of(ENGINE),
+        lock=engine_lock(ENGINE),
     message:
         "evaluation of {wildcards.label} (base {wildcards.base_seed}, seed {wildcards.seed})"
 

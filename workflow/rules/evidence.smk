@@ -26,7 +26,7 @@ rule claims:
     conda:
         "../../envs/figures.yaml"
     resources:
-        **asks(stage_resources.aggregate(0)),
+        **requested_resources(stage_resources.aggregate(0)),
     params:
         others={made.study: f"{Paths.of(made).study}/tables" for made in OTHER_TASKS.values()},
         code=code_digest("derotate.stages.claims"),

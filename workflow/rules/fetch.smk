@@ -29,7 +29,7 @@ rule fetch:
     conda:
         "../../envs/train.yaml"
     resources:
-        **asks(stage_resources.fetching(CONFIG)),
+        **requested_resources(stage_resources.fetching(CONFIG)),
     params:
         # sizes only tell what jobs ask for
         model=CONFIG.model.model_dump(exclude={"parameters", "layers", "width"}),

@@ -42,7 +42,7 @@ rule findings:
     conda:
         "../../envs/figures.yaml"
     resources:
-        **asks(stage_resources.aggregate(0)),
+        **requested_resources(stage_resources.aggregate(0)),
     params:
         others=OTHERS,
         calibration=str(CALIBRATION),

@@ -11,7 +11,7 @@ checkpoint landmarks:
     input:
         [f"<run>/evaluations/sft-{step}.parquet" for step in CONFIG.sft.steps],
     output:
-        "<run>/landmarks.json",
+        PATHS.landmarks,
     log:
         "<run>/logs/landmarks.log",
     benchmark:
@@ -20,7 +20,7 @@ checkpoint landmarks:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        **asks(stage_resources.sheet()),
+        **requested_resources(stage_resources.sheet()),
     params:
         steps=list(CONFIG.sft.steps),
         sft_end=CONFIG.landmarks.sft_end,

@@ -80,7 +80,7 @@ use rule lora as phase_sft with:
     benchmark:
         "<run>/benchmarks/sft/phase-{base_steps}-{rate}.tsv"
     resources:
-        **trains(stage_resources.sft(CONFIG, CONFIG.phase.steps, gpu=GPU), PROCESSES),
+        **training_resources(stage_resources.sft(CONFIG, CONFIG.phase.steps, gpu=GPU), PROCESSES),
     params:
         steps=PHASE_STEPS,
         optimisation=lambda wildcards: (SFT_SETTINGS | {"learning_rate": float(wildcards.rate)}),
@@ -111,7 +111,7 @@ rule phase_diagram:
     input:
         evaluations=phase_evaluations,
     output:
-        table="<study>/tables/phase.csv",
+        table=phase.table(PATHS),
         origin="<study>/tables/phase_origin.json",
         png=captioned("<study>/figures/phase.png", "phase"),
         pdf="<study>/figures/phase.pdf",
@@ -123,7 +123,7 @@ rule phase_diagram:
     conda:
         "../../envs/figures.yaml"
     resources:
-        **asks(stage_resources.aggregate(len(PHASE_EVALUATIONS))),
+        **requested_resources(stage_resources.aggregate(len(PHASE_EVALUATIONS))),
     params:
         cells=list(PHASE_EVALUATIONS.values()),
         origin=PHASE_ORIGIN,

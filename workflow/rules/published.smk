@@ -35,7 +35,7 @@ rule reexamination:
     conda:
         "../../envs/figures.yaml"
     resources:
-        **asks(stage_resources.aggregate(0)),
+        **requested_resources(stage_resources.aggregate(0)),
     params:
         code=code_digest("derotate.stages.reexamination"),
     message:

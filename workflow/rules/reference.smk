@@ -26,7 +26,7 @@ rule reference_claims:
     conda:
         "../../envs/figures.yaml"
     resources:
-        **asks(stage_resources.aggregate(0)),
+        **requested_resources(stage_resources.aggregate(0)),
     params:
         others=OTHERS,
         code=code_digest("derotate.stages.claims"),
@@ -70,7 +70,7 @@ rule reference_pictures:
     conda:
         "../../envs/figures.yaml"
     resources:
-        **asks(stage_resources.aggregate(0)),
+        **requested_resources(stage_resources.aggregate(0)),
     params:
         roots=[reference.TABLES, reference.PAPERS, reference.REEXAMINATION],
         others=OTHERS,

@@ -65,7 +65,7 @@ rule accuracy_by_step:
     conda:
         "../../envs/figures.yaml"
     resources:
-        **asks(stage_resources.aggregate(len(step_evaluations(rl=False)))),
+        **requested_resources(stage_resources.aggregate(len(step_evaluations(rl=False)))),
     params:
         code=FIGURES_CODE + TABLES_CODE,
     message:
@@ -106,7 +106,7 @@ rule tables:
     conda:
         "../../envs/figures.yaml"
     resources:
-        **asks(stage_resources.aggregate(count_evaluations())),
+        **requested_resources(stage_resources.aggregate(count_evaluations())),
     params:
         task=CONFIG.task,
         recipes=[recipe.model_dump(exclude_defaults=True) for recipe in CONFIG.surgery.recipes],
@@ -138,7 +138,7 @@ rule figures:
     conda:
         "../../envs/figures.yaml"
     resources:
-        **asks(stage_resources.aggregate(0)),
+        **requested_resources(stage_resources.aggregate(0)),
     params:
         task=CONFIG.task,
         code=FIGURES_CODE,

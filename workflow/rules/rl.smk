@@ -44,16 +44,18 @@ for NAME, ALGORITHM in RL_ALGORITHMS.items():
             f"../../envs/{engines.ENVIRONMENTS[SETTINGS['rollouts']]}.yaml"
         threads: SETTINGS["threads"] * RL_COMPUTE[BLOCK].processes
         resources:
-            **trains(stage_resources.rl(CONFIG, BLOCK, gpu=GPU), RL_COMPUTE[BLOCK].processes),
+            **training_resources(
+                stage_resources.rl(CONFIG, BLOCK, gpu=GPU), RL_COMPUTE[BLOCK].processes
+            ),
         params:
             task=CONFIG.task,
             style=CONFIG.style,
             algorithm=NAME,
             settings=SETTINGS,
-            save_state_every=not_compared(RL_COMPUTE[BLOCK].save_state_every),
+            save_state_every=untracked(RL_COMPUTE[BLOCK].save_state_every),
             max_new_tokens=CONFIG.evaluation.max_new_tokens,
             code=RL_CODE[NAME],
-            lock=lock_of(SETTINGS["rollouts"]),
+            lock=engine_lock(SETTINGS["rollouts"]),
         message:
             f"{ALGORITHM.label} from SFT step {{wildcards.start}} (base {{wildcards.base_seed}}, seed {{wildcards.seed}})"
         script:

@@ -6,7 +6,7 @@ that the one before left, so segments can be added later. Only the newest state 
 
 SFT_CODE = code_digest("derotate.stages.sft")
 PROCESSES = CONFIG.sft.compute.processes
-KEEP_SFT = not_compared(CONFIG.sft.compute.save_state_every)
+KEEP_SFT = untracked(CONFIG.sft.compute.save_state_every)
 SEGMENTS = list(zip((0, *(segment[-1] for segment in CONFIG.sft.segments)), CONFIG.sft.segments))
 
 for after, steps in SEGMENTS:
@@ -37,8 +37,11 @@ for after, steps in SEGMENTS:
             "../../envs/train.yaml"
         threads: CONFIG.sft.threads * PROCESSES
         resources:
-            **trains(stage_resources.sft(CONFIG, steps, after=after, gpu=GPU), PROCESSES),
+            **training_resources(
+                stage_resources.sft(CONFIG, steps, after=after, gpu=GPU), PROCESSES
+            ),
         params:
+            after=after,
             steps=list(steps),
             optimisation=SFT_SETTINGS,
             save_state_every=KEEP_SFT,
@@ -72,8 +75,9 @@ for ARM, SETTINGS in ARMS.items():
             "../../envs/train.yaml"
         threads: CONFIG.sft.threads * PROCESSES
         resources:
-            **trains(stage_resources.sft(CONFIG, STEPS, gpu=GPU), PROCESSES),
+            **training_resources(stage_resources.sft(CONFIG, STEPS, gpu=GPU), PROCESSES),
         params:
+            after=0,
             steps=list(STEPS),
             optimisation=arm_optimisation(ARM),
             save_state_every=KEEP_SFT,

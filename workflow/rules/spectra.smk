@@ -23,7 +23,7 @@ rule base_factors:
         "../../envs/train.yaml"
     threads: CONFIG.surgery.threads
     resources:
-        **asks(stage_resources.factors(CONFIG, checkpoints=1)),
+        **requested_resources(stage_resources.factors(CONFIG, checkpoints=1)),
     params:
         guards=CONFIG.guards.model_dump(exclude={"recorded_loss"}),
         precision=CONFIG.surgery.precision,
@@ -54,8 +54,8 @@ use rule base_factors as factors with:
 rule spectra:
     """Values, angles and energies of a pair of checkpoints, beside their nulls."""
     input:
-        weights=pair("weights"),
-        factors=pair("factors"),
+        weights=pair_inputs("weights"),
+        factors=pair_inputs("factors"),
     output:
         "<run>/spectra/from-{donor}-to-{patient}.parquet",
     log:
@@ -66,7 +66,7 @@ rule spectra:
         "../../envs/train.yaml"
     threads: CONFIG.surgery.threads
     resources:
-        **asks(stage_resources.factors(CONFIG, checkpoints=2)),
+        **requested_resources(stage_resources.factors(CONFIG, checkpoints=2)),
     params:
         threads=CONFIG.surgery.threads,
         code=SPECTRA_CODE,

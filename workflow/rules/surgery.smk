@@ -14,8 +14,8 @@ SURGERY_GUARDS = CONFIG.guards.model_dump(include={"recorded_loss", "action"})
 rule surgery:
     """Make one surgery variant of the loaded patient and score it."""
     input:
-        weights=operated("weights"),
-        factors=operated("factors"),
+        weights=surgery_inputs("weights"),
+        factors=surgery_inputs("factors"),
         recorded=rules.evaluate.output.rows.replace("{label}", "{patient}"),
         problems=rules.problems.output[0],
     output:
@@ -30,7 +30,7 @@ rule surgery:
         f"../../envs/{engines.ENVIRONMENTS[ENGINE]}.yaml"
     threads: CONFIG.surgery.threads
     resources:
-        **scores(stage_resources.surgery(CONFIG, gpu=SCORING_GPU)),
+        **scoring_resources(stage_resources.surgery(CONFIG, gpu=SCORING_GPU)),
     params:
         task=CONFIG.task,
         style=CONFIG.style,
@@ -38,7 +38,7 @@ rule surgery:
         settings=EVALUATION_SETTINGS,
         guards=SURGERY_GUARDS,
         code=SURGERY_CODE,
-        lock=lock_of(ENGINE),
+        lock=engine_lock(ENGINE),
     message:
         "surgery {wildcards.recipe} from {wildcards.donor} into {wildcards.patient} (base {wildcards.base_seed}, seed {wildcards.seed})"
     script:

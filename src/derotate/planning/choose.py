@@ -10,10 +10,9 @@ from math import ceil
 from derotate.claims.schema import load_claims
 from derotate.config.schema import Config
 from derotate.planning.claims_served import Goal, goals
-from derotate.planning.costs import Device, PricedCell, Prices, priced
-from derotate.planning.problem import Choice, Cost, Problem, served
-from derotate.planning.solve import PlanError, Solution, solve
-from derotate.planning.units import Unit, grid
+from derotate.planning.costs import Device, Prices
+from derotate.planning.solve import Choice, Cost, PlanError, Problem, Solution, served, solve
+from derotate.planning.units import PricedCell, grid, priced
 
 HOUR = 3600
 CORE = "core"
@@ -62,7 +61,7 @@ def choose(
         hours: the budget.
         prices: what was measured.
         device: what is spent.
-        seconds: after which the solver gives up, with the best plan so far.
+        seconds: after which the solver stops, with the best plan so far.
 
     Raises:
         PlanError: one line: no plan fits the budget, and the smallest that has one.
@@ -81,10 +80,10 @@ def choose(
 
 
 def unit_cells(config: Config, prices: Prices, device: Device) -> dict[str, list[PricedCell]]:
-    """The cells of a config with what they take, by unit; the core first."""
-    cells = grid(config)
-    units = {CORE: cells.core, **{unit.name: unit.cells for unit in cells.units}}
-    return {name: priced(config, own, prices, device) for name, own in units.items()}
+    """The cells of a config with their costs, by unit; the core first."""
+    known = grid(config)
+    units = {CORE: known.core, **known.cells}
+    return {name: priced(own, prices, device) for name, own in units.items()}
 
 
 def pose(
@@ -92,11 +91,17 @@ def pose(
 ) -> tuple[Problem, dict[str, str]]:
     """The problem of so many device seconds; and the claims that the grid cannot serve."""
     found, unserved = goals(config, load_claims())
+    known = grid(config)
+    choices = [
+        Choice(name, unit_cost(units[name]), len(units[name]), known.needs[name],
+               name in known.support)
+        for name in known.cells
+    ]  # fmt: skip
     problem = Problem(
         bases=len(config.base_seeds),
         seeds=len(config.seeds),
         core=unit_cost(units[CORE]),
-        choices=tuple(_choice(unit, units[unit.name]) for unit in grid(config).units),
+        choices=tuple(choices),
         goals=tuple(found),
         budget=budget,
     )
@@ -107,11 +112,6 @@ def unit_cost(cells: Iterable[PricedCell]) -> Cost:
     """Device seconds of a unit."""
     total = {"study": 0, "base": 0, "run": 0}
     for cell in cells:
-        once = cell.seconds(runs=0)
-        total[cell.cell.level] += once * cell.devices
-        total["run"] += (cell.seconds(runs=1) - once) * cell.devices
+        total[cell.cell.level] += cell.fixed * cell.devices
+        total["run"] += cell.per_run * cell.devices
     return Cost(**total)
-
-
-def _choice(unit: Unit, cells: list[PricedCell]) -> Choice:
-    return Choice(unit.name, unit_cost(cells), len(cells), unit.needs, unit.support)

@@ -17,7 +17,8 @@ from derotate.claims.cells import RL_END
 from derotate.claims.run_statistic import RequiredCells
 from derotate.claims.schema import Claim
 from derotate.config.schema import Config
-from derotate.planning.units import grid, rl_end_unit, rl_unit
+from derotate.planning.units import rl_end_unit, rl_unit, units
+from derotate.study.checkpoint import Checkpoint
 from derotate.study.paths import rl_starts
 
 PRIMARY_WEIGHT = 2.0
@@ -94,8 +95,8 @@ def _of_cells(config: Config, cells: RequiredCells) -> Iterator[Need]:
             yield _rl_like(config, treatment)
         case "rl_over_shuffled":
             yield _rl_like(config, treatment)
-            start = config.landmarks.rl_end.start if treatment == RL_END else treatment[3:]
-            shuffled = f"rl-shuffled-{str(start).rpartition('-')[2]}"
+            known = Checkpoint.parse(treatment).start if treatment != RL_END else None
+            shuffled = rl_unit("shuffled", known or config.landmarks.rl_end.start)
             yield _units(config, [shuffled], f"RL on shuffled rewards ({shuffled})")
         case "arm_over_sft_end" | "arm_over_peak":
             yield _units(config, [treatment], f"the arm {treatment} ({treatment}.steps is empty)")
@@ -140,7 +141,7 @@ def _starts(config: Config, cells: RequiredCells) -> Need:
 
 
 def _units(config: Config, names: list[str], words: str) -> Need:
-    if not names or not set(names) <= grid(config).names:
+    if not names or not set(names) <= {unit.name for unit in units(config)}:
         raise NotInGridError(words)
     return Need(frozenset(names))
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What a cell takes: as measured, scaled from a smaller or larger job of its kind, or estimated.
+"""The cost of a job: as measured, scaled from a job of its kind, or estimated.
 
-A job takes a time to start, which is that of imports and the same for all sizes, and then time in
-proportion to its amount of work. Medians are taken over the measured jobs of a kind, so all jobs of
-the same kind and amount are expected to take the same: differences between seeds are noise.
+A job's kind and amount of work follow from the script that its rule calls and from its params. It
+takes a time to start, which is the same for all amounts, and then time in proportion to its amount.
+Jobs of one kind and amount are expected to take the same time: differences between seeds are noise.
 """
 
 from __future__ import annotations
@@ -11,57 +11,164 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, isclose
+from functools import cache
+from math import isclose
 from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
+from derotate import tasks
+from derotate.config.evaluation import Suite
+from derotate.config.model import PretrainedModel
 from derotate.config.schema import Config
-from derotate.config.surgery import Diagnostics
-from derotate.planning.jobs import Work, work_of
-from derotate.planning.units import Cell
+from derotate.resources.stages import model_size
 from derotate.runs.benchmarks import benchmark_folders, read_costs
+from derotate.runs.dry_run import Job
+from derotate.runs.rule_jobs import job_of_benchmark, parse
+from derotate.stages.data import EVALUATION_SEED
 from derotate.study import paths as study
 from derotate.study import record
+from derotate.study.rl_algorithms import RL_ALGORITHMS
 
 Device = Literal["core", "gpu"]
 Source = Literal["measured", "scaled", "estimated"]
 
-ESTIMATES: dict[str, tuple[float, float, str]] = {
-    "base": (6, 207, "base/base"),
-    "sft": (8, 104, "sft/to-600"),
-    "grpo": (8, 62, "rl/grpo-from-600"),
-    "ppo": (8, 170, "rl/ppo-from-600"),
-    "evaluation": (5, 16.5, "evaluation/sft-600"),
-    "surgery": (5, 14.5, "evaluation/from-max_ood-into-sft-600/directions-top20"),
-    "factors": (2, 2.1, "surgery/factors-base"),
-    "spectra": (2, 3.4, "surgery/spectra-base-sft-600"),
-    "weights": (2, 3.8, "surgery/weights-base"),
-    "states": (5, 12.7, "surgery/states-base"),
-    "samples": (0.7, 1.2, "rest/samples-200-600"),
-    "oracle-samples": (0.7, 19, "rest/oracle-samples-0-600"),
-    "diverse-samples": (0.7, 2.5, "rest/diverse-samples-0-600"),
-    "problems": (1, 1.2, "rest/problems"),
-    "card": (1, 1, "rest/card"),
-    "fetch": (10, 60, "rest/fetch"),
-    "landmarks": (0.6, 0.8, "rest/landmarks"),
-    "rl-problems": (0.6, 0.7, "rest/rl-problems"),
-    "accuracy_by_step": (6, 7, "rest/accuracy_by_step"),
-    "tables": (6, 15, "rest/tables"),
-    "figures": (10, 12, "rest/figures"),
-    "claims": (5, 6, "rest/claims"),
-    "phase": (6, 8, "rest/phase"),
+ESTIMATES: Mapping[str, tuple[float, float, float]] = {
+    "base": (6, 207, 104_939_520_000),
+    "sft": (8, 104, 20_987_904_000),
+    "grpo": (8, 62, 6_296_371_200),
+    "ppo": (8, 170, 6_296_371_200),
+    "evaluate": (5, 16.5, 1_966_796_160),
+    "surgery": (5, 14.5, 1_966_796_160),
+    "factors": (2, 2.1, 104_939_520),
+    "spectra": (2, 3.4, 104_939_520),
+    "weights": (2, 3.8, 104_939_520),
+    "states": (5, 12.7, 655_872_000),
+    "sft_samples": (0.7, 1.2, 25_600),
+    "streams.oracle_stream": (0.7, 19, 38_400),
+    "diverse.diverse_stream": (0.7, 2.5, 38_400),
+    "problems": (1, 1.2, 1),
+    "data_card": (1, 1, 1),
+    "landmarks": (0.6, 0.8, 1),
+    "rl_problems": (0.6, 0.7, 1),
+    "fetch": (10, 60, 1),
+    "accuracy_by_step": (6, 7, 1),
+    "tables": (6, 15, 1),
+    "figures": (10, 12, 1),
+    "claims": (5, 6, 1),
+    "phase": (6, 8, 1),
 }
-"""By kind: seconds to start, seconds of a whole job in a study of the demo's settings, and the name
-of that job. Medians of a run of the demo with nothing beside it, on two cores of an Intel Xeon;
-PPO, oracle, states and weights, which the demo has not, are of the reference study, scaled to it;
-diverse samples are from their processor time beside that of SFT's samples.
-How long a fetch takes depends on the line, a minute is a guess.
-What a machine is really like, `--costs` says."""
-_ESTIMATED = Config(diagnostics=Diagnostics(prompts=200))
+"""By kind: seconds to start, seconds of a whole job, and its amount of work. Medians of an
+undisturbed run of the demo on two cores of an Intel Xeon. PPO, the oracle's samples, states and
+weights are of the reference study, scaled to the demo; varied samples are from their CPU time.
+The time of a fetch depends on the connection: a minute is a guess. `--costs` gives a machine's own.
+"""
+_OTHER = (1.0, 1.0, 1)
+"""Of a kind without an entry."""
 
-_MOST_START = 0.8
-"""Share of a kind's shortest measured job that the time to start can be, on a faster machine."""
+_LONGEST_START = 0.8
+"""The time to start, at most, as a share of a kind's shortest measured job on a faster machine."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """The work of one job.
+
+    Attributes:
+        kind: jobs of a kind take time in proportion to their amount, beside the time to start.
+        amount: how much work it is, more than 0; its unit is that of the kind.
+        threads: cores that it holds.
+        gpus: that it holds where there are any: one per process that computes with torch.
+        per_run: whether the amount is that of one run, and all runs of the study add to it.
+    """
+
+    kind: str
+    amount: float
+    threads: int = 1
+    gpus: int = 1
+    per_run: bool = False
+
+
+def work_of_job(config: Config, job: Job) -> Work:
+    """The work of a job of a study."""
+    params, parameters = job.params, model_size(config).parameters
+
+    def work(amount: float, kind: str = job.script, gpus: int = 1) -> Work:
+        return Work(kind, amount, job.threads, gpus)
+
+    match job.script:
+        case "base":
+            settings = params["settings"]
+            return work(settings["steps"] * settings["batch_size"] * parameters)
+        case "sft":
+            optimisation = params["optimisation"]
+            processes = optimisation["compute"]["processes"]
+            samples = (params["steps"][-1] - params["after"]) * optimisation["batch_size"]
+            return work(samples * parameters / processes, gpus=processes)
+        case "rl":
+            settings, block = params["settings"], RL_ALGORITHMS[params["algorithm"]].settings
+            processes = settings["compute"]["processes"]
+            responses = settings.get("group_size") or settings["attempts"]
+            samples = settings["updates"] * settings["prompts"] * responses
+            return work(samples * parameters / processes, kind=block, gpus=processes)
+        case "evaluate" | "surgery":
+            return work(answers(config, params["settings"]) * parameters)
+        case "factors" | "spectra" | "weights":
+            return work(parameters * _rank(config))
+        case "states":
+            suites = sum(suite.fold == "test" for suite in config.evaluation.suites)
+            return work(suites * params["prompts"] * parameters)
+        case "sft_samples":
+            steps = int(job.wildcards["last"]) - int(job.wildcards["after"])
+            kind = params["stream"] or job.script
+            return work(steps * params["batch_size"], kind=kind, gpus=0)
+        case kind:
+            # What is made from all runs has its benchmark in the folder of the study.
+            from_all_runs = f"{study.Paths.of(config).study}/benchmarks/" in (job.benchmark or "")
+            return Work(kind, 1, job.threads, gpus=0, per_run=from_all_runs)
+
+
+@cache
+def work_of(config: Config, name: str) -> Work | None:
+    """The work of the job whose benchmark is `name` (stage/rest); None if there is no such job.
+
+    A benchmark may be left from a config with other steps, or from another version.
+    """
+    paths = study.Paths.of(config, study.runs(config)[0])
+    folders = (paths.run, paths.base, paths.task, paths.study)
+    candidates = [f"{folder}/benchmarks/{name}.tsv" for folder in folders]
+    job = job_of_benchmark(parse(config), candidates)
+    if job is None or not all(job.params.get(key, True) for key in ("steps", "prompts")):
+        return None
+    return work_of_job(config, job)
+
+
+def answers(config: Config, settings: Mapping[str, Any]) -> int:
+    """Responses of one evaluation: greedy ones, and those of pass@k and further attempts."""
+    suites = config.evaluation.suites
+    counts = dict(zip(suites, problem_counts(config.task, suites), strict=True))
+    sampled = sum(count for suite, count in counts.items()
+                  if (suite.split, suite.fold) in config.evaluation.sampled)  # fmt: skip
+    return sum(counts.values()) + (settings["samples"] + settings["attempts"]) * sampled
+
+
+@cache
+def problem_counts(task: str, suites: tuple[Suite, ...]) -> tuple[int, ...]:
+    """Problems of each suite, as `stages.data.write_problems` chooses them."""
+    generate = tasks.load(task).problems.generate
+    counts = []
+    for suite in suites:
+        generated = generate(suite.split, suite.orders, EVALUATION_SEED)
+        count = sum(problem.fold == suite.fold for problem in generated)
+        counts.append(count if suite.limit is None else min(count, suite.limit))
+    return tuple(counts)
+
+
+def _rank(config: Config) -> int:
+    """Of a matrix, at most: decompositions take time in proportion to it."""
+    if isinstance(config.model, PretrainedModel):
+        return model_size(config).width
+    return min(config.model.hidden_size, config.model.intermediate_size)
 
 
 @dataclass(frozen=True)
@@ -80,20 +187,14 @@ class Prices:
     measured: Mapping[str, Sequence[tuple[float, float]]]
 
     def of(self, work: Work) -> Price:
-        """The price of a job.
-
-        Raises:
-            KeyError: a kind of work that was neither measured nor estimated; a bug.
-        """
-        start, whole, name = ESTIMATES[work.kind]
-        estimated = work_of(_ESTIMATED, name)
-        assert estimated is not None, name
+        """The price of a job."""
+        start, *estimated = ESTIMATES.get(work.kind, _OTHER)
         known = self.measured.get(work.kind, [])
         like = [seconds for amount, seconds in known if isclose(amount, work.amount)]
         if like and not work.per_run:
             return Price(median(like), 0.0, "measured")
-        samples = known or [(estimated.amount, whole)]
-        start = min(start, _MOST_START * min(seconds for _, seconds in samples))
+        samples = known or [(estimated[1], estimated[0])]
+        start = min(start, _LONGEST_START * min(seconds for _, seconds in samples))
         grows = work.amount * median((seconds - start) / amount for amount, seconds in samples)
         source: Source = "scaled" if known else "estimated"
         return Price(start, grows, source) if work.per_run else Price(start + grows, 0.0, source)
@@ -119,41 +220,10 @@ def measured_jobs(folder: Path, config: Config) -> Iterator[tuple[str, float, Wo
     costs = read_costs(benchmark_folders(folder, config))
     for stage, rule, seconds in zip(costs["stage"], costs["rule"], costs["seconds"], strict=True):
         work = work_of(config, f"{stage}/{rule}")
-        if work is not None and work.kind in ESTIMATES:
+        if work is not None:
             yield str(stage), float(seconds), work
 
 
 def devices(work: Work, device: Device) -> int:
     """How many devices a job holds."""
     return work.threads if device == "core" else work.gpus
-
-
-@dataclass(frozen=True)
-class PricedCell:
-    """A cell and what it takes.
-
-    Attributes:
-        cell: the cell.
-        price: its seconds.
-        devices: how many devices it holds meanwhile.
-    """
-
-    cell: Cell
-    price: Price
-    devices: int
-
-    def seconds(self, runs: int) -> int:
-        """Seconds in a study of so many runs; a started second counts."""
-        return ceil(self.price.seconds) + ceil(self.price.per_run) * runs
-
-
-def priced(
-    config: Config, cells: Iterable[Cell], prices: Prices, device: Device
-) -> list[PricedCell]:
-    """Cells of a config with what they take."""
-    found = []
-    for cell in cells:
-        work = work_of(config, cell.name)
-        assert work is not None, cell.name
-        found.append(PricedCell(cell, prices.of(work), devices(work, device)))
-    return found

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from derotate.config.schema import Config, load
-from derotate.planning.problem import Shape
+from derotate.planning.solve import Shape
 from derotate.planning.units import core_segments, rl_unit
 from derotate.study.arms import ARMS
 

@@ -1,33 +1,35 @@
 # SPDX-License-Identifier: MIT
-"""The choice as an integer programme, solved by the CBC that PuLP brings.
+"""The choice as integer programmes, one per shape, solved by the CBC that PuLP brings.
 
-A plan has the first p bases, the first q seeds, and the same units in all of their runs. That is a
-product of choices; written out by shape (p, q) it is linear, and tight: one binary says which shape
-it is, and in each shape a unit has a variable that is 0 unless the shape is chosen. Within a shape
-the relaxation is a knapsack with precedences. Units that cost and count the same are one lot,
-of which the first so many are taken; else the solver would try all their permutations.
+A plan has the first p bases, the first q seeds, and the same units in all of their runs. For one
+shape (p, q) the choice is a knapsack with precedences: a binary per unit, a binary per claim.
+Shapes are solved one after another; each must be worth more than the best plan so far.
 
-Shapes that a quick bound shows to be worth less than a quick plan are left out before.
+All costs are whole device seconds, so that no rounding decides what fits.
 """
 
 from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 import pulp
 
-from derotate.planning.bounds import best_greedy, bound
 from derotate.planning.claims_served import Goal
-from derotate.planning.problem import CELL_VALUE, Lot, Problem, Shape, lots, value, weight
 
+CELL_VALUE: Final = 0.01
+"""The value of a cell that no claim needs, where an ordinary claim has 1."""
 _BOUND: Final = re.compile(r"^(?:Upper|Lower) bound:\s+(\S+)", re.MULTILINE)
-_ROUNDING: Final = 1e-9
-"""Sums of the same numbers in another order differ by less."""
+_ROUNDING: Final = 1e-6
+"""Values of plans differ by more: a cell of one run counts CELL_VALUE, of others a part of it."""
+
+Shape = tuple[int, int]
+"""Numbers of base seeds and of seeds."""
 
 
 class PlanError(ValueError):
@@ -35,15 +37,108 @@ class PlanError(ValueError):
 
 
 @dataclass(frozen=True)
+class Cost:
+    """Device seconds: once per study, and for each base and each run of it."""
+
+    study: int = 0
+    base: int = 0
+    run: int = 0
+
+    def of(self, shape: Shape) -> int:
+        """Device seconds in a study of this shape."""
+        bases, seeds = shape
+        return self.study + bases * self.base + bases * seeds * self.run
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A unit that a plan may have.
+
+    Attributes:
+        name: of the unit.
+        cost: of its cells.
+        cells: how many cells it adds to a run, a base or the study.
+        needs: units that it requires.
+        support: chosen only if something that needs it is.
+    """
+
+    name: str
+    cost: Cost
+    cells: int = 1
+    needs: tuple[str, ...] = ()
+    support: bool = False
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What to choose from.
+
+    Attributes:
+        bases: base seeds there are, 1 or more.
+        seeds: seeds there are, 1 or more.
+        core: cost of what each study does.
+        choices: the units; of those that cost and count the same, the preferred first.
+        goals: the claims.
+        budget: device seconds.
+    """
+
+    bases: int
+    seeds: int
+    core: Cost
+    choices: tuple[Choice, ...]
+    goals: tuple[Goal, ...]
+    budget: int
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """All shapes whose core fits the budget."""
+        every = product(range(1, self.bases + 1), range(1, self.seeds + 1))
+        return [shape for shape in every if self.core.of(shape) <= self.budget]
+
+    @property
+    def least(self) -> int:
+        """The smallest budget with a plan: the core of one run."""
+        return self.core.of((1, 1))
+
+    @property
+    def preferences(self) -> list[tuple[str, str]]:
+        """Pairs of units that cost and count the same, the preferred one first.
+
+        In any plan they can be swapped without a change of value or cost.
+        """
+        needed = {name for choice in self.choices for name in choice.needs}
+        last: dict[object, str] = {}
+        pairs = []
+        for choice in self.choices:
+            serves = frozenset(
+                (goal.id, place)
+                for goal in self.goals
+                for place, need in enumerate(goal.needs)
+                if choice.name in need.units
+            )
+            key = (choice.cost, choice.cells, frozenset(choice.needs), choice.support, serves)
+            if choice.name not in needed:
+                if key in last:
+                    pairs.append((last[key], choice.name))
+                last[key] = choice.name
+        return pairs
+
+    @property
+    def all_units(self) -> frozenset[str]:
+        """The names of all units."""
+        return frozenset(choice.name for choice in self.choices)
+
+
+@dataclass(frozen=True)
 class Solution:
-    """A plan, and how good it is by the solver's word.
+    """A plan, and how good the solver has proved it to be.
 
     Attributes:
         shape: numbers of base seeds and seeds.
         units: names of the units.
         value: of the plan, as `value` gives it.
         bound: no plan is worth more.
-        optimal: whether the solver has proved that none is; else it ran out of time.
+        optimal: whether the solver has proved that; else it ran out of time.
     """
 
     shape: Shape
@@ -58,128 +153,117 @@ class Solution:
         return max(0.0, self.bound / self.value - 1) if self.value else 0.0
 
 
+def weight(shape: Shape) -> float:
+    """What all runs of a shape count, where the first counts 1: sum of 1 / (i j)."""
+    bases, seeds = shape
+    return sum(1 / (i * j) for i in range(1, bases + 1) for j in range(1, seeds + 1))
+
+
+def served(goal: Goal, units: frozenset[str]) -> bool:
+    """Whether a run with these units serves a claim."""
+    return all(len(need.units & units) >= need.least for need in goal.needs)
+
+
+def value(problem: Problem, shape: Shape, units: frozenset[str]) -> float:
+    """The value of a plan: the objective, in words in `derotate.planning`."""
+    claims = sum(goal.weight for goal in problem.goals if served(goal, units))
+    cells = sum(choice.cells for choice in problem.choices
+                if choice.name in units and not choice.support)  # fmt: skip
+    return weight(shape) * (claims + CELL_VALUE * cells)
+
+
+def cost(problem: Problem, shape: Shape, units: frozenset[str]) -> int:
+    """Device seconds of a plan."""
+    chosen = (choice for choice in problem.choices if choice.name in units)
+    return problem.core.of(shape) + sum(choice.cost.of(shape) for choice in chosen)
+
+
+def whole_grid(problem: Problem) -> int:
+    """Device seconds of everything that there is."""
+    return cost(problem, (problem.bases, problem.seeds), problem.all_units)
+
+
 def solve(problem: Problem, seconds: float = 60.0) -> Solution:
     """The plan of highest value within the budget.
 
     Args:
         problem: what to choose from.
-        seconds: after which the solver gives up and the best plan so far is taken.
+        seconds: after which the solver stops and the best plan so far is returned.
 
     Raises:
-        PlanError: the budget does not reach for the core of one run, or there is no solver.
+        PlanError: the budget does not cover the core of one run, or there is no solver.
     """
     if not problem.shapes:
         raise PlanError(f"needs at least {problem.least} device seconds, got {problem.budget}")
-    quick = best_greedy(problem)
-    known = value(problem, *quick)
-    bounds = {shape: bound(problem, shape) for shape in problem.shapes}
-    tried = [shape for shape in bounds if bounds[shape] >= known - _ROUNDING]
-    programme, shapes = _programme(problem, tried)
+    if not pulp.PULP_CBC_CMD().available():
+        raise PlanError("the CBC that PuLP brings does not run on this machine; plan on another")
+    deadline = monotonic() + seconds
+    # Every unit and claim in all runs: no plan of the shape is worth more.
+    ceilings = {shape: value(problem, shape, problem.all_units) for shape in problem.shapes}
+    best_shape, best = max(ceilings, key=weight), frozenset[str]()
+    best_value = value(problem, best_shape, best)
+    unproved = [0.0]
+    for shape in sorted(ceilings, key=lambda shape: -ceilings[shape]):
+        if ceilings[shape] <= best_value + _ROUNDING:
+            break
+        left = deadline - monotonic()
+        units, bound = (
+            _solve_shape(problem, shape, best_value, left) if left > 0 else (None, ceilings[shape])
+        )
+        if units is not None and value(problem, shape, units) > best_value + _ROUNDING:
+            best_shape, best, best_value = shape, units, value(problem, shape, units)
+        if bound is not None:
+            unproved.append(min(bound, ceilings[shape]))
+    bound = max(best_value, *unproved)
+    return Solution(best_shape, best, best_value, bound, bound <= best_value + _ROUNDING)
+
+
+def _solve_shape(
+    problem: Problem, shape: Shape, at_least: float, seconds: float
+) -> tuple[frozenset[str] | None, float | None]:
+    """The units of the best plan of a shape that is worth more than `at_least`.
+
+    Returns:
+        The units, None if there is no such plan or none was found in time; and an upper bound on
+        its value where the solver ran out of time, else None.
+    """
+    model = pulp.LpProblem("plan", pulp.LpMaximize)
+    chosen = {
+        choice.name: model.add_variable(f"unit_{place}", cat=pulp.LpBinary)
+        for place, choice in enumerate(problem.choices)
+    }
+    claims = [
+        model.add_variable(f"claim_{place}", cat=pulp.LpBinary)
+        for place, _ in enumerate(problem.goals)
+    ]
+    worth = [(claim, goal.weight) for claim, goal in zip(claims, problem.goals, strict=True)]
+    worth += [(chosen[choice.name], CELL_VALUE * choice.cells)
+              for choice in problem.choices if not choice.support]  # fmt: skip
+    scaled = pulp.LpAffineExpression([(variable, weight(shape) * each) for variable, each in worth])
+    model.setObjective(scaled)
+    model += scaled >= at_least
+    spent = [(chosen[choice.name], choice.cost.of(shape)) for choice in problem.choices]
+    model += pulp.LpAffineExpression(spent) <= problem.budget - problem.core.of(shape)
+    for choice in problem.choices:
+        for required in choice.needs:
+            model += chosen[choice.name] <= chosen[required]
+        if choice.support:
+            users = [chosen[other.name] for other in problem.choices if choice.name in other.needs]
+            model += chosen[choice.name] <= pulp.lpSum(users)
+    for preferred, other in problem.preferences:
+        model += chosen[other] <= chosen[preferred]
+    for claim, goal in zip(claims, problem.goals, strict=True):
+        for need in goal.needs:
+            serving = pulp.lpSum(chosen[name] for name in sorted(need.units))
+            model += need.least * claim <= serving
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "cbc.log")
-        solver = pulp.PULP_CBC_CMD(msg=False, timeLimit=seconds, logPath=str(log))
-        if not solver.available():
-            raise PlanError(
-                "the CBC that PuLP brings does not run on this machine; plan on another"
-            )
-        programme.solve(solver)
-        said = log.read_text(encoding="utf-8", errors="replace")
-    plan = quick
-    if programme.sol_status in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
-        shape = next(shape for shape, own in shapes.items() if own.chosen.value() > 0.5)
-        plan = max(quick, (shape, shapes[shape].units()), key=lambda plan: value(problem, *plan))
-    worth = value(problem, *plan)
-    optimal = programme.sol_status == pulp.LpSolutionOptimal
-    told = _BOUND.search(said)
-    most = min(max(bounds.values()), abs(float(told[1])) if told else float("inf"))
-    return Solution(*plan, worth, worth if optimal else max(worth, most), optimal)
-
-
-def _programme(
-    problem: Problem, tried: Sequence[Shape]
-) -> tuple[pulp.LpProblem, dict[Shape, _OfShape]]:
-    """The programme of some shapes, and its variables by shape."""
-    programme = pulp.LpProblem("plan", pulp.LpMaximize)
-    groups = lots(problem)
-    shapes = {shape: _OfShape.of(programme, groups, shape) for shape in tried}
-    choices = {choice.name: choice for choice in problem.choices}
-    worth: list[tuple[pulp.LpVariable, float]] = []
-    for shape, own in shapes.items():
-        examples = [(number, choices[lot[0]]) for lot, number in own.numbers.items()]
-        spent = [(number, choice.cost.of(shape)) for number, choice in examples]
-        core = (own.chosen, problem.core.of(shape) - problem.budget)
-        programme += pulp.LpAffineExpression([*spent, core]) <= 0
-        _precedences(programme, problem, own)
-        worth += [(number, weight(shape) * CELL_VALUE * choice.cells)
-                  for number, choice in examples if not choice.support]  # fmt: skip
-        for place, goal in enumerate(problem.goals):
-            name = f"goal_{place}_{own.tag}"
-            binary = programme.add_variable(name, cat=pulp.LpBinary)
-            worth.append((binary, weight(shape) * goal.weight))
-            _serving(programme, problem, goal, binary, own)
-    programme += pulp.lpSum(own.chosen for own in shapes.values()) == 1
-    programme.setObjective(pulp.LpAffineExpression(worth))
-    return programme, shapes
-
-
-@dataclass(frozen=True)
-class _OfShape:
-    """The variables of a shape: whether it is chosen, and how many it takes of each lot."""
-
-    tag: str
-    chosen: pulp.LpVariable
-    numbers: Mapping[Lot, pulp.LpVariable]
-
-    @classmethod
-    def of(cls, programme: pulp.LpProblem, groups: Sequence[Lot], shape: Shape) -> _OfShape:
-        tag = f"{shape[0]}_{shape[1]}"
-        numbers = {
-            lot: programme.add_variable(f"lot_{place}_{tag}", 0, len(lot), pulp.LpInteger)
-            for place, lot in enumerate(groups)
-        }
-        return cls(tag, programme.add_variable(f"shape_{tag}", cat=pulp.LpBinary), numbers)
-
-    def unit(self, name: str) -> pulp.LpVariable:
-        """The variable of a unit that others need, which is a lot of its own."""
-        return self.numbers[(name,)]
-
-    def units(self) -> frozenset[str]:
-        """What the solver has taken: of each lot the first so many."""
-        return frozenset(
-            name for lot, number in self.numbers.items() for name in lot[: round(number.value())]
-        )
-
-
-def _precedences(programme: pulp.LpProblem, problem: Problem, own: _OfShape) -> None:
-    """Units of a shape: none unless it is chosen, none without what it needs."""
-    choices = {choice.name: choice for choice in problem.choices}
-    for lot, number in own.numbers.items():
-        programme += number <= len(lot) * own.chosen
-        for need in choices[lot[0]].needs:
-            programme += number <= len(lot) * own.unit(need)
-        if choices[lot[0]].support:
-            dependents = [of for other, of in own.numbers.items()
-                          if lot[0] in choices[other[0]].needs]  # fmt: skip
-            programme += number <= pulp.lpSum(dependents)
-
-
-def _serving(
-    programme: pulp.LpProblem,
-    problem: Problem,
-    goal: Goal,
-    binary: pulp.LpVariable,
-    own: _OfShape,
-) -> None:
-    """A claim is served in a shape only by the units that it needs there.
-
-    What all units of a need depend on must be there too. That follows, but said outright it keeps
-    the relaxation from serving a fifth of a claim with a fifth of an RL run.
-    """
-    programme += binary <= own.chosen
-    for need in goal.needs:
-        fitting = [number for lot, number in own.numbers.items() if lot[0] in need.units]
-        programme += need.least * binary <= pulp.lpSum(fitting)
-        behind = [problem.closures[name] for name in sorted(need.units)]
-        for name in sorted(frozenset.intersection(*behind)):
-            if (name,) in own.numbers:
-                programme += binary <= own.unit(name)
+        model.solve(pulp.PULP_CBC_CMD(msg=False, timeLimit=seconds, logPath=str(log)))
+        told = _BOUND.search(log.read_text(encoding="utf-8", errors="replace"))
+    # CBC calls a shape without a better plan "Integer infeasible", of which PuLP sets the status.
+    infeasible = model.status == pulp.LpStatusInfeasible
+    proved = infeasible or model.sol_status == pulp.LpSolutionOptimal
+    bound = None if proved else abs(float(told[1])) if told else float("inf")
+    if model.sol_status not in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
+        return None, bound
+    return frozenset(name for name, unit in chosen.items() if unit.value() > 0.5), bound

@@ -8,7 +8,7 @@ import pandas as pd
 from derotate.claims.schema import load_claims
 from derotate.config.budget import Budget
 from derotate.planning.choose import CORE, HOUR, Plan
-from derotate.planning.problem import served
+from derotate.planning.solve import served
 from derotate.study.paths import Run, runs
 
 STAGES = tuple(Budget.model_fields)
@@ -47,7 +47,7 @@ def cells(plan: Plan) -> pd.DataFrame:
                 rows.append(
                     (*owner, name, item.cell.rule, item.cell.name, item.cell.stage,
                      "yes" if chosen else "no", seconds, item.devices,
-                     seconds * item.devices / HOUR, item.price.source, needed.get(name, ""))
+                     seconds * item.devices / HOUR, item.source, needed.get(name, ""))
                 )  # fmt: skip
     columns = ["base_seed", "seed", "unit", "rule", "cell", "stage", "chosen", "seconds", "devices",
                "hours", "source", "claims"]  # fmt: skip

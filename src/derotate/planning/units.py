@@ -1,28 +1,62 @@
 # SPDX-License-Identifier: MIT
 """The grid of a study as a plan sees it: cells, and units of cells that a config can leave out.
 
-A cell is one job. The units are those that a config file can name: a later segment of SFT, an RL
-run from a start, an arm, a recipe, the reverse surgery, the diagnostics, the phase diagram. What
-every study of the workflow does is the core. It holds SFT up to `landmarks.sft_end` with all of its
-steps: which of them are needed to find the peak is not known before.
+A cell is one job of a base, of a run or of the study. A unit is what a config file can name: a
+later segment of SFT, an RL run from a start, an arm, a recipe, reverse surgery, diagnostics, the
+phase diagram. A unit names the files that it adds to a run; the workflow's rules say which jobs
+make them. All other jobs are the core, which every plan has: SFT up to `landmarks.sft_end` with all
+of its steps (which of them are needed to find the peak is not known before), and the tables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import ceil
 from typing import Literal
 
-from derotate.config.model import PretrainedModel
 from derotate.config.schema import Config
-from derotate.study.arms import ARMS, arm_steps
-from derotate.study.paths import rl_checkpoint, rl_starts
-from derotate.study.phase_paths import rate_name
+from derotate.planning.costs import Device, Prices, Work, devices, work_of_job
+from derotate.runs.dry_run import Job
+from derotate.runs.rule_jobs import all_targets, jobs_for, parse
+from derotate.study import phase_paths
+from derotate.study.arms import arm_steps
+from derotate.study.checkpoint import Checkpoint
+from derotate.study.paths import (
+    UNKNOWN_PEAK,
+    Paths,
+    diagnostics_files,
+    rl_checkpoint,
+    rl_end,
+    rl_starts,
+    runs,
+    spectral_pairs,
+    stage_labels,
+    variants,
+)
 
 Level = Literal["study", "base", "run"]
-PEAK = "max_ood"
-"""Stands for the step of that landmark in names, which the evaluations will tell."""
+_PEAK_LABEL = re.compile(rf"\b{Checkpoint.sft(UNKNOWN_PEAK).label}\b")
+_STAGE_AND_NAME = re.compile(r".*/benchmarks/(.+)\.tsv")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What a config can leave out.
+
+    Attributes:
+        name: e.g. `rl-grpo-60`, `surgery-rollback`.
+        files: what it adds to a run.
+        needs: units without which the config is refused or an input is missing.
+        shared: whether other units may build on its jobs.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,11 +67,13 @@ class Cell:
         rule: of Snakemake.
         name: of its benchmark, stage/rest.
         level: what has one job of this kind.
+        work: what it computes.
     """
 
     rule: str
     name: str
-    level: Level = "run"
+    level: Level
+    work: Work
 
     @property
     def stage(self) -> str:
@@ -46,45 +82,93 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Unit:
-    """Cells that a config has together or not at all.
+class PricedCell:
+    """A cell and its cost: seconds in a study of no runs, seconds per run, and devices held."""
 
-    Attributes:
-        name: e.g. `rl-grpo-60`, `surgery-rollback`.
-        cells: its jobs.
-        needs: units without which a config with it is refused or lacks an input.
-        support: whether it is of no use by itself, e.g. samples.
-    """
+    cell: Cell
+    fixed: int
+    per_run: int
+    devices: int
+    source: str
 
-    name: str
-    cells: tuple[Cell, ...]
-    needs: tuple[str, ...] = ()
-    support: bool = False
+    def seconds(self, runs: int) -> int:
+        """Seconds in a study of so many runs; a started second counts."""
+        return self.fixed + self.per_run * runs
 
 
 @dataclass(frozen=True)
 class Grid:
-    """All cells of a config: the core, which each plan has, and the units to choose from."""
+    """All cells of a config.
+
+    Attributes:
+        core: those of every plan.
+        cells: of each unit; also of samples that several units share, which are no unit of the
+            config: a plan has them if it has one of those.
+        needs: of each unit and of shared samples, the units and shared samples that it requires.
+        support: names of shared samples.
+    """
 
     core: tuple[Cell, ...]
-    units: tuple[Unit, ...]
+    cells: Mapping[str, tuple[Cell, ...]]
+    needs: Mapping[str, tuple[str, ...]]
+    support: frozenset[str]
 
     @property
-    def names(self) -> frozenset[str]:
-        """The units that there are."""
-        return frozenset(unit.name for unit in self.units)
+    def all_cells(self) -> list[Cell]:
+        """The cells of the core and of all units."""
+        return [*self.core, *(cell for own in self.cells.values() for cell in own)]
 
 
 @cache
-def grid(config: Config) -> Grid:
-    """The grid of a config.
+def units(config: Config) -> tuple[Unit, ...]:
+    """The units of a config; Snakemake takes no part.
 
     Of units that cost and count the same a plan takes the first, so RL starts are ordered such that
     each lies as far as possible from those before it, and recipes as the config has them.
     """
-    units = [*_later_segments(config), *_rl(config), *_surgery(config)]
-    units += [*_diagnostics(config), *_arms(config), *_phase(config)]
-    return Grid(tuple(_core(config)), tuple(units))
+    paths = Paths.of(config, runs(config)[0])
+    found = [*_later_segments(config, paths), *_rl(config, paths), *_surgery(config, paths)]
+    return (*found, *_diagnostics(config, paths), *_arms(config, paths), *_phase(config, paths))
+
+
+@cache
+def grid(config: Config) -> Grid:
+    """The cells of a config by unit: the jobs of one run, as the workflow's rules have them."""
+    one_run = config.model_copy(
+        update={"base_seeds": config.base_seeds[:1], "seeds": config.seeds[:1], "also": ()}
+    )
+    workflow, known = parse(one_run), units(one_run)
+    core = jobs_for(workflow, _core_files(one_run))
+    reached = {unit.name: _new_jobs(jobs_for(workflow, unit.files), core) for unit in known}
+    owner, support = _owners(known, reached)
+    everything = jobs_for(workflow, [*all_targets(workflow), *core]) | dict(
+        item for own in reached.values() for item in own.items()
+    )
+    cells: dict[str, list[Cell]] = {name: [] for name in (*reached, *support, "")}
+    for outputs, job in {job.outputs: job for job in everything.values()}.items():
+        cells[owner.get(outputs, "")].append(_cell(one_run, job))
+    needs = {
+        unit.name: tuple(
+            dict.fromkeys((*unit.needs, *_owned_by_others(unit.name, reached[unit.name], owner)))
+        )
+        for unit in known
+    }
+    return Grid(
+        core=tuple(cells.pop("")),
+        cells={name: tuple(own) for name, own in cells.items()},
+        needs=needs | dict.fromkeys(support, ()),
+        support=frozenset(support),
+    )
+
+
+def priced(cells: Iterable[Cell], prices: Prices, device: Device) -> list[PricedCell]:
+    """Cells with their costs."""
+    found = []
+    for cell in cells:
+        price = prices.of(cell.work)
+        found.append(PricedCell(cell, ceil(price.seconds), ceil(price.per_run),
+                                devices(cell.work, device), price.source))  # fmt: skip
+    return found
 
 
 def core_segments(config: Config) -> int:
@@ -95,7 +179,7 @@ def core_segments(config: Config) -> int:
 
 def rl_unit(algorithm: str, start: int) -> str:
     """Name of the unit of an RL run."""
-    return f"rl-{algorithm}-{start}"
+    return Checkpoint.rl(algorithm, start).label
 
 
 def rl_end_unit(config: Config) -> str | None:
@@ -115,145 +199,116 @@ def spread(starts: Sequence[int], first: int | None = None) -> list[int]:
     return [start for start in order if start is not None]
 
 
-def _core(config: Config) -> Iterator[Cell]:
-    yield from (Cell(rule, f"rest/{name}", "study") for rule, name in (
-        ("problems", "problems"), ("data_card", "card"), ("accuracy_by_step", "accuracy_by_step"),
-        ("tables", "tables"), ("figures", "figures"), ("claims", "claims"),
-    ))  # fmt: skip
-    if isinstance(config.model, PretrainedModel):
-        yield Cell("fetch", "rest/fetch", "base")
-    else:
-        yield Cell("base", "base/base", "base")
-    yield Cell("evaluate_base", "evaluation/base", "base")
-    yield Cell("base_factors", "surgery/factors-base", "base")
-    for after, steps in _segments(config)[: core_segments(config)]:
-        yield from _segment(after, steps)
-    yield Cell("landmarks", "rest/landmarks")
-    end = f"sft-{config.landmarks.sft_end}"
-    yield from (Cell("factors", f"surgery/factors-{label}") for label in (PEAK, end))
-    for donor, patient in (("base", PEAK), ("base", end), (PEAK, end)):
-        yield Cell("spectra", f"surgery/spectra-{donor}-{patient}")
+def _new_jobs(jobs: Mapping[str, Job], core: Mapping[str, Job]) -> dict[str, Job]:
+    """Jobs by output, without those of the core."""
+    return {path: job for path, job in jobs.items() if path not in core}
 
 
-def _segments(config: Config) -> list[tuple[int, tuple[int, ...]]]:
-    """The step that each segment resumes, and its steps."""
-    ends = (0, *(segment[-1] for segment in config.sft.segments))
-    return list(zip(ends, config.sft.segments, strict=False))
+def _owners(
+    known: Sequence[Unit], reached: Mapping[str, Mapping[str, Job]]
+) -> tuple[dict[tuple[str, ...], str], list[str]]:
+    """The unit of each job, by the job's outputs; and the names of what several units share.
+
+    A job that several units need belongs to the first of them if others may build on that one. Else
+    it is a support, named like its benchmark.
+    """
+    users: dict[tuple[str, ...], list[Unit]] = {}
+    jobs: dict[tuple[str, ...], Job] = {}
+    for unit in known:
+        for job in {job.outputs: job for job in reached[unit.name].values()}.values():
+            users.setdefault(job.outputs, []).append(unit)
+            jobs[job.outputs] = job
+    owner = {}
+    support: dict[str, None] = {}
+    for outputs, own in users.items():
+        if len(own) == 1 or own[0].shared:
+            owner[outputs] = own[0].name
+        else:
+            name = _benchmark_name(jobs[outputs]).partition("/")[2]
+            owner[outputs] = name
+            support[name] = None
+    return owner, list(support)
 
 
-def _segment(after: int, steps: Sequence[int]) -> Iterator[Cell]:
-    yield Cell("sft_samples", f"rest/samples-{after}-{steps[-1]}")
-    yield Cell(f"sft_to_{steps[-1]}", f"sft/to-{steps[-1]}")
-    yield from (Cell("evaluate_sft", f"evaluation/sft-{step}") for step in steps)
+def _owned_by_others(
+    name: str, jobs: Mapping[str, Job], owner: Mapping[tuple[str, ...], str]
+) -> list[str]:
+    return [owner[job.outputs] for job in jobs.values() if owner[job.outputs] != name]
 
 
-def _later_segments(config: Config) -> Iterator[Unit]:
+def _cell(config: Config, job: Job) -> Cell:
+    level: Level = "study"
+    if "base_seed" in job.wildcards:
+        level = "run" if "seed" in job.wildcards else "base"
+    return Cell(job.rule, _benchmark_name(job), level, work_of_job(config, job))
+
+
+def _benchmark_name(job: Job) -> str:
+    """The name of a job's benchmark, stage/rest, with max_ood for the step that is not known."""
+    found = _STAGE_AND_NAME.fullmatch(job.benchmark or "")
+    assert found is not None, job
+    return _PEAK_LABEL.sub("max_ood", found[1])
+
+
+def _core_files(config: Config) -> list[str]:
+    """Files of a run whose jobs are core and which units build on."""
+    paths = Paths.of(config, runs(config)[0])
+    steps = (step for segment in config.sft.segments[: core_segments(config)] for step in segment)
+    labels = ["base", *(Checkpoint.sft(step).label for step in steps)]
+    end = stage_labels(config, UNKNOWN_PEAK).get("rl_end")
+    pairs = [pair for pair in spectral_pairs(config, UNKNOWN_PEAK) if end not in pair]
+    return [*map(paths.evaluation, labels), *(paths.spectra(*pair) for pair in pairs)]
+
+
+def _later_segments(config: Config, paths: Paths) -> Iterator[Unit]:
     before: tuple[str, ...] = ()
-    for after, steps in _segments(config)[core_segments(config) :]:
+    for steps in config.sft.segments[core_segments(config) :]:
+        files = tuple(paths.evaluation(Checkpoint.sft(step).label) for step in steps)
         name = f"sft-to-{steps[-1]}"
-        yield Unit(name, tuple(_segment(after, steps)), before)
+        yield Unit(name, files, before, shared=True)
         before = (name,)
 
 
-def _rl(config: Config) -> Iterator[Unit]:
-    if not config.rl.runs:
+def _rl(config: Config, paths: Paths) -> Iterator[Unit]:
+    end = rl_end(config)
+    if end is None or end.start is None:
         return
-    end = config.landmarks.rl_end
+    landmark = rl_unit(end.algorithm, end.start)
+    pairs = [pair for pair in spectral_pairs(config, UNKNOWN_PEAK) if end.label in pair]
+    files = [paths.evaluation(end.label), *(paths.spectra(*pair) for pair in pairs)]
+    yield Unit(landmark, tuple(files), shared=True)
     known = set(rl_starts(config))
-    ends = (end.algorithm, end.start)
-    yield Unit(rl_unit(*ends), tuple(_rl_end(config)), _sft_step(config, end.start))
     for algorithm in dict.fromkeys(run.algorithm for run in config.rl.runs):
-        starts = [start for name, start in known if name == algorithm]
-        for start in spread(starts, end.start):
-            if (algorithm, start) != ends:
-                needs = (rl_unit(*ends), *_sft_step(config, start))
-                cells = tuple(_rl_run(config, algorithm, start))
-                yield Unit(rl_unit(algorithm, start), cells, needs)
+        for start in spread([start for name, start in known if name == algorithm], end.start):
+            label = rl_checkpoint(config, algorithm, start).label
+            if label != end.label:
+                name = rl_unit(algorithm, start)
+                yield Unit(name, (paths.evaluation(label),), (landmark,), shared=True)
 
 
-def _sft_step(config: Config, step: int) -> tuple[str, ...]:
-    """The unit of the segment with that step; none if it is in the core."""
-    later = config.sft.segments[core_segments(config) :]
-    return tuple(f"sft-to-{steps[-1]}" for steps in later if step in steps)
-
-
-def _rl_run(config: Config, algorithm: str, start: int) -> Iterator[Cell]:
-    yield Cell(algorithm, f"rl/{algorithm}-from-{start}")
-    yield Cell("evaluate", f"evaluation/{rl_checkpoint(config, algorithm, start).label}")
-
-
-def _rl_end(config: Config) -> Iterator[Cell]:
-    """The run of the landmark, and what the landmark adds: problems, factors and spectra."""
-    end = config.landmarks.rl_end
-    label = rl_checkpoint(config, end.algorithm, end.start).label
-    yield from _rl_run(config, end.algorithm, end.start)
-    yield Cell("rl_problems", "rest/rl-problems")
-    yield Cell("factors", f"surgery/factors-{label}")
-    for donor in (PEAK, f"sft-{config.landmarks.sft_end}"):
-        yield Cell("spectra", f"surgery/spectra-{donor}-{label}")
-
-
-def _surgery(config: Config) -> Iterator[Unit]:
-    end = f"sft-{config.landmarks.sft_end}"
-    for recipe in config.surgery.recipes:
-        cell = Cell("surgery", f"evaluation/from-{PEAK}-into-{end}/{recipe.name}")
-        needs = (f"surgery-{recipe.reference[1]}",) if recipe.reference else ()
-        yield Unit(f"surgery-{recipe.name}", (cell,), needs)
-    healed = rl_end_unit(config)
-    if healed is not None:
-        rl_end = config.landmarks.rl_end
-        label = rl_checkpoint(config, rl_end.algorithm, rl_end.start).label
-        for name in config.surgery.reverse:
-            cell = Cell("surgery", f"evaluation/from-{end}-into-{label}/{name}")
-            yield Unit(f"reverse-{name}", (cell,), (f"surgery-{name}", healed))
-
-
-def _diagnostics(config: Config) -> Iterator[Unit]:
-    healed = rl_end_unit(config)
-    if healed is not None and config.diagnostics.prompts:
-        rl_end = config.landmarks.rl_end
-        label = rl_checkpoint(config, rl_end.algorithm, rl_end.start).label
-        names = f"{PEAK}-sft-{config.landmarks.sft_end}-{label}"
-        cells = tuple(Cell(kind, f"surgery/{kind}-{names}") for kind in ("states", "weights"))
-        yield Unit("diagnostics", cells, (healed,))
-
-
-def _arms(config: Config) -> Iterator[Unit]:
-    arms = arm_steps(config)
-    for arm, steps in arms.items():
-        own = (Cell(arm, f"sft/{arm}"), *_arm_evaluations(arm, steps))
-        if ARMS[arm].stream:
-            samples = Cell(f"{arm}_samples", f"rest/{arm}-samples-0-{max(steps)}")
-            yield Unit(arm, (samples, *own))
+def _surgery(config: Config, paths: Paths) -> Iterator[Unit]:
+    recipes = {recipe.name: recipe for recipe in config.surgery.recipes}
+    for cell in variants(config, UNKNOWN_PEAK):
+        file = paths.surgery(cell.donor, cell.patient, cell.recipe)
+        if cell.direction == "forward":
+            reference = recipes[cell.recipe].reference
+            needs = (f"surgery-{reference[1]}",) if reference else ()
+            yield Unit(f"surgery-{cell.recipe}", (file,), needs)
         else:
-            yield Unit(arm, own, _first_samples(config, max(steps)))
-    sharing = [steps for arm, steps in arms.items() if not ARMS[arm].stream]
-    lasts = {max(steps) for steps in (*sharing, config.phase.steps) if steps}
-    for last in sorted(lasts):
-        for name in _first_samples(config, last):
-            cell = Cell("sft_samples", f"rest/samples-0-{last}")
-            yield Unit(name, (cell,), support=True)
+            yield Unit(f"reverse-{cell.recipe}", (file,), (f"surgery-{cell.recipe}",))
 
 
-def _arm_evaluations(arm: str, steps: Sequence[int]) -> Iterator[Cell]:
-    return (Cell("evaluate", f"evaluation/{arm}-{step}") for step in steps)
+def _diagnostics(config: Config, paths: Paths) -> Iterator[Unit]:
+    files = tuple(diagnostics_files(config, paths, UNKNOWN_PEAK))
+    if files:
+        yield Unit("diagnostics", files)
 
 
-def _first_samples(config: Config, last: int) -> tuple[str, ...]:
-    """The unit of the samples up to a step, which arms may share; SFT's first are in the core."""
-    return () if last == config.sft.segments[0][-1] else (f"samples-0-{last}",)
+def _arms(config: Config, paths: Paths) -> Iterator[Unit]:
+    for arm, steps in arm_steps(config).items():
+        yield Unit(arm, tuple(paths.evaluation(Checkpoint(arm, step).label) for step in steps))
 
 
-def _phase(config: Config) -> Iterator[Unit]:
-    if not config.phase.steps:
-        return
-    cells = [Cell("phase_diagram", "rest/phase", "study")]
-    for steps in config.phase.base_steps:
-        if steps != config.base.steps:
-            cells.append(Cell("phase_base", f"base/phase-{steps}", "base"))
-            cells.append(Cell("phase_evaluate_base", f"evaluation/phase-{steps}", "base"))
-        for rate in map(rate_name, config.phase.learning_rates):
-            cells.append(Cell("phase_sft", f"sft/phase-{steps}-{rate}"))
-            cells += [Cell("phase_evaluate", f"evaluation/phase-{steps}-{rate}-{step}")
-                      for step in config.phase.steps]  # fmt: skip
-    yield Unit("phase", tuple(cells), _first_samples(config, max(config.phase.steps)))
+def _phase(config: Config, paths: Paths) -> Iterator[Unit]:
+    if config.phase.steps:
+        yield Unit("phase", (phase_paths.table(paths),))

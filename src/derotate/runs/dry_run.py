@@ -14,7 +14,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from derotate.runs import local_executor
@@ -33,7 +33,11 @@ class DryRunError(RuntimeError):
 
 @dataclass(frozen=True)
 class Job:
-    """A job that Snakemake would run."""
+    """A job of the workflow.
+
+    `script` (its name without ending) and `params` are known where the job was read off its rule
+    (`derotate.runs.rule_jobs`), not where it comes from a log record.
+    """
 
     rule: str
     message: str
@@ -45,6 +49,8 @@ class Job:
     threads: int
     resources: Mapping[str, Any]
     is_checkpoint: bool
+    script: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:

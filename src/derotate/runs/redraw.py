@@ -1,28 +1,23 @@
 # SPDX-License-Identifier: MIT
 """Make the tables, figures and verdicts of a study again from its rows, without its weights.
 
-For a study that was restored from an archive, and for a change of style. Snakemake is allowed to
-run just the rules that tabulate and draw; before it does, a dry run tells whether that suffices.
+For a study that was unpacked from an archive, and for a change of style. Snakemake may run only the
+aggregating rules, which tabulate and draw what the jobs of all bases and runs made. A dry run first
+checks that this suffices.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from derotate.config.schema import Config
-from derotate.runs.dry_run import planned
+from derotate.runs.dry_run import TARGET_RULE, Job, planned
+from derotate.runs.rule_jobs import all_targets, jobs_for, parse
 from derotate.runs.single_writer import run
-from derotate.study import phase_paths as phase
 from derotate.study import record
 from derotate.study.paths import Paths
-
-DRAWN: Final = ("accuracy_by_step", "tables", "figures", "claims", "reexamination", "data_card")
-"""The rules whose results are made again, in each study."""
-PHASE: Final = "phase_diagram"
-"""The same, where the study has such a grid."""
-ALLOWED: Final = ("all", "landmarks")
-"""What Snakemake may run besides: landmarks are chosen from rows, where they are missing."""
 
 
 class RedrawError(ValueError):
@@ -36,32 +31,51 @@ def redraw(folder: Path, cores: int) -> NoReturn:
         ConfigError: the folder is not that of a study.
         RedrawError: rows are missing, so that Snakemake would have to evaluate or to train.
         DryRunError: Snakemake could not plan.
-        BusyError: a run is at work here.
+        BusyError: another run holds this checkout.
     """
     config = record.read(folder)
     expected = Path(Paths.of(config).study)
     if folder.resolve() != expected.resolve():
         raise RedrawError(f"{folder}: expected {expected}, where its rules look; move it there")
-    options = arguments(folder, config, cores)
-    drawing = {*DRAWN, PHASE, *ALLOWED}
-    beyond = [job for job in planned(options) if job.rule not in drawing]
+    redrawn, allowed = rules_to_redraw(config)
+    options = arguments(folder, cores, redrawn, allowed)
+    beyond = [job for job in planned(options) if job.rule not in {*redrawn, *allowed}]
     if beyond:
         raise RedrawError(
             f"{folder}: rows are missing that {len(beyond)} jobs would have to make, the first: "
-            f"{beyond[0].title}; restore its archive again, or run the study"
+            f"{beyond[0].title}; unpack its archive again, or run the study"
         )
     run(options)
 
 
-def arguments(folder: Path, config: Config, cores: int) -> list[str]:
-    """What Snakemake is told: the study's own config, what to make again, what it may run.
+def rules_to_redraw(config: Config) -> tuple[list[str], list[str]]:
+    """The rules whose results are made again, and those that Snakemake may run besides.
 
-    Without hooks, since the study's folder tells where its rows were made, not where it was drawn.
+    The first aggregate: they have no wildcards, and no job of a base or run needs what they make.
+    The problems, say, have no wildcards either, but every evaluation needs them. The others are
+    checkpoint rules: landmarks are chosen from rows where they are missing.
     """
-    drawn = [*DRAWN, *([PHASE] if phase.evaluations(config) else [])]
+    workflow = parse(config)
+    jobs = {job.outputs: job for job in jobs_for(workflow, all_targets(workflow)).values()}
+    redrawn = [job.rule for job in jobs.values() if _aggregates(job, jobs.values())]
+    checkpoints = [job.rule for job in jobs.values() if job.is_checkpoint]
+    return list(dict.fromkeys(redrawn)), [TARGET_RULE, *dict.fromkeys(checkpoints)]
+
+
+def _aggregates(job: Job, jobs: Iterable[Job]) -> bool:
+    users = (other for other in jobs if set(job.outputs) & set(other.inputs))
+    return not job.wildcards and not any(other.wildcards for other in users)
+
+
+def arguments(folder: Path, cores: int, redrawn: list[str], allowed: list[str]) -> list[str]:
+    """Arguments of Snakemake: the study's own config, what to make again, what it may run.
+
+    Without hooks, since the study's folder records where its rows were made, not where it was
+    drawn.
+    """
     return [
         *("--profile", "local", "--cores", str(cores), "--no-hooks"),
         *("--configfile", str(folder / record.FILE), "--replace-workflow-config"),
-        *("--forcerun", *drawn),
-        *("--allowed-rules", *drawn, *ALLOWED),
+        *("--forcerun", *redrawn),
+        *("--allowed-rules", *redrawn, *allowed),
     ]

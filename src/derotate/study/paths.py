@@ -7,15 +7,18 @@ its seeds and labels. Snakemake's rules use the patterns, aggregates and the com
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Final
 
 from derotate.config.schema import Config
 from derotate.study.arms import arm_steps
 from derotate.study.checkpoint import Checkpoint
 from derotate.study.rl_algorithms import RL_ALGORITHMS
+
+UNKNOWN_PEAK: Final = 0
+"""Stands for the step of `max_ood` before the landmarks are made; no checkpoint has it."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,11 @@ class Paths:
     def factors(self, label: str) -> str:
         """The cached singular value decompositions of a checkpoint."""
         return f"{self.base if label == 'base' else self.run}/factors/{label}.safetensors"
+
+    @property
+    def landmarks(self) -> str:
+        """The landmarks of a run."""
+        return f"{self.run}/landmarks.json"
 
     def evaluation(self, label: str) -> str:
         """The evaluation of a checkpoint."""
@@ -161,6 +169,34 @@ def diagnosed(config: Config, max_ood: int) -> list[tuple[str, str, str]]:
     if not config.diagnostics.prompts or "rl_end" not in labels:
         return []
     return [(labels["max_ood"], labels["sft_end"], labels["rl_end"])]
+
+
+def surgery_files(config: Config, paths: Paths, max_ood: int) -> list[str]:
+    """Evaluations of all surgery cells of a run."""
+    cells = variants(config, max_ood)
+    return [paths.surgery(cell.donor, cell.patient, cell.recipe) for cell in cells]
+
+
+def spectra_files(config: Config, paths: Paths, max_ood: int) -> list[str]:
+    """Spectral tables of all pairs of a run."""
+    return [paths.spectra(*pair) for pair in spectral_pairs(config, max_ood)]
+
+
+def diagnostics_files(
+    config: Config, paths: Paths, max_ood: int, kinds: Sequence[str] = ("states", "weights")
+) -> list[str]:
+    """Diagnostics of a run, of some kinds."""
+    labels = diagnosed(config, max_ood)
+    return [paths.diagnostics(kind, *names) for kind in kinds for names in labels]
+
+
+def behind_landmarks(config: Config, paths: Paths, max_ood: int) -> list[str]:
+    """All files of a run that are asked for once its landmarks are known."""
+    return [
+        *surgery_files(config, paths, max_ood),
+        *spectra_files(config, paths, max_ood),
+        *diagnostics_files(config, paths, max_ood),
+    ]
 
 
 def recipe_named(config: Config, name: str) -> Mapping[str, Any]:

@@ -37,6 +37,11 @@ def run_folder(run: str, steps: int | str, rate: str) -> str:
     return f"{run}/phase/pretrained-{steps}/rate-{rate}"
 
 
+def table(paths: Paths) -> str:
+    """The table of the diagram."""
+    return f"{paths.study}/tables/phase.csv"
+
+
 def base_weights(config: Config, paths: Paths, steps: int) -> str:
     """The weights of the base of that many pretraining steps."""
     if steps == config.base.steps:

@@ -22,27 +22,25 @@ from derotate.claims.schema import Claim, load_claims
 from derotate.claims.spectral_statistics import Spectral
 from derotate.claims.step_statistics import Window
 from derotate.config.schema import Config, load
-from derotate.planning.bounds import best_greedy, bound
-from derotate.planning.check import check
 from derotate.planning.choose import HOUR, choose, pose, unit_cells
 from derotate.planning.claims_served import Goal, Need, goals
-from derotate.planning.costs import Prices, devices, read_prices
-from derotate.planning.jobs import problem_counts, work_of
-from derotate.planning.problem import (
+from derotate.planning.costs import Prices, devices, problem_counts, read_prices, work_of
+from derotate.planning.report import check
+from derotate.planning.restrict import restricted, to_yaml
+from derotate.planning.solve import (
     Choice,
     Cost,
+    PlanError,
     Problem,
     cost,
-    lots,
     served,
+    solve,
     value,
     weight,
     whole_grid,
 )
-from derotate.planning.restrict import restricted, to_yaml
-from derotate.planning.solve import PlanError, solve
 from derotate.planning.tables import cells, claims, stages
-from derotate.planning.units import grid, spread
+from derotate.planning.units import grid, spread, units
 from derotate.stages.data import write_problems
 from derotate.study import record
 from derotate.study.paths import Run
@@ -134,17 +132,6 @@ def test_a_support_comes_with_what_needs_it_and_never_alone() -> None:
     assert solve(Problem(1, 1, Cost(run=1), (arm, samples), (), 7)).units == {"arm", "samples"}
 
 
-@settings(max_examples=200, deadline=None)
-@given(problems())
-def test_the_quick_bound_holds_and_the_quick_plan_is_one(problem: Problem) -> None:
-    shape, units = best_greedy(problem)
-    assert allowed(problem, units)
-    assert cost(problem, shape, units) <= problem.budget
-    best = brute_force(problem)
-    assert value(problem, shape, units) <= best + 1e-9
-    assert max(bound(problem, shape) for shape in problem.shapes) >= best - 1e-9
-
-
 def test_a_solver_without_time_never_calls_its_plan_optimal(tiny: Config) -> None:
     problem, _ = pose(tiny, unit_cells(tiny, NOTHING, "core"), 2 * HOUR)
     found, best = solve(problem, seconds=0.001), solve(problem)
@@ -168,12 +155,26 @@ def test_starts_are_taken_from_the_ends_inwards() -> None:
 
 @pytest.mark.parametrize("name", ["demo", "tiny", "smoke", "phase"])
 def test_every_cell_is_work_with_a_price(name: str) -> None:
-    config = study(name)
-    parts = grid(config)
-    for cell in chain(parts.core, *(unit.cells for unit in parts.units)):
-        work = work_of(config, cell.name)
-        assert work is not None, cell
-        assert NOTHING.of(work).seconds > 0
+    for cell in grid(study(name)).all_cells:
+        assert NOTHING.of(cell.work).seconds > 0, cell
+
+
+def test_the_cells_are_the_jobs_that_the_workflow_has(tiny: Config) -> None:
+    rules = Counter(cell.rule for cell in grid(tiny).all_cells)
+    rl_runs = sum(len(run.starts) for run in tiny.rl.runs)
+    evaluated = rl_runs + len(tiny.oracle.steps) + len(tiny.diverse.steps)
+    assert rules["evaluate_sft"] == len(tiny.sft.steps)
+    assert rules["evaluate"] == evaluated
+    assert rules["surgery"] == len(tiny.surgery.recipes) + len(tiny.surgery.reverse)
+    assert (rules["factors"], rules["spectra"], rules["landmarks"], rules["all"]) == (3, 5, 1, 0)
+
+
+def test_samples_that_an_arm_shares_with_the_phase_diagram_belong_to_neither() -> None:
+    values = study("phase").model_dump(mode="json")
+    known = grid(load(values | {"lora": {"steps": [max(values["phase"]["steps"])]}}))
+    [shared] = known.support
+    assert shared in known.needs["lora"] and shared in known.needs["phase"]
+    assert [cell.rule for cell in known.cells[shared]] == ["sft_samples"]
 
 
 def test_a_step_that_a_study_has_not_is_no_work_of_it(tiny: Config) -> None:
@@ -185,9 +186,8 @@ def test_a_step_that_a_study_has_not_is_no_work_of_it(tiny: Config) -> None:
 def test_an_arm_is_planned_with_the_samples_it_alone_has_and_for_the_claim_about_it(
     tiny: Config,
 ) -> None:
-    [arm] = [unit for unit in grid(tiny).units if unit.name == "diverse"]
     steps = tiny.diverse.steps
-    assert Counter(cell.rule for cell in arm.cells) == {
+    assert Counter(cell.rule for cell in grid(tiny).cells["diverse"]) == {
         "diverse_samples": 1, "diverse": 1, "evaluate": len(steps)
     }  # fmt: skip
     samples, trained = (
@@ -195,7 +195,7 @@ def test_an_arm_is_planned_with_the_samples_it_alone_has_and_for_the_claim_about
         work_of(tiny, "sft/diverse"),
     )
     assert samples is not None and trained is not None
-    assert (samples.kind, trained.kind) == ("diverse-samples", "sft")
+    assert (samples.kind, trained.kind) == ("diverse.diverse_stream", "sft")
     found, _ = goals(tiny, load_claims())
     [varied] = [goal for goal in found if goal.id == "C19"]
     assert varied.needs == (Need(frozenset({"diverse"})),)
@@ -217,31 +217,36 @@ def test_the_problems_that_are_counted_are_those_that_are_dealt(tmp_path: Path) 
 @given(st.data())
 def test_a_restricted_config_has_the_chosen_units_and_no_others(data: st.DataObject) -> None:
     config = study(data.draw(st.sampled_from(["tiny", "smoke"])))
-    parts = grid(config)
-    wanted = data.draw(st.sets(st.sampled_from(sorted(parts.names))))
-    needs = {unit.name: unit.needs for unit in parts.units}
-    units: set[str] = set()
+    needs = grid(config).needs
+    wanted = data.draw(st.sets(st.sampled_from(sorted(needs))))
+    chosen: set[str] = set()
     while wanted:
         name = wanted.pop()
-        units.add(name)
-        wanted |= set(needs[name]) - units
-    support = {unit.name for unit in parts.units if unit.support}
-    units -= {name for name in support if not any(name in needs[other] for other in units)}
-    part = restricted(config, (1, 1), frozenset(units))
-    assert grid(part).core == parts.core
-    chosen = {unit.name: set(unit.cells) for unit in parts.units if unit.name in units}
-    assert {unit.name: set(unit.cells) for unit in grid(part).units} == chosen
+        chosen.add(name)
+        wanted |= set(needs[name]) - chosen
+    part = restricted(config, (1, 1), frozenset(chosen))
+    known = {unit.name: unit.files for unit in units(config) if unit.name in chosen}
+    assert {unit.name: unit.files for unit in units(part)} == known
     assert load(yaml.safe_load(to_yaml(part, "two\nlines"))) == part
+
+
+def test_a_restricted_config_has_the_cells_of_its_units(tiny: Config) -> None:
+    chosen = frozenset({"rl-grpo-600", "surgery-rollback", "diverse"})
+    whole, part = grid(tiny), grid(restricted(tiny, (1, 1), chosen))
+    assert set(part.core) == set(whole.core)
+    assert {name: set(own) for name, own in part.cells.items()} == {
+        name: set(whole.cells[name]) for name in chosen
+    }
 
 
 def test_later_segments_need_the_earlier_ones_and_rl_its_start(tiny: Config) -> None:
     values = tiny.model_dump(mode="json")
     values["sft"]["segments"] += [[800], [900, 1000]]
     values["rl"]["runs"].append({"algorithm": "ppo", "starts": [900]})
-    needs = {unit.name: unit.needs for unit in grid(load(values)).units}
+    needs = grid(load(values)).needs
     assert needs["sft-to-800"] == ()
     assert needs["sft-to-1000"] == ("sft-to-800",)
-    assert needs["rl-ppo-900"] == ("rl-grpo-600", "sft-to-1000")
+    assert set(needs["rl-ppo-900"]) == {"rl-grpo-600", "sft-to-800", "sft-to-1000"}
     assert needs["reverse-directions-top20"] == ("surgery-directions-top20", "rl-grpo-600")
     assert needs["surgery-interpolate-equal-loss"] == ("surgery-directions-top20",)
 
@@ -277,7 +282,7 @@ def test_a_grid_serves_the_claims_that_the_evidence_finds_all_cells_of() -> None
 
 def test_no_unit_that_a_claim_needs_is_needed_in_vain(tiny: Config) -> None:
     found, _ = goals(tiny, load_claims())
-    every = grid(tiny).names
+    every = frozenset(unit.name for unit in units(tiny))
     for goal in found:
         assert served(goal, every)
         for need in goal.needs:
@@ -378,7 +383,7 @@ def test_a_plan_fits_its_budget_and_its_tables_agree(tiny: Config) -> None:
 def test_a_budget_for_everything_is_a_plan_of_everything(tiny: Config) -> None:
     plan = choose(tiny, 100, NOTHING)
     assert plan.solution.shape == (2, 5)
-    assert plan.chosen - {"core"} == grid(tiny).names
+    assert plan.chosen - {"core"} == {unit.name for unit in units(tiny)}
     alone = tiny.model_copy(update={"also": ()})
     assert restricted(tiny, plan.solution.shape, plan.solution.units) == alone
 
@@ -399,11 +404,16 @@ def test_a_senseless_budget_is_refused_in_one_line(tiny: Config, hours: float) -
         choose(tiny, hours, NOTHING)
 
 
-def test_recipes_that_cost_and_count_the_same_are_one_lot(tiny: Config) -> None:
+def test_of_recipes_that_cost_and_count_the_same_the_first_of_the_config_is_preferred(
+    tiny: Config,
+) -> None:
     problem, _ = pose(tiny, unit_cells(tiny, NOTHING, "core"), HOUR)
-    lot = next(lot for lot in lots(problem) if "surgery-rollback" in lot)
-    assert lot[0] == "surgery-directions-top5"  # in the order of the config
-    assert "surgery-directions-top20" not in lot  # others need it
+    pairs = problem.preferences
+    order = [choice.name for choice in problem.choices]
+    assert all(order.index(first) < order.index(second) for first, second in pairs)
+    assert any("surgery-rollback" in pair for pair in pairs)
+    # others need it
+    assert not any("surgery-directions-top20" in pair for pair in pairs)
 
 
 def test_planned_stands_beside_measured(measured: Path) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,18 @@ from derotate.config import schema as typed
 from derotate.config.schema import Config
 from derotate.planning.requested_totals import (
     STAGES,
-    Ask,
-    ask_of,
+    Request,
     gpus,
-    in_words,
-    later,
-    studies,
+    jobs_behind_landmarks,
+    request_of,
+    requests,
+    table,
     totals,
 )
 from derotate.resources.formulas import MB, STATE_BYTES
 from derotate.resources.stages import model_size
 from derotate.runs.dry_run import Job
+from derotate.runs.rule_jobs import all_targets, jobs_for, parse
 from derotate.study import paths as study
 from derotate.study.paths import Run
 
@@ -50,15 +51,9 @@ def job(rule: str, stage: str = "rest", outputs: tuple[str, ...] = (), **wildcar
     )  # fmt: skip
 
 
-def asked_by(_: str) -> Mapping[str, Any]:
-    """What a job of any rule asks for."""
-    return ASKED
-
-
-asks = st.builds(
-    Ask,
+requested = st.builds(
+    Request,
     stage=st.sampled_from(STAGES),
-    jobs=st.integers(1, 9),
     later=st.booleans(),
     minutes=st.integers(0, 999),
     threads=st.integers(1, 9),
@@ -69,31 +64,31 @@ asks = st.builds(
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(st.lists(asks, min_size=1, max_size=8))
-def test_the_last_row_adds_the_stages_up(parts: list[Ask]) -> None:
+@given(st.lists(requested, min_size=1, max_size=8))
+def test_the_last_row_adds_the_stages_up(parts: list[Request]) -> None:
     *rows, every = totals(parts)
     assert [row.name for row in rows] == [
         name for name in STAGES if name in {a.stage for a in parts}
     ]
-    assert every.jobs + every.later == sum(part.jobs for part in parts)
+    assert every.jobs + every.later == len(parts)
     for column in ("jobs", "later", "core_hours", "gpu_hours", "kept"):
         assert getattr(every, column) == pytest.approx(sum(getattr(row, column) for row in rows))
     assert every.memory == max(row.memory for row in rows)
 
 
 def test_a_job_asks_for_its_time_on_each_core_and_gpu_and_for_its_memory_once() -> None:
-    half_an_hour = Ask("sft", 3, False, minutes=30, threads=8, gpus=4, memory=2000, kept=500)
-    (row, _) = totals([half_an_hour])
+    half_an_hour = Request("sft", False, minutes=30, threads=8, gpus=4, memory=2000, kept=500)
+    (row, _) = totals(3 * [half_an_hour])
     assert (row.core_hours, row.gpu_hours, row.memory, row.kept) == (12, 6, 2, 1.5)
 
 
 def test_the_table_has_a_line_a_stage_and_says_that_it_measures_nothing() -> None:
-    text = in_words(totals([ask_of(job("tables"), config("demo.yaml"))]))
+    text = table(totals([request_of(job("tables"), config("demo.yaml"))]))
     head, columns, rest, every, *notes = text.splitlines()
-    assert (head, columns.split()[:3]) == ("Asked for by stage:", ["stage", "jobs", "later"])
+    assert (head, columns.split()[:3]) == ("Requested by stage:", ["stage", "jobs", "later"])
     assert rest.split() == ["rest", "1", "0", "1.0", "0.5", "3.0", "0.04"]
     assert every.split()[0] == "all"
-    assert "Limits" in notes[0]
+    assert "limits" in notes[0]
 
 
 @pytest.mark.parametrize(
@@ -122,69 +117,66 @@ def test_training_keeps_its_weights_and_the_last_segment_of_sft_its_state_too() 
     first, last = (f"run/sft/state-{end}" for end in (ends[0], ends[-1]))
     of_weights = 3 * size.bytes_each * size.parameters / MB
     state = STATE_BYTES * size.parameters / MB
-    assert ask_of(job("sft", "sft", (*weights, first)), demo).kept == pytest.approx(of_weights)
-    assert ask_of(job("sft", "sft", (*weights, last)), demo).kept == pytest.approx(
+    assert request_of(job("sft", "sft", (*weights, first)), demo).kept == pytest.approx(of_weights)
+    assert request_of(job("sft", "sft", (*weights, last)), demo).kept == pytest.approx(
         of_weights + state
     )
-    assert ask_of(job("tables", "rest", ("a.csv",)), demo).kept == ASKED["disk_mb"]
+    assert request_of(job("tables", "rest", ("a.csv",)), demo).kept == ASKED["disk_mb"]
+
+
+def landmarks_and_tables(made: Config, *pending: Run) -> list[Job]:
+    """The planned jobs that tell which runs lack their landmarks."""
+    files = tuple(study.Paths.of(made, run).landmarks for run in pending)
+    chosen = [replace(job("landmarks", outputs=(file,)), is_checkpoint=True) for file in files]
+    return [*chosen, replace(job("tables"), inputs=files)]
+
+
+def behind(made: Config, planned: list[Job]) -> list[Job]:
+    """Jobs behind landmarks of a study of which nothing exists."""
+    return list(jobs_behind_landmarks(parse(made), made, planned))
 
 
 @pytest.mark.parametrize("name", ["demo.yaml", "smoke.yaml", "tiny.yaml", "rank.yaml"])
-def test_what_is_foretold_is_what_the_tables_ask_for_once_landmarks_are_there(name: str) -> None:
-    made = config(name)
-    run = study.runs(made)[0]
+def test_the_jobs_behind_landmarks_are_those_that_the_tables_need_then(name: str) -> None:
+    made = config(name, study="nothing-exists", seeds=[1], base_seeds=[1])
     # a step that is no other landmark, as it is in every study that shows anything
     peak = next(step for step in made.sft.steps if step != made.landmarks.sft_end)
     pairs = study.spectral_pairs(made, peak)
     diagnosed = len(study.diagnosed(made, peak))
-    expected = Counter(
+    planned = landmarks_and_tables(made, Run(1, 1))
+    # all else is planned
+    workflow = parse(made)
+    static = jobs_for(workflow, all_targets(workflow))
+    found = Counter(
+        request_of(each, made).stage for each in behind(made, [*static.values(), *planned])
+    )
+    assert found == Counter(
         evaluation=len(list(study.variants(made, peak))),
         surgery=len(pairs) + len({label for pair in pairs for label in pair}) + 2 * diagnosed,
     )
-    one_run = made.model_copy(update={"seeds": (run.seed,), "base_seeds": (run.base_seed,)})
-    found: Counter[str] = Counter()
-    for ask in later(one_run, {run}, asked_by):
-        found[ask.stage] += ask.jobs
-    assert found == expected
 
 
-def test_a_base_that_has_landmarks_in_one_run_is_not_decomposed_again() -> None:
-    made = config("demo.yaml", seeds=[1, 2], base_seeds=[1, 2])
-    pending = {Run(1, 1), Run(2, 1), Run(2, 2)}
-    rules: Counter[str] = Counter()
-
-    def resources(rule: str) -> Mapping[str, Any]:
-        rules[rule] += 1
-        return ASKED
-
-    jobs = sum(ask.jobs for ask in later(made, pending, resources))
-    of_run = sum(ask.jobs for ask in later(made, {Run(1, 1)}, asked_by))
-    assert jobs == 3 * of_run + 1  # the base of seed 2
-    assert set(rules.values()) == {1}
-
-
-def test_nothing_is_foretold_of_a_run_with_landmarks_nor_where_no_tables_are_asked_for() -> None:
-    demo = config("demo.yaml")
-    landmarks = job("landmarks", base_seed="1", seed="1")
-    assert sum(ask.later for ask in studies([landmarks], {"": demo}, asked_by)) == 0
-    assert sum(ask.later for ask in studies([job("tables")], {"": demo}, asked_by)) == 0
-    assert sum(ask.later for ask in studies([landmarks, job("tables")], {"": demo}, asked_by)) > 0
-
-
-def test_a_further_study_is_foretold_by_its_own_config_and_rules() -> None:
-    demo = config("demo.yaml")
-    bare = demo.model_copy(
-        update={"surgery": demo.surgery.model_copy(update={"recipes": (), "reverse": ()})}
+def test_a_base_is_decomposed_once_for_all_its_runs() -> None:
+    made = config("demo.yaml", study="nothing-exists", seeds=[1, 2], base_seeds=[1, 2])
+    rules = Counter(
+        each.rule for each in behind(made, landmarks_and_tables(made, *study.runs(made)))
     )
-    jobs = [job("tiny_rank_landmarks", base_seed="1", seed="1"), job("tiny_rank_tables"),
-            job("landmarks", base_seed="1", seed="1"), job("all")]  # fmt: skip
-    names = set()
+    assert (rules["base_factors"], rules["surgery"]) == (
+        2, 4 * len(list(study.variants(made, 1)))
+    )  # fmt: skip
 
-    def resources(rule: str) -> Mapping[str, Any]:
-        names.add(rule)
-        return ASKED
 
-    found = list(studies(jobs, {"": demo, "tiny_rank_": bare}, resources))
-    assert sum(not ask.later for ask in found) == 3
-    assert names >= {"tiny_rank_factors", "tiny_rank_spectra"}
-    assert not names & {"tiny_rank_surgery", "factors"}
+def test_nothing_is_behind_the_landmarks_of_other_runs_nor_where_no_job_needs_them() -> None:
+    made = config("demo.yaml", study="nothing-exists", seeds=[1, 2])
+    landmarks, tables = landmarks_and_tables(made, Run(1, 1))
+    assert behind(made, [landmarks]) == []
+    assert behind(made, [tables]) == []
+    found = behind(made, [landmarks, tables])
+    assert {each.wildcards.get("seed", "1") for each in found} == {"1"}
+
+
+def test_a_planned_job_counts_for_the_study_in_whose_folder_its_benchmark_lies() -> None:
+    made = config("demo.yaml")
+    other = replace(job("tables"), benchmark="results/other/benchmarks/rest/tables.tsv")
+    found = list(requests(parse(made), [made], [job("tables"), other, job("all")]))
+    assert [each.stage for each in found] == ["rest", "rest"]
