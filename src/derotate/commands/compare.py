@@ -15,6 +15,7 @@ from rich.table import Table
 
 from derotate.claims.reference_agreement import VERDICTS, agreement
 from derotate.files.tables import write
+from derotate.report.format import NOTHING, number
 
 _FULL_WIDTH = 120
 _UNITS = {"stages": "percent", "contrasts": "points", VERDICTS: "verdicts"}
@@ -84,8 +85,8 @@ def _numbers(rows: pd.DataFrame) -> Table:
     for row in rows.to_dict("records"):
         table.add_row(
             str(row["row"]), str(row["base_seed"]), str(row["seed"]),
-            *(_number(row[column], sign) for column, sign in
-              (("value", ""), ("reference", ""), ("difference", "+"), ("tolerance", ""))),
+            *(number(row[column], 2, sign=column == "difference")
+              for column in ("value", "reference", "difference", "tolerance")),
             _word(row["within"]),
         )  # fmt: skip
     return table
@@ -96,7 +97,7 @@ def _verdicts(rows: pd.DataFrame) -> Table:
         "claim", "new", "reference", "agrees", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False
     )
     for row in rows.to_dict("records"):
-        texts = ("-" if pd.isna(row[name]) else row[name] for name in ("value", "reference"))
+        texts = (NOTHING if pd.isna(row[name]) else row[name] for name in ("value", "reference"))
         table.add_row(row["row"], *texts, _word(row["within"]))
     return table
 
@@ -111,10 +112,6 @@ def _counts(name: str, own: pd.DataFrame) -> str:
     if not own["decides"].all():
         parts += [f"{(~outside['decides']).sum()} of the others"]
     return f"{name}.csv ({_UNITS[name]}): {', '.join(parts)}"
-
-
-def _number(value: float, sign: str) -> str:
-    return "-" if pd.isna(value) else f"{value:{sign}.2f}"
 
 
 def _word(within: bool) -> str:

@@ -22,6 +22,7 @@ import yaml
 from rich.console import Console
 
 from derotate.config.schema import Config
+from derotate.report.format import duration, plural
 from derotate.runs import snakemake_log as runlog
 from derotate.runs.benchmarks import read_costs
 from derotate.runs.dry_run import TARGET_RULE, DryRunError, Job, planned, waiting
@@ -39,8 +40,6 @@ ASKED: Final = {"mem_mb": "MB", "runtime": "minutes", "gpu": "GPU"}
 
 ANY: Final = "1024"
 """Cores of the dry run: with fewer than a rule asks for, Snakemake would tell of fewer."""
-
-_TWO_MINUTES: Final = 120.0
 
 
 class WhyError(ValueError):
@@ -167,16 +166,16 @@ def cost(job: Job, costs: pd.DataFrame, study: Path) -> Cost | None:
 def _headline(log: RunLog, study: Path, *, live: bool) -> str:
     how = {
         Ending.DONE: "ended well, nothing failed",
-        Ending.FAILED: f"failed at {_count(len(log.failures), 'job')}",
+        Ending.FAILED: f"failed at {plural(len(log.failures), 'job')}",
         Ending.STOPPED: "was stopped by a signal (Ctrl-C or SIGTERM)",
         Ending.REFUSED: "ended before any job began",
         Ending.KILLED: "was killed, its log has no last line",
     }[log.ending]
     if live:
-        failed = _count(len(log.failures), "job") if log.failures else "nothing"
+        failed = plural(len(log.failures), "job") if log.failures else "nothing"
         how = f"goes on, {failed} failed so far"
     where = f"{log.date}, {log.path.relative_to(Path.cwd())}"
-    return f"The last run of {study} {how}; {_count(log.done, 'job')} done ({where})"
+    return f"The last run of {study} {how}; {plural(log.done, 'job')} done ({where})"
 
 
 def _is_at_work() -> bool:
@@ -224,7 +223,7 @@ def _repeating(
     yield f"   cost    {_price(cost(job, costs, study), study)}"
     asks = [f"{job.resources[name]} {unit}" for name, unit in ASKED.items()
             if job.resources.get(name)]  # fmt: skip
-    yield f"   asks    {', '.join([_count(job.threads, 'core'), *asks])}"
+    yield f"   asks    {', '.join([plural(job.threads, 'core'), *asks])}"
 
 
 def _behind(behind: Sequence[Job], costs: pd.DataFrame, study: Path) -> str:
@@ -235,12 +234,12 @@ def _behind(behind: Sequence[Job], costs: pd.DataFrame, study: Path) -> str:
     names = ", ".join(f"{rule} {count}" if count > 1 else rule for rule, count in rules.items())
     known = [found for job in behind if (found := cost(job, costs, study))]
     unknown = len(behind) - len(known)
-    price = f"about {_duration(sum(found.seconds for found in known))} of job time"
+    price = f"about {duration(sum(found.seconds for found in known))} of job time"
     if unknown:
         price += f", without the {unknown} of which no like job was measured"
     unknown_yet = any(job.is_checkpoint for job in behind)
     more = ", and what the landmarks ask for" if unknown_yet else ""
-    return f"{_count(len(behind), 'job')} ({names}{more}): {price}"
+    return f"{plural(len(behind), 'job')} ({names}{more}): {price}"
 
 
 def _price(found: Cost | None, study: Path) -> str:
@@ -248,7 +247,7 @@ def _price(found: Cost | None, study: Path) -> str:
         return f"unknown: no like job was measured in {study}"
     memory = f", up to {found.memory_mb:.0f} MB" if found.memory_mb is not None else ""
     like = "1 like job" if found.jobs == 1 else f"median of {found.jobs} like jobs"
-    return f"about {_duration(found.seconds)}{memory} ({like}: {found.source})"
+    return f"about {duration(found.seconds)}{memory} ({like}: {found.source})"
 
 
 def _tail(log: Path) -> list[str]:
@@ -258,11 +257,3 @@ def _tail(log: Path) -> list[str]:
     except OSError:
         return ["(there is no such file)"]
     return [line for line in lines if line.strip()][-LAST_LINES:] or ["(it is empty)"]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < _TWO_MINUTES else f"{seconds / 60:.1f} min"
