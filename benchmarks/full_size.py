@@ -197,18 +197,18 @@ def main() -> None:
     parser.add_argument("model", choices=("qwen", "mllama", "layer"))
     parser.add_argument("--layers", type=int, help="only the first layers (default: all)")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"default: {FOLDER}")
-    asked = parser.parse_args()
-    if asked.layers is not None and (asked.model == "layer" or asked.layers < 1):
-        parser.error(f"--layers = {asked.layers}, expected 1 or more, with qwen or mllama")
+    options = parser.parse_args()
+    if options.layers is not None and (options.model == "layer" or options.layers < 1):
+        parser.error(f"--layers = {options.layers}, expected 1 or more, with qwen or mllama")
     if warning := busy.before(busy.cores_taken()):
         print(f"{warning}; memory does not depend on it", flush=True)
-    asked.folder.mkdir(parents=True, exist_ok=True)
-    recipe = DIRECTIONS if asked.model == "layer" else INTERPOLATION
-    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-        donor, patient = write_pair(asked.model, asked.layers, Path(folder))
+    options.folder.mkdir(parents=True, exist_ok=True)
+    recipe = DIRECTIONS if options.model == "layer" else INTERPOLATION
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        donor, patient = write_pair(options.model, options.layers, Path(folder))
         took = measure(donor, patient, recipe, Path(folder) / "out")
     print(
-        f"{asked.model}, {recipe.name}: {took.matrices} matrices of a checkpoint of "
+        f"{options.model}, {recipe.name}: {took.matrices} matrices of a checkpoint of "
         f"{took.size / 1e9:.2f} GB in {took.seconds:.0f} s, {took.disk / 1e9:.2f} GB of disk\n"
         f"  peak RssAnon: {took.anonymous / 1e9:.2f} GB, target {TARGET / 1e9:g} GB: "
         f"{'met' if took.anonymous < TARGET else 'not met'}"

@@ -26,7 +26,7 @@ from torch import Tensor
 from derotate.config.recipes import Recipe
 from derotate.models.shards import open_shards
 from derotate.runs.job_setup import keep_freed_memory
-from derotate.spectral.decompose import factorise, part_of, tall
+from derotate.spectral.decompose import block_of, factorise, tall_view
 from derotate.spectral.factor_cache import FactorCache
 from derotate.spectral.factors import Decompose, Factors
 from derotate.surgery.edits import streamed_change
@@ -158,9 +158,9 @@ def _difference(
     error = weight = edit = 0.0
     with safe_open(published, framework="pt") as file:
         theirs = file.get_tensor("weight")
-        for rows in tall(patient).blocks():
-            expected, before = part_of(theirs, rows), part_of(patient, rows).to(torch.float32)
-            error += float((part_of(edited, rows) - expected).double().square().sum())
+        for rows in tall_view(patient).blocks():
+            expected, before = block_of(theirs, rows), block_of(patient, rows).to(torch.float32)
+            error += float((block_of(edited, rows) - expected).double().square().sum())
             weight += float(before.double().square().sum())
             edit += float((expected - before).double().square().sum())
     return Difference(recipe, matrix, math.sqrt(error / weight), math.sqrt(error / edit))

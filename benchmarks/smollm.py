@@ -9,13 +9,14 @@ FOLDER/patient, a copy with noise, for `derotate check` and `derotate operate`.
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import sys
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+
+from derotate.files.atomic import atomic_write
 
 INSTALL = "make smollm"
 """Not an extra of pyproject.toml, because an extra cannot exclude the package's dependencies."""
@@ -55,37 +56,33 @@ def write_donor(out: Path, dtype: torch.dtype) -> Path:
     del config.quantization_config
     model = AutoModelForCausalLM.from_config(config)
     model.load_state_dict(loaded.state_dict())
-    aside = out.with_name(out.name + ".part")
-    shutil.rmtree(aside, ignore_errors=True)
-    model.to(dtype).save_pretrained(aside)
-    AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(aside)
-    os.replace(aside, out)
+    with atomic_write(out) as part:
+        model.to(dtype).save_pretrained(part)
+        AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(part)
     return out
 
 
 def write_patient(donor: Path, out: Path, seed: int = 0) -> Path:
-    """A copy whose every matrix moved by gaussian noise of the relative norm `NOISE`."""
+    """A copy with gaussian noise of relative norm `NOISE` in every matrix."""
     generator = torch.Generator().manual_seed(seed)
-    aside = out.with_name(out.name + ".part")
-    shutil.rmtree(aside, ignore_errors=True)
-    shutil.copytree(donor, aside)
-    for file in sorted(aside.glob("*.safetensors")):
-        tensors = load_file(file)
-        for name, weight in tensors.items():
-            if weight.ndim == 2:
-                exact = weight.to(torch.float32)
-                noise = torch.randn(weight.shape, generator=generator)
-                moved = exact + noise * (NOISE * exact.norm() / noise.norm())
-                tensors[name] = moved.to(weight.dtype)
-        changed = file.with_name("changed")
-        save_file(tensors, changed, metadata={"format": "pt"})
-        os.replace(changed, file)  # what was mapped stays whole until it is dropped
-    os.replace(aside, out)
+    with atomic_write(out) as folder:
+        shutil.copytree(donor, folder)
+        for file in sorted(folder.glob("*.safetensors")):
+            tensors = load_file(file)
+            for name, weight in tensors.items():
+                if weight.ndim == 2:
+                    exact = weight.to(torch.float32)
+                    noise = torch.randn(weight.shape, generator=generator)
+                    noised = exact + noise * (NOISE * exact.norm() / noise.norm())
+                    tensors[name] = noised.to(weight.dtype)
+            # Not written in place: the tensors are mapped from this file.
+            with atomic_write(file) as part:
+                save_file(tensors, part, metadata={"format": "pt"})
     return out
 
 
 def write_pair(folder: Path, dtype: torch.dtype = torch.bfloat16) -> tuple[Path, Path]:
-    """Directories of donor and patient in `folder`, made where they are not there yet."""
+    """Directories of donor and patient in `folder`, written unless they exist."""
     folder.mkdir(parents=True, exist_ok=True)
     donor, patient = folder / "donor", folder / "patient"
     if not donor.is_dir():

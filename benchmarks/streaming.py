@@ -86,7 +86,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Took:
+class GridCost:
     """Time and memory of the whole grid.
 
     Attributes:
@@ -104,7 +104,7 @@ class Took:
     differences: tuple[Difference, ...] = ()
 
 
-def published(pair: Pair, recipes: Sequence[Recipe], made: Path) -> Took:
+def published(pair: Pair, recipes: Sequence[Recipe], made: Path) -> GridCost:
     """Make some recipes by the published algorithm; times are scaled to the whole grid."""
     from published_surgery import run
 
@@ -120,10 +120,12 @@ def published(pair: Pair, recipes: Sequence[Recipe], made: Path) -> Took:
         process.join()
     assert isinstance(used, Used)
     scale = len(GRID) / len(recipes)
-    return Took(scale * used.seconds, scale * used.processor, used.peak_rss, memory.peak)
+    return GridCost(scale * used.seconds, scale * used.processor, used.peak_rss, memory.peak)
 
 
-def streamed(pair: Pair, compared: Sequence[Recipe], made: Path, cache: Path | None = None) -> Took:
+def streamed(
+    pair: Pair, compared: Sequence[Recipe], made: Path, cache: Path | None = None
+) -> GridCost:
     """Make the whole grid our way; `made` holds the published weights of the `compared` recipes."""
     from grid_worker import GridJob, Worked, run
 
@@ -148,7 +150,7 @@ def streamed(pair: Pair, compared: Sequence[Recipe], made: Path, cache: Path | N
     made_weights = sum(worked.made for worked in found)
     if made_weights != len(GRID) * len(pair.names):
         raise RuntimeError(f"{made_weights} edited weights, expected {len(GRID)} per matrix")
-    return Took(
+    return GridCost(
         seconds=max(worked.used.seconds for worked in found),
         processor=sum(worked.used.processor for worked in found),
         largest=max(worked.used.peak_rss for worked in found),
@@ -174,13 +176,13 @@ def _received(receivers: Sequence[Connection]) -> list[object]:
         raise RuntimeError("a process of the benchmark failed, see above") from None
 
 
-def compare(pair: Pair, repeats: int) -> tuple[Comparison, list[tuple[Took, Took]]]:
+def compare(pair: Pair, repeats: int) -> tuple[Comparison, list[tuple[GridCost, GridCost]]]:
     """Ours and the published algorithm in turn; each repeat compares another two recipes."""
     from comparison import Comparison, alternate
 
     sample = random.Random("streaming").sample(GRID, SCALED_FROM * repeats)
-    theirs: list[Took] = []
-    mine: list[Took] = []
+    theirs: list[GridCost] = []
+    mine: list[GridCost] = []
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
 
@@ -238,7 +240,7 @@ def agreement(pair: Pair, differences: Sequence[Difference], expected: int) -> t
     )
 
 
-def show_memory(measured: Sequence[tuple[Took, Took]], whole: bool) -> None:
+def show_memory(measured: Sequence[tuple[GridCost, GridCost]], whole: bool) -> None:
     """Print memory and processor time of both, medians over the repeats."""
     mine, theirs = zip(*measured, strict=True)
     peak = median(took.largest for took in theirs)
@@ -306,9 +308,9 @@ def main() -> None:
     parser.add_argument("--layers", type=int, help="only the first layers (default: all)")
     parser.add_argument("--repeats", type=int, default=REPEATS, help=f"default: {REPEATS}")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"default: {FOLDER}")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     context = multiprocessing.get_context("spawn")
-    arguments = (asked.model, asked.folder, asked.layers)
+    arguments = (options.model, options.folder, options.layers)
     # In a process of its own: what it loads would count as memory of this one.
     with context.Pool(1) as pool:
         try:
@@ -319,11 +321,11 @@ def main() -> None:
     if warning := busy.before(busy.cores_taken()):
         print(warning, flush=True)
     print(
-        f"{asked.repeats} repeats in turn, medians (spread in brackets), {PROCESSES} processes of "
-        f"one thread beside one of {PROCESSES} threads, load before: {os.getloadavg()[0]:.2f}",
+        f"{options.repeats} repeats in turn, medians (spread in brackets), {PROCESSES} processes "
+        f"of one thread beside one of {PROCESSES} threads, load before: {os.getloadavg()[0]:.2f}",
         flush=True,
     )
-    comparison, measured = compare(pair, asked.repeats)
+    comparison, measured = compare(pair, options.repeats)
     show(comparison)
     show_memory(measured, pair.whole)
     show_cached(pair)

@@ -56,7 +56,7 @@ weights it is wrong by tens of per cent."""
 
 
 @dataclass(frozen=True)
-class Tall:
+class TallView:
     """A matrix transposed if wide, [long, short], so that blocks are always rows.
 
     Attributes:
@@ -79,26 +79,26 @@ class Tall:
         return (slice(start, min(start + rows, long)) for start in range(0, long, rows))
 
 
-def tall(weight: Tensor) -> Tall:
+def tall_view(weight: Tensor) -> TallView:
     """The tall view of a weight [out, in] of any dtype, memory-mapped or not."""
     shape = _matrix_shape(weight)
     if shape[0] < shape[1]:
-        return Tall(shape, lambda rows: weight[:, rows].T.to(torch.float64))
-    return Tall(shape, lambda rows: weight[rows].to(torch.float64))
+        return TallView(shape, lambda rows: weight[:, rows].T.to(torch.float64))
+    return TallView(shape, lambda rows: weight[rows].to(torch.float64))
 
 
-def tall_difference(weight: Tensor, other: Tensor) -> Tall:
+def difference_view(weight: Tensor, other: Tensor) -> TallView:
     """The tall view of `weight - other`, [out, in] each, subtracted in float64."""
-    first, second = tall(weight), tall(other)
-    return Tall(first.shape, lambda rows: first.read(rows) - second.read(rows))
+    first, second = tall_view(weight), tall_view(other)
+    return TallView(first.shape, lambda rows: first.read(rows) - second.read(rows))
 
 
-def part_of(matrix: Tensor, rows: slice) -> Tensor:
+def block_of(matrix: Tensor, rows: slice) -> Tensor:
     """Rows of a matrix [out, in], or columns if it is wide, as a view of the stored orientation."""
     return matrix[:, rows] if matrix.shape[0] < matrix.shape[1] else matrix[rows]
 
 
-def fastest(shape: tuple[int, int]) -> Routine:
+def fastest_routine(shape: tuple[int, int]) -> Routine:
     """The routine that was faster on the nearest measured shape (log scale)."""
     short, long = sorted(shape)
 
@@ -120,11 +120,11 @@ def factorise(weight: Tensor, dtype: torch.dtype = torch.float32) -> Factors:
         ValueError: not a matrix, or not finite.
         ArithmeticError: no routine reached `ERROR_BOUND`.
     """
-    return factorise_streamed(tall(weight.detach()), dtype)
+    return factorise_streamed(tall_view(weight.detach()), dtype)
 
 
 def factorise_streamed(
-    matrix: Tall, dtype: torch.dtype = torch.float32, routine: Routine | None = None
+    matrix: TallView, dtype: torch.dtype = torch.float32, routine: Routine | None = None
 ) -> Factors:
     """Thin SVD, computed in float64 and returned in `dtype`; signs as in `factorise`.
 
@@ -139,7 +139,7 @@ def factorise_streamed(
         ArithmeticError: no routine reached the bound.
     """
     matrix = _cast_once(matrix)
-    if (routine or fastest(matrix.shape)) == "gram":
+    if (routine or fastest_routine(matrix.shape)) == "gram":
         svd_of_view = _by_gram(matrix)
         # NaN, from a division by a zero singular value, compares as false and is a failure too.
         if _error(matrix, *svd_of_view) <= ERROR_BOUND:
@@ -156,7 +156,7 @@ def factorise_streamed(
     return _as_factors(matrix, *svd_of_view, dtype)
 
 
-def singular_values(matrix: Tall) -> Tensor:
+def singular_values(matrix: TallView) -> Tensor:
     """All singular values [short], float64, descending: roots of the Gram matrix's eigenvalues.
 
     Errors are up to 1e-8 of the largest value: enough for a distribution, not for surgery.
@@ -170,16 +170,16 @@ def _matrix_shape(weight: Tensor) -> tuple[int, int]:
     return weight.shape[0], weight.shape[1]
 
 
-def _cast_once(matrix: Tall) -> Tall:
+def _cast_once(matrix: TallView) -> TallView:
     """The same view; a matrix of one block is kept in float64."""
     if math.prod(matrix.shape) > BLOCK:
         return matrix
     # Three passes read the matrix: Gram matrix, long vectors, probe.
     cast = matrix.read(slice(0, max(matrix.shape)))
-    return Tall(matrix.shape, lambda rows: cast[rows])
+    return TallView(matrix.shape, lambda rows: cast[rows])
 
 
-def _gram(matrix: Tall) -> Tensor:
+def _gram(matrix: TallView) -> Tensor:
     """Upper triangle of the Gram matrix [short, short], zeros below it."""
     short = min(matrix.shape)
     gram = np.zeros((short, short), order="F")
@@ -194,7 +194,7 @@ def _gram(matrix: Tall) -> Tensor:
     return torch.from_numpy(gram)
 
 
-def _by_gram(matrix: Tall) -> tuple[Tensor, Tensor, Tensor]:
+def _by_gram(matrix: TallView) -> tuple[Tensor, Tensor, Tensor]:
     """Long vectors [long, short], values [short], short vectors [short, short]; float64, signed."""
     short_vectors = _eigenvectors(_gram(matrix)).flip(1)
     rank = short_vectors.shape[0]
@@ -226,7 +226,7 @@ def _eigenvectors(gram: Tensor) -> Tensor:
     return torch.from_numpy(vectors)
 
 
-def _by_gesdd(matrix: Tall) -> tuple[Tensor, Tensor, Tensor]:
+def _by_gesdd(matrix: TallView) -> tuple[Tensor, Tensor, Tensor]:
     """The same as `_by_gram` by LAPACK's divide and conquer."""
     short, long = sorted(matrix.shape)
     # Column-major, so that LAPACK overwrites this array instead of a copy.
@@ -237,7 +237,7 @@ def _by_gesdd(matrix: Tall) -> tuple[Tensor, Tensor, Tensor]:
     return _signed(matrix, torch.from_numpy(u), torch.from_numpy(s), torch.from_numpy(vh).T)
 
 
-def _error(matrix: Tall, long_vectors: Tensor, values: Tensor, short_vectors: Tensor) -> float:
+def _error(matrix: TallView, long_vectors: Tensor, values: Tensor, short_vectors: Tensor) -> float:
     """Largest probed error of an SVD A = L S R^T: of L^T L, of R^T R, and of A itself.
 
     For random x: max(|L^T L x - x|, |R^T R x - x|, |A x - L S R^T x| / s_1) over all entries.
@@ -263,7 +263,7 @@ def _sign(left: Tensor) -> Tensor:
 
 
 def _signed(
-    matrix: Tall, long_vectors: Tensor, values: Tensor, short_vectors: Tensor
+    matrix: TallView, long_vectors: Tensor, values: Tensor, short_vectors: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The SVD with signs chosen so that the largest entry of each u column is positive."""
     sign = _sign(short_vectors if matrix.wide else long_vectors)
@@ -271,7 +271,11 @@ def _signed(
 
 
 def _as_factors(
-    matrix: Tall, long_vectors: Tensor, values: Tensor, short_vectors: Tensor, dtype: torch.dtype
+    matrix: TallView,
+    long_vectors: Tensor,
+    values: Tensor,
+    short_vectors: Tensor,
+    dtype: torch.dtype,
 ) -> Factors:
     """Factors of the matrix as stored, in `dtype`."""
     long_vectors = long_vectors.to(dtype).contiguous()

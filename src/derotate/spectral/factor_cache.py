@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from derotate.spectral.decompose import factorise_streamed, tall
+from derotate.spectral.decompose import factorise_streamed, tall_view
 from derotate.spectral.factors import Factors, load_factors, save_factors
 
 HASHED = 1 << 26
@@ -43,7 +43,7 @@ class FactorCache:
         precision = str(self.dtype).removeprefix("torch.")
         path = self.folder / f"{_digest(weight)}-{precision}.safetensors"
         if not path.is_file():
-            save_factors(path, {KEY: factorise_streamed(tall(weight), self.dtype)})
+            save_factors(path, {KEY: factorise_streamed(tall_view(weight), self.dtype)})
         return load_factors(path)[KEY]
 
 

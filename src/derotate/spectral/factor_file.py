@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from derotate.models.shard_writer import Entry, as_tensor, file_size, preallocate, require_room
-from derotate.spectral.decompose import factorise_streamed, tall
+from derotate.spectral.decompose import factorise_streamed, tall_view
 from derotate.spectral.factors import factor_keys
 from derotate.spectral.guards import Measured
 from derotate.spectral.inspect_checkpoint import CompleteCheckpoint
@@ -51,7 +51,7 @@ def write_factors(checkpoint: CompleteCheckpoint, out: Path, dtype: torch.dtype)
     slots = preallocate(out, entries)
     measured = []
     for name in names:
-        factors = factorise_streamed(tall(checkpoint.shards[name]), dtype)
+        factors = factorise_streamed(tall_view(checkpoint.shards[name]), dtype)
         for key, side in zip(factor_keys(name), (factors.u, factors.s, factors.v), strict=True):
             as_tensor(slots[key].data(), dtype, entries[key].shape).copy_(side)
         measured.append(checkpoint.measure(name, factors.s.clone()))

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from derotate.spectral.decompose import part_of, tall
+from derotate.spectral.decompose import block_of, tall_view
 from derotate.spectral.distance import marchenko_pastur_distance
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ def law_distance(weight: Tensor, values: Tensor) -> float:
 def relative_change(reference: Tensor, weight: Tensor) -> float:
     """||W - W_ref||_F / ||W_ref||_F in float64, block by block; NaN if the reference is zero."""
     change = norm = torch.zeros((), dtype=torch.float64)
-    for rows in tall(weight).blocks():
-        base = part_of(reference, rows).to(torch.float64)
-        change = change + (part_of(weight, rows).to(torch.float64) - base).square().sum()
+    for rows in tall_view(weight).blocks():
+        base = block_of(reference, rows).to(torch.float64)
+        change = change + (block_of(weight, rows).to(torch.float64) - base).square().sum()
         norm = norm + base.square().sum()
     return float((change / norm).sqrt())
 

@@ -13,7 +13,7 @@ from derotate.config.matrix_kinds import DEFAULT_KINDS, matrix_kind
 from derotate.models.checkpoint import CheckpointError
 from derotate.models.compatibility import module_names, require_same_model
 from derotate.models.shards import Shards, open_shards, require_finite
-from derotate.spectral.decompose import singular_values, tall
+from derotate.spectral.decompose import singular_values, tall_view
 from derotate.spectral.guards import Measured, law_distance, relative_change
 
 
@@ -83,4 +83,4 @@ def inspect(checkpoint: Path, reference: Path | None) -> Iterator[Measured]:
     """
     complete = open_complete(checkpoint, reference)
     for name in complete.names:
-        yield complete.measure(name, singular_values(tall(complete.shards[name])))
+        yield complete.measure(name, singular_values(tall_view(complete.shards[name])))

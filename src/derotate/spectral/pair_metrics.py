@@ -19,7 +19,7 @@ from torch import Tensor
 from derotate.files.atomic import atomic_write
 from derotate.files.scratch import scratch_folder
 from derotate.models.pair import open_finite
-from derotate.spectral.decompose import factorise_streamed, tall, tall_difference
+from derotate.spectral.decompose import difference_view, factorise_streamed, tall_view
 from derotate.spectral.factor_sources import cached, stored
 from derotate.spectral.factors import Decompose, StoredFactors
 from derotate.spectral.inspect_checkpoint import projections
@@ -84,14 +84,14 @@ def _rows(
     donor = decompose(before)
     rows = spectra_rows(name, donor, decompose(after), before, after, fractions)
     generator = matrix_generator(null_seed, name)
-    difference = tall_difference(after, before)
+    difference = difference_view(after, before)
     squares = (difference.read(block).square().sum() for block in difference.blocks())
     changed = norm_null(before, float(sum(squares)) ** 0.5, generator)
     # float64: a change that is small against the weight turns vectors by small angles.
-    null = factorise_streamed(tall(changed), torch.float64)
+    null = factorise_streamed(tall_view(changed), torch.float64)
     rows += spectra_rows(name, donor, null, before, changed, fractions, against="norm_null")
     # Freed before the second null, which is as large.
     del changed, null
     sides = unrelated_null((before.shape[0], before.shape[1]), generator)
-    first, second = (factorise_streamed(tall(side)) for side in sides)
+    first, second = (factorise_streamed(tall_view(side)) for side in sides)
     return rows + spectra_rows(name, first, second, *sides, fractions, against="unrelated_null")

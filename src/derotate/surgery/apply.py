@@ -17,7 +17,7 @@ from torch import Tensor
 from derotate.config.recipes import Recipe
 from derotate.models.checkpoint import CheckpointError
 from derotate.models.pair import CheckpointPair
-from derotate.spectral.decompose import tall_difference
+from derotate.spectral.decompose import difference_view
 from derotate.spectral.factor_sources import Sources
 from derotate.spectral.factors import Decompose, Factors
 from derotate.spectral.guards import (
@@ -94,7 +94,7 @@ class Surgery:
     def donor_distance(self) -> float:
         """||W_t - W_b||_F over the edited matrices."""
         differences = (
-            tall_difference(self.pair.patient[name], self.pair.donor[name]) for name in self.names
+            difference_view(self.pair.patient[name], self.pair.donor[name]) for name in self.names
         )
         return math.hypot(
             *(float(side.read(rows).norm()) for side in differences for rows in side.blocks())

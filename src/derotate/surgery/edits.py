@@ -23,7 +23,7 @@ from torch import Tensor
 
 from derotate.config.recipes import Recipe
 from derotate.spectral.angles import principal_angles
-from derotate.spectral.decompose import Tall, factorise_streamed, part_of, tall_difference
+from derotate.spectral.decompose import TallView, block_of, difference_view, factorise_streamed
 from derotate.spectral.factors import Decompose, Factors
 from derotate.spectral.nulls import matrix_generator
 from derotate.surgery.band_edits import band_sides, paired_by_similarity, rotation_change
@@ -63,7 +63,7 @@ def edited_blocks(change: Change, weight: Tensor) -> Iterator[tuple[slice, Tenso
     for rows in _blocks(change.shape):
         delta = change.block(rows)
         # A float64 delta is added in float64, so that a rollback rounds to W_b exactly.
-        yield rows, delta, (part_of(weight, rows).to(torch.float32) + delta).to(torch.float32)
+        yield rows, delta, (block_of(weight, rows).to(torch.float32) + delta).to(torch.float32)
 
 
 def change_norm(change: Change) -> float:
@@ -73,7 +73,7 @@ def change_norm(change: Change) -> float:
 
 
 def _blocks(shape: tuple[int, int]) -> Iterator[slice]:
-    return Tall(shape, lambda rows: torch.empty(0)).blocks()
+    return TallView(shape, lambda rows: torch.empty(0)).blocks()
 
 
 def streamed_change(
@@ -157,8 +157,8 @@ def _interpolation(
         scale = wanted
 
     def block(rows: slice) -> Tensor:
-        donor = part_of(donor_weight, rows).to(torch.float64)
-        return scale * (donor - part_of(patient_weight, rows).to(torch.float64))
+        donor = block_of(donor_weight, rows).to(torch.float64)
+        return scale * (donor - block_of(patient_weight, rows).to(torch.float64))
 
     return Change(shape, block)
 
@@ -177,7 +177,7 @@ def _product(shape: tuple[int, int], low_rank: LowRank, dtype: torch.dtype) -> C
 
 def _low_rank(donor_weight: Tensor, patient_weight: Tensor, rank: int) -> LowRank:
     """The best rank-r approximation of W_b - W_t (Eckart and Young 1936), float64."""
-    difference = factorise_streamed(tall_difference(donor_weight, patient_weight), torch.float64)
+    difference = factorise_streamed(difference_view(donor_weight, patient_weight), torch.float64)
     # Copies, not views: a view would keep all factors in memory.
     return LowRank(difference.u[:, :rank] * difference.s[:rank], difference.v[:, :rank].clone())
 
@@ -203,7 +203,7 @@ def _noise(
     # Drawn as a whole and not by block: the order of the draws belongs to the result of a seed.
     noise = torch.randn(shape, dtype=torch.float64, generator=generator)
     noise *= norm / float(noise.norm())
-    return Change(shape, lambda rows: part_of(noise, rows).to(dtype))
+    return Change(shape, lambda rows: block_of(noise, rows).to(dtype))
 
 
 def _aligned(shape: tuple[int, int], donor: Factors, patient: Factors, band: range) -> Change:
@@ -241,4 +241,4 @@ def _mixed_basis(donor_basis: Tensor, patient_basis: Tensor, band: range) -> Fac
         return basis
 
     shape = patient_basis.shape[0], patient_basis.shape[1]
-    return factorise_streamed(Tall(shape, read), torch.float64)
+    return factorise_streamed(TallView(shape, read), torch.float64)

@@ -33,7 +33,7 @@ from derotate.models.shard_writer import (
     require_room,
 )
 from derotate.models.shards import INDEX, PICKLED
-from derotate.spectral.decompose import part_of
+from derotate.spectral.decompose import block_of
 from derotate.spectral.factor_sources import cached
 from derotate.surgery.apply import (
     Edit,
@@ -180,7 +180,7 @@ def _apply(change: Change, weight: Tensor, target: Tensor) -> tuple[float, float
         stored = edited.to(weight.dtype)
         # The file is full of zeros already: a sparse file stays sparse.
         if bool(stored.any()):
-            part_of(target, rows).copy_(stored)
+            block_of(target, rows).copy_(stored)
         square += float(delta.to(torch.float64).square().sum())
         lost += float((stored.to(torch.float64) - edited.to(torch.float64)).square().sum())
     return math.sqrt(square), math.sqrt(lost / square) if square else float("nan")

@@ -17,7 +17,7 @@ from torch import Tensor
 from derotate.config.matrix_kinds import matrix_kind
 from derotate.models.checkpoint import CheckpointError
 from derotate.models.pair import CheckpointPair
-from derotate.spectral.decompose import part_of, tall
+from derotate.spectral.decompose import block_of, tall_view
 from derotate.surgery.apply import Surgery
 from derotate.surgery.edits import Change, edited_blocks
 
@@ -58,9 +58,9 @@ def distance_from_donor(model: Any, surgery: Surgery) -> float:
     square = 0.0
     for name in surgery.names:
         donor, parameter = surgery.pair.donor[name], parameters[name].detach()
-        for rows in tall(donor).blocks():
-            edited = part_of(parameter, rows).to("cpu", torch.float64)
-            square += float((edited - part_of(donor, rows).to(torch.float64)).square().sum())
+        for rows in tall_view(donor).blocks():
+            edited = block_of(parameter, rows).to("cpu", torch.float64)
+            square += float((edited - block_of(donor, rows).to(torch.float64)).square().sum())
     return math.sqrt(square)
 
 
@@ -96,6 +96,6 @@ def apply_change(change: Change, weight: Tensor, parameter: Tensor) -> float:
     """
     square = 0.0
     for rows, delta, edited in edited_blocks(change, weight):
-        part_of(parameter, rows).copy_(edited)
+        block_of(parameter, rows).copy_(edited)
         square += float(delta.to(torch.float64).square().sum())
     return square

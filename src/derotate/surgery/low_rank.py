@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from derotate.config.recipes import Recipe
-from derotate.spectral.decompose import Tall
+from derotate.spectral.decompose import TallView
 from derotate.surgery.edits import Change, LowRank
 
 PER_VECTOR: dict[str, int] = {
@@ -93,7 +93,7 @@ def low_rank_change(change: Change, rank: int, name: str) -> LowRank:
         block = change.block(rows).to(torch.float64)
         return block.T if wide else block
 
-    view = Tall(change.shape, read)
+    view = TallView(change.shape, read)
     short = min(change.shape)
     generator = torch.Generator().manual_seed(0)
     columns = min(short, rank + OVERSAMPLING)

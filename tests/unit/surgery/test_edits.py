@@ -57,7 +57,7 @@ def decompose(weight: Tensor) -> Factors:
 
 def whole(change: Change) -> Tensor:
     """All blocks of a change put together."""
-    tall = stream.Tall(change.shape, lambda rows: torch.empty(0))
+    tall = stream.TallView(change.shape, lambda rows: torch.empty(0))
     return torch.cat([change.block(rows) for rows in tall.blocks()], dim=int(tall.wide))
 
 
