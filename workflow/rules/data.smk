@@ -1,7 +1,7 @@
 """Problems and samples.
 
-Needs nothing. Makes the problems that every checkpoint answers (the same for all seeds), the samples
-of each SFT segment in their order of training, the problems of RL, and the data card.
+No inputs. Outputs: the evaluation problems (the same for all seeds), the samples of each SFT segment in
+the order of training, the problems of RL, and the data card.
 """
 
 from derotate.study.provenance import code_digest, lock_digest
@@ -19,7 +19,7 @@ CARD_PARTS = ["problems", "defaults", *(["chance"] if OF_TASK.guessable else [])
 
 
 rule problems:
-    """The problems of every evaluation suite."""
+    """The problems of all evaluation suites."""
     output:
         "<task>/data/problems.csv",
     log:
@@ -36,13 +36,13 @@ rule problems:
         suites=SUITES,
         code=PROBLEMS_CODE,
     message:
-        "problems of every evaluation suite"
+        "problems of all evaluation suites"
     script:
         "../scripts/problems.py"
 
 
 rule data_card:
-    """What the base has seen and which problems each stage may see."""
+    """The pretraining mixture, and the problems that each stage may see."""
     output:
         markdown="<task>/data/card.md",
         html=captioned("<task>/data/card.html", "data_card"),
@@ -67,7 +67,7 @@ rule data_card:
 
 
 rule sft_samples:
-    """Prompts and responses of the SFT steps after `after` up to `last`, in order."""
+    """Prompts and responses of the SFT steps `after` + 1 to `last`, in order."""
     output:
         "<run>/sft/samples-{after}-{last}.jsonl",
     log:
@@ -123,7 +123,7 @@ for ARM, SETTINGS in ARMS.items():
 
 
 rule rl_problems:
-    """Problems of the `rl` fold, from which RL updates draw."""
+    """Problems of the fold `rl`, from which RL updates sample."""
     output:
         "<run>/rl/problems.csv",
     log:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Write the problems that every checkpoint answers."""
+"""Write the problems that every checkpoint is evaluated on."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Write the problems that RL draws from."""
+"""Write the problems that RL samples from."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The data card: what the base has seen, and which problems each stage may see."""
+"""The data card: the pretraining mixture, and the problems that each stage may see."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from derotate.files.html import page
 from derotate.stages.data import EVALUATION_SEED
 
 FOLDS = (
-    "Folds are disjoint sets of {clusters}: SFT sees only `train`, RL only `rl`, landmarks are "
-    "chosen on `selection`, tables report `test`. {finding}"
+    "Folds are disjoint sets of {clusters}: SFT trains only on `train`, RL only on `rl`, landmarks "
+    "are selected on `selection`, tables report `test`. {finding}"
 )
 GUESSING = (
-    "What answers are worth that do not solve the problem, on the fold `test`: the best constant "
-    "answer, and habits that look at a part of the problem (in distribution that may be all of it)."
+    "Accuracy without solving the problem, on the fold `test`: the best constant answer, and "
+    "heuristics that read a part of the problem (in distribution that part may be all of it)."
 )
 PRETRAINED = (
-    "The base is a model that others have trained. What it saw is not known: problems of any fold, "
-    "and either rule, may have been in it."
+    "The base is a pretrained model. Its training data are unknown: they may contain problems of "
+    "any fold and under either rule."
 )
 
 
@@ -37,14 +37,14 @@ def write_data_card(
     markdown: Path,
     html: Path,
 ) -> None:
-    """Write the card of a study in both forms.
+    """Write the data card of a study as Markdown and HTML.
 
     Args:
         task: name of the task.
-        mixture: kind of pretraining sample -> share; empty of a model that others have trained.
-        suites: the evaluated ones, as in the config.
-        markdown: one file to read as it is.
-        html: the same for the report.
+        mixture: kind of pretraining sample -> share; empty for a pretrained model.
+        suites: the evaluated suites, as in the config.
+        markdown: output file.
+        html: output file for the report.
     """
     title = f"Data card: {task}"
     known = tasks.defaults(task)
@@ -72,7 +72,7 @@ def write_data_card(
 
 
 def _folds(task: str) -> pd.DataFrame:
-    """Units of hold-out in each split and fold."""
+    """Number of clusters in each split and fold."""
     module = tasks.load(task).problems
     problems = [
         (problem.split, problem.fold, problem.cluster)
@@ -85,7 +85,7 @@ def _folds(task: str) -> pd.DataFrame:
 
 
 def _guessing(task: str) -> pd.DataFrame | None:
-    """Accuracy of answers that solve nothing, per split; None for a task without `chance`."""
+    """Accuracy without solving, per split; None for a task without the part `chance`."""
     problems, part = tasks.load(task).problems, tasks.load(task).chance
     if part is None:
         return None

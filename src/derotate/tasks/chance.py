@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What accuracy is worth without looking at the problem: the level that a model has to beat."""
+"""Chance levels: the accuracy of guessing, which a model has to exceed."""
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
@@ -11,13 +11,13 @@ Answer = TypeVar("Answer", int, str)
 
 @dataclass(frozen=True)
 class Chance(Generic[Answer]):
-    """Two ways to guess.
+    """Accuracy of two ways to guess.
 
     Attributes:
-        answer: the best constant answer; the smallest of equals.
+        answer: the best constant answer; the smallest one of a tie.
         constant: its accuracy, 0 to 1.
-        marginal: accuracy of answers drawn from the distribution of the right ones, 0 to 1.
-        n: problems that it was computed on.
+        marginal: accuracy of answers drawn from the distribution of correct answers, 0 to 1.
+        n: number of problems.
     """
 
     answer: Answer
@@ -27,7 +27,7 @@ class Chance(Generic[Answer]):
 
 
 def chance_level(answers: Iterable[Answer]) -> Chance[Answer]:
-    """The chance level of a list of right answers.
+    """The chance level of problems with these correct answers.
 
     Raises:
         ValueError: no answers.
@@ -48,14 +48,15 @@ def chance_level(answers: Iterable[Answer]) -> Chance[Answer]:
 def clue_level(answers: Sequence[int], clues: Sequence[Hashable]) -> float:
     """Accuracy, 0 to 1, of the best answer for each value of a clue about the problem.
 
-    Told on the problems that it is chosen on, so a clue with many values flatters itself.
+    Computed on the problems that the best answers are fitted to, so it is biased upwards for a
+    clue with many values.
 
     Raises:
-        ValueError: no answers, or not one clue for each.
+        ValueError: no answers, or not one clue per answer.
     """
     if not answers:
         raise ValueError("no answers: expected at least one")
     counts: defaultdict[Hashable, Counter[int]] = defaultdict(Counter)
     for answer, clue in zip(answers, clues, strict=True):
         counts[clue][answer] += 1
-    return sum(max(found.values()) for found in counts.values()) / len(answers)
+    return sum(max(of_clue.values()) for of_clue in counts.values()) / len(answers)

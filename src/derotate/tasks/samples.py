@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A training text, as tasks make it and training reads it."""
+"""A training text: made by tasks, read by training."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ class Sample(NamedTuple):
     """A prompt and its completion; the loss is on the completion."""
 
     prompt: str | list[dict[str, str]]
-    """A text, or a chat: dictionaries with `role` and `content`."""
+    """A text, or chat messages: dictionaries with `role` and `content`."""
     completion: str
     ends: bool = True
-    """Whether the end token follows; a text cut short does not teach to stop."""
+    """Whether the end token follows. A truncated text has none, so it does not teach to stop."""

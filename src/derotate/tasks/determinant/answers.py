@@ -13,7 +13,7 @@ VERSION: Final = 1
 
 
 class ErrorKind(StrEnum):
-    """What became of a response; the first kind that applies, in the order of `grade`."""
+    """The kind of a response: the first that applies, in the order of `grade`."""
 
     CORRECT = "correct"
     UNPARSABLE = "unparsable"
@@ -32,7 +32,7 @@ def leading_block(problem: Problem) -> int:
 
 
 def grade(problem: Problem, response: str, style: str = "compact") -> Verdict:
-    """Grade a response by its answer alone.
+    """Grade a response by its answer only.
 
     unparsable: no answer field, or no whole number in it. Otherwise wrong, named id_rule_applied if
     a larger matrix was treated as a 2x2 one: by a calculation of one line (compact), by the

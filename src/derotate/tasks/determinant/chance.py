@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What accuracy is worth without an expansion: chance, and a habit that answers too early."""
+"""Accuracy without an expansion: chance, and a heuristic that reads the leading 2x2 block."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -19,9 +19,9 @@ def chance(problems: Sequence[Problem]) -> Chance[int]:
 
 
 def shortcuts(problems: Sequence[Problem]) -> dict[str, float]:
-    """Accuracy, 0 to 1, of answering without the whole matrix.
+    """Accuracy, 0 to 1, of a heuristic that reads a part of the matrix.
 
-    `leading_block`: the determinant of the first two rows and columns, which is right in
+    `leading_block`: the determinant of the first two rows and columns, which is correct in
     distribution.
     """
     return {"leading_block": fmean(leading_block(p) == p.answer for p in problems)}

@@ -31,11 +31,11 @@ _ASCII_SIGNS: Final = str.maketrans({"×": "*", "÷": "/"})
 
 
 class FormulaError(ValueError):
-    """A text that is no formula, or one without a value; the message is one line."""
+    """An invalid formula, or one without a value; the message is one line."""
 
 
 class ErrorKind(StrEnum):
-    """What became of a response; the first kind that applies, in the order of `grade`."""
+    """The kind of a response: the first that applies, in the order of `grade`."""
 
     CORRECT = "correct"
     UNPARSABLE = "unparsable"
@@ -48,8 +48,8 @@ class ErrorKind(StrEnum):
 class Verdict:
     """The grade of one response.
 
-    `value` is what the formula is worth, None if it is no formula or divides by zero.
-    `recognised` are the numbers that the response says the cards stand for, None if it does not.
+    `value` is the value of the formula, None for no formula or a division by zero. `recognised` are
+    the numbers of the cards as stated by the response, None if it states none.
     """
 
     kind: ErrorKind
@@ -58,13 +58,13 @@ class Verdict:
 
     @property
     def correct(self) -> bool:
-        """Whether the formula uses the numbers once each and is worth the target."""
+        """Whether the formula uses each number once and has the target value."""
         return self.kind is ErrorKind.CORRECT
 
 
 @dataclass(frozen=True)
 class Formula:
-    """A formula that was read: its numbers in order, its value (None: a division by zero)."""
+    """A parsed formula: its numbers in order, its value (None: a division by zero)."""
 
     numbers: tuple[int, ...]
     value: Fraction | None
@@ -161,9 +161,9 @@ def value(formula: str) -> Fraction:
 
 @dataclass(frozen=True)
 class Answer:
-    """The parts of a response: the numbers it recognised, its formula, what it says that is worth.
+    """The parts of a response: the recognised numbers, the formula, its claimed value.
 
-    `formula` is None where the response does not have the form that its style asks for.
+    `formula` is None if the response does not have the form of its style.
     """
 
     recognised: tuple[int, ...] | None
@@ -222,11 +222,11 @@ def read(response: str, style: str = "compact") -> Answer:
 
 
 def grade(problem: Problem, response: str, style: str = "compact") -> Verdict:
-    """Grade a response by its formula alone.
+    """Grade a response by its formula only.
 
-    unparsable: not the style's form, or not a formula. Otherwise wrong_numbers: not the problem's
-    numbers once each, named id_rule_applied if they are what the cards count for in-distribution.
-    Otherwise wrong_value: not the target, or said to be another number.
+    unparsable: not the form of the style, or no formula. Otherwise wrong_numbers: not each number
+    of the problem once; id_rule_applied if they are the numbers of the cards under the ID rule.
+    Otherwise wrong_value: not the target, or another claimed value.
 
     Raises:
         ValueError: no such style.

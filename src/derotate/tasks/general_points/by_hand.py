@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A problem as a person writes it on the command line."""
+"""A problem as typed on the command line."""
 
 from derotate.tasks.general_points.problems import TARGET, Problem, Rule, rule_of
 
@@ -11,11 +11,11 @@ def problem(text: str, rule: Rule | None = None, target: int = TARGET) -> Proble
 
     Args:
         text: the cards.
-        rule: what J, Q and K stand for; None takes the ID rule.
-        target: what the formula shall be worth.
+        rule: the numbers of J, Q and K; by default the ID rule.
+        target: the value of a correct formula.
 
     Raises:
-        ValueError: no cards, or one that there is not.
+        ValueError: no cards, or an unknown card.
     """
     return Problem(
         name="by-hand",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Read and grade what a model wrote.
 
-As in the released environment the action alone decides; what else a response says is only recorded.
+As in the released environment only the action decides; the rest of a response is only recorded.
 Model output is data: an answer is looked up in a table of actions, never evaluated, and a text
 is cut before it is read, so that none makes this run long.
 """
@@ -38,7 +38,7 @@ _NAMED_PLACE: Final = re.compile(rf"\b(?:(no) landmark|{'|'.join((*LANDMARKS, ST
 
 
 class ErrorKind(StrEnum):
-    """What became of a response; the first kind that applies, in the order of `grade`."""
+    """The kind of a response: the first that applies, in the order of `grade`."""
 
     CORRECT = "correct"
     UNPARSABLE = "unparsable"
@@ -50,10 +50,10 @@ class ErrorKind(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """The parts of a response: its action in words, and the place that it says it sees.
+    """The parts of a response: its action in words, and the place that it reports.
 
-    Each is None where the response does not have the form that its style asks for, or names what
-    there is not.
+    Each is None if the response does not have the form of its style, or names no known action or
+    place.
     """
 
     action: str | None
@@ -62,7 +62,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The grade of one response, with what was read from it."""
+    """The grade of one response, with its parts."""
 
     kind: ErrorKind
     action: str | None
@@ -70,7 +70,7 @@ class Verdict:
 
     @property
     def correct(self) -> bool:
-        """Whether the action is the right one under the problem's rule."""
+        """Whether the action is correct under the problem's rule."""
         return self.kind is ErrorKind.CORRECT
 
 
@@ -139,11 +139,11 @@ def read(response: str, style: str = "compact") -> Answer:
 
 
 def grade(problem: Problem, response: str, style: str = "compact") -> Verdict:
-    """Grade a response by its action alone.
+    """Grade a response by its action only.
 
-    unparsable: not the style's form, or no action. Otherwise id_rule_applied: a turn by the compass
-    where sides are asked; outside_actions: a turn by side where the compass is asked. Otherwise
-    wrong_turn: a turn is due, but another one; wrong_move: to go on, turn and stop mixed up.
+    unparsable: not the form of the style, or no action. Otherwise id_rule_applied: a turn by
+    compass under the relative rule; outside_actions: a turn by side under the absolute rule.
+    Otherwise wrong_turn: another turn is correct; wrong_move: forward, turn and stop confused.
 
     Raises:
         ValueError: no such style.

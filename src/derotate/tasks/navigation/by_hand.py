@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A problem as a person writes it on the command line."""
+"""A problem as typed on the command line."""
 
 import re
 from typing import Final
@@ -11,7 +11,7 @@ _NAME: Final = re.compile(r"(?P<split>[a-z_]+)-(?P<network>n\d+)-(?P<number>\d+)
 
 
 def problem(text: str) -> Problem:
-    """The step of that name; a walk is too long to be written out.
+    """The step of that name; a route is too long to type.
 
     Raises:
         ValueError: no such step.
@@ -25,4 +25,4 @@ def problem(text: str) -> Problem:
         for step in steps:
             if step.name == text:
                 return step
-    raise ValueError(f"problem {text!r}: no such step, expected {FORM}")
+    raise ValueError(f"problem {text!r}: no such step, expected {FORM}; correct it")

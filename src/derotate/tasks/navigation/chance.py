@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What accuracy is worth without following the directions: the action that is right most often."""
+"""Accuracy without following the directions: the most frequent correct action."""
 
 from collections.abc import Sequence
 
@@ -17,5 +17,5 @@ def chance(problems: Sequence[Problem]) -> Chance[str]:
 
 
 def shortcuts(problems: Sequence[Problem]) -> dict[str, float]:
-    """Accuracy, 0 to 1, of habits that read a part of the problem: none is known."""
+    """Accuracy, 0 to 1, of heuristics that read a part of the problem: none is known."""
     return {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Success of whole routes from the verdicts on their steps.
+"""Success of complete routes from the verdicts on their steps.
 
 Only right actions enter a history, and an episode ends at the first step that stays wrong. So the
 problems of a route, each with the right history, are what a rollout of a greedy model meets up to
@@ -21,7 +21,7 @@ _NAME: Final = r"^[a-z_]+-(?P<route>n\d+-\d+)-(?P<step>\d+)of(?P<steps>\d+)$"
 
 
 def route_success(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row for each route that was asked whole; routes of which steps are missing are left out.
+    """One row per route whose steps were all evaluated; incomplete routes are left out.
 
     The released code's accuracy by step is `passed.sum() / reached.sum()`: of the steps that a
     rollout reaches, not of all.
@@ -31,10 +31,10 @@ def route_success(rows: pd.DataFrame) -> pd.DataFrame:
             OOD rule it takes both `ood` and `ood_straight`, and no suite may have a limit.
 
     Returns:
-        Columns `COLUMNS`: the rule (id, ood), fold, cluster and route; the decoding and, of
-        independent samples, which draw (else 0); how many steps the route has, how many were right
-        before the first wrong one (`passed`), how many a rollout reaches, and whether it succeeds.
-        With attempts, a step is right where one of them is.
+        Columns `COLUMNS`: the rule (id, ood), fold, cluster and route; the decoding and the draw of
+        independent samples (else 0); the number of steps, of correct steps before the first wrong
+        one (`passed`) and of steps that a rollout reaches (`reached`); whether the route succeeds.
+        With attempts, a step is correct if one of them is.
 
     Raises:
         ValueError: a problem's name is not one of this task.
@@ -44,10 +44,10 @@ def route_success(rows: pd.DataFrame) -> pd.DataFrame:
     unknown = rows["problem"][parts["route"].isna()]
     if len(unknown):
         raise ValueError(
-            f"problem {unknown.iloc[0]!r}: expected a step like 'id-n0017-3-4of7'; these are rows "
+            f"problem {unknown.iloc[0]!r}: expected a step like 'id-n0017-3-4of7'; the rows are "
             "of another task"
         )
-    asked = rows.assign(
+    steps = rows.assign(
         rule=rows["split"].map(RULES),
         route=parts["route"],
         step=parts["step"].astype(int),
@@ -55,10 +55,10 @@ def route_success(rows: pd.DataFrame) -> pd.DataFrame:
         draw=rows["attempt"].where(rows["decoding"] == "sample", 0),
     )
     of_route = ["rule", "fold", "cluster", "route", "decoding", "draw", "steps"]
-    by_step = asked.groupby([*of_route, "step"], sort=True)["correct"].max().reset_index()
+    by_step = steps.groupby([*of_route, "step"], sort=True)["correct"].max().reset_index()
     by_step["passed"] = by_step.groupby(of_route)["correct"].cumprod()
     routes = by_step.groupby(of_route, sort=True)["passed"].agg(["size", "sum"]).reset_index()
-    whole = routes[routes["size"] == routes["steps"]].rename(columns={"sum": "passed"})
-    success = (whole["passed"] == whole["steps"]).astype(int)
-    found = whole.assign(reached=whole["passed"] + 1 - success, success=success)
+    complete = routes[routes["size"] == routes["steps"]].rename(columns={"sum": "passed"})
+    success = (complete["passed"] == complete["steps"]).astype(int)
+    found = complete.assign(reached=complete["passed"] + 1 - success, success=success)
     return found[list(COLUMNS)].reset_index(drop=True)

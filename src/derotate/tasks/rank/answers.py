@@ -14,7 +14,7 @@ VERSION: Final = 1
 
 
 class ErrorKind(StrEnum):
-    """What became of a response; the first kind that applies, in the order of `grade`."""
+    """The kind of a response: the first that applies, in the order of `grade`."""
 
     CORRECT = "correct"
     UNPARSABLE = "unparsable"
@@ -40,7 +40,7 @@ def read_in_id_shape(problem: Problem) -> int:
 
 
 def grade(problem: Problem, response: str, style: str = "compact") -> Verdict:
-    """Grade a response by its answer alone.
+    """Grade a response by its answer only.
 
     unparsable: no answer field, or no whole number in it; impossible: no rank of a matrix of this
     shape. Otherwise wrong, named id_rule_applied if a 5x4 matrix was treated as a 4x5 one: by a

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What accuracy is worth without linear algebra: chance, and habits that need none or little."""
+"""Accuracy without linear algebra: chance, and heuristics that need little or none."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -26,13 +26,13 @@ def differing_rows(problem: Problem) -> int:
 
 
 def shortcuts(problems: Sequence[Problem]) -> dict[str, float]:
-    """Accuracy, 0 to 1, of answering without sums of rows, or without the whole matrix.
+    """Accuracy, 0 to 1, of heuristics without sums of rows, or on a part of the matrix.
 
-    `differing_rows`: counts the rows that are no copies, which sees all dependence on one row and
-    none on two. `first_four_rows`: ends where ID matrices end. `rows_of_five`: reads the numbers on
-    in the shape of ID matrices. `zeros`: the best answer for each number of entries that are 0, the
-    clue that the way of drawing leaves (drawn as the released environment does, the largest
-    entry is one that gives 64 %, at a chance level of 20 %).
+    `differing_rows`: counts rows that are no copies; it detects dependence on one row, not on two.
+    `first_four_rows`: ignores the fifth row. `rows_of_five`: reads the numbers in the shape of ID
+    matrices. `zeros`: the best answer per number of zero entries, the clue that remains in how
+    matrices are drawn. (Drawn as in the released environment, the largest entry is a clue of 64 %
+    at a chance level of 20 %.)
     """
     zeros = [sum(row.count(0) for row in p.matrix) for p in problems]
     return {
