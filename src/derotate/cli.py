@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The command line of derotate.
 
-Each command imports what it needs when it is called: `derotate --help` takes no torch. A wrong
-input is one line on stderr and exit code 2; a traceback is for bugs.
+Each command imports its modules when it is called: `derotate --help` does not import torch. An
+error in the input is one line on stderr and exit code 2. Tracebacks are for bugs.
 """
 
 from pathlib import Path
@@ -68,12 +68,12 @@ def config_tables() -> None:
 
 @config_app.command("check")
 def config_check(file: Annotated[Path, typer.Argument(help="A config file.")]) -> None:
-    """Check a config file; keys that it leaves out have their defaults."""
+    """Validate a config file; missing keys have their defaults."""
     from derotate.config.schema import ConfigError, read
 
     with one_line(ConfigError, OSError):
         study = read(file).study
-    typer.echo(f"{file}: a valid config; its results go to results/{study}/")
+    typer.echo(f"{file}: valid config; results are written to results/{study}/")
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -82,7 +82,7 @@ def run(
         list[str] | None, typer.Argument(help="Arguments of Snakemake, after --.")
     ] = None,
 ) -> None:
-    """Run Snakemake here, as the only writer; what a killed run left behind is cleared first."""
+    """Run Snakemake as the only writer in this directory; clean up after killed runs first."""
     from derotate.runs.single_writer import BusyError, MissingConfigError, run
     from derotate.runs.slurm.cluster import SlurmError
     from derotate.runs.slurm.orphaned_jobs import require_none
@@ -98,10 +98,11 @@ def slurm(
         list[str] | None, typer.Argument(help="Arguments of Snakemake, after --.")
     ] = None,
     orphans: Annotated[
-        Literal["wait", "cancel"], typer.Option(help="Jobs that a killed run left in the queue.")
+        Literal["wait", "cancel"],
+        typer.Option(help="What to do with jobs that a killed run left in the queue."),
     ] = "wait",
 ) -> None:
-    """Run Snakemake on SLURM (--profile slurm), as the only writer; it goes on after a kill."""
+    """Run Snakemake on SLURM (--profile slurm) as the only writer; resumes after a kill."""
     from derotate.runs.single_writer import BusyError, MissingConfigError
     from derotate.runs.slurm.cluster import SlurmError
     from derotate.runs.slurm.start import run
@@ -114,7 +115,7 @@ def slurm(
 def summary(
     folder: Annotated[Path, typer.Argument(help="Folder of a finished study, e.g. results/demo.")],
 ) -> None:
-    """Print what a study found, what it took beside its budget, and where to look."""
+    """Print the results of a study, its cost beside its budget, and where to find more."""
     from rich.console import Console
 
     from derotate.config.schema import ConfigError
@@ -127,21 +128,22 @@ def summary(
 @app.command()
 def plan(
     gpu_hours: Annotated[
-        float | None, typer.Option(help="The budget, in hours of a device (see --device).")
+        float | None, typer.Option(help="Budget in device hours (see --device).")
     ] = None,
     configfile: Annotated[Path, typer.Option(help="The study whose cells are chosen.")] = DEMO,
     costs: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of a study whose measured costs count; may be repeated."),
+        typer.Option(help="Folder of a study with measured costs; may be repeated."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder (default: results/STUDY/plan).")] = None,
     device: Annotated[
         Literal["core", "gpu"],
-        typer.Option(help="What an hour is of: a core, or a GPU, which jobs with torch hold."),
+        typer.Option(help="Device of the budget: a CPU core, or a GPU, which jobs with torch use."),
     ] = "core",
-    time_limit: Annotated[float, typer.Option(help="Seconds that the solver may take.")] = 60.0,
+    time_limit: Annotated[float, typer.Option(help="Time limit of the solver in seconds.")] = 60.0,
     check: Annotated[
-        Path | None, typer.Option(help="Instead: a study's plan beside what it then took.")
+        Path | None,
+        typer.Option(help="Compare the plan of this study with its measured cost instead."),
     ] = None,
 ) -> None:
     """Choose the cells of a study that serve the most claims within a budget of device hours."""
@@ -156,7 +158,7 @@ def plan(
             command.show_check(check, Console(), costs=costs or [], device=device)
             return
         if gpu_hours is None:
-            raise PlanError("--gpu-hours: not given, expected a number of hours, e.g. 2")
+            raise PlanError("--gpu-hours: missing, expected a number of hours, e.g. 2")
         command.plan(read(configfile), gpu_hours, Console(), costs=costs or [], out=out,
                      device=device, seconds=time_limit)  # fmt: skip
 
@@ -164,20 +166,20 @@ def plan(
 @app.command()
 def compare(
     new: Annotated[
-        Path, typer.Argument(help="Folder of a run's tables, e.g. results/tiny/tables.")
+        Path, typer.Argument(help="Folder with the tables of a run, e.g. results/tiny/tables.")
     ],
-    reference: Annotated[Path, typer.Option(help="Folder of the reference's tables.")] = REFERENCE,
+    reference: Annotated[Path, typer.Option(help="Folder with the reference tables.")] = REFERENCE,
     exact: Annotated[
         bool,
-        typer.Option("--exact", help="Same seeds and type of machine: every digit must be equal."),
+        typer.Option("--exact", help="All digits must be equal (same seeds, same CPU model)."),
     ] = False,
-    rows: Annotated[int, typer.Option(help="Rows shown of each table.")] = 10,
-    out: Annotated[Path | None, typer.Option(help="A CSV file for all rows.")] = None,
+    rows: Annotated[int, typer.Option(help="Rows shown per table.")] = 10,
+    out: Annotated[Path | None, typer.Option(help="CSV file for all rows.")] = None,
 ) -> None:
-    """Set a run beside the reference study; exit code 1 if a number is out of tolerance.
+    """Compare a run with the reference study; exit code 1 if a number is out of tolerance.
 
-    The tolerance is the 95 % interval of a difference: from both tables' intervals, which speak
-    about problems, and the spread of seeds, widened for the number of rows.
+    The tolerance is a 95 % interval of the difference. It combines the intervals of both tables
+    (sampling of problems) with the variance between seeds, corrected for the number of rows.
     """
     from rich.console import Console
 
@@ -241,7 +243,7 @@ def archive(
         Path | None, typer.Option(help="The file to write (default: results/STUDY.tar.gz).")
     ] = None,
 ) -> None:
-    """Pack what people read of a study, and what it is drawn from; weights stay behind."""
+    """Pack the results of a study, and the inputs of its tables and figures, without weights."""
     from derotate.config.schema import ConfigError
     from derotate.runs.archive import ArchiveError, pack
 
@@ -250,24 +252,25 @@ def archive(
     typer.echo(f"Archive  {packed.file}: {len(packed.members)} files, {packed.size / 1e6:.1f} MB")
     typer.echo(f"SHA-256  {packed.sha256}")
     typer.echo(
-        f"Left     {packed.left_files} files, {packed.left_size / 1e6:.1f} MB: weights, factors, "
-        "training states, samples"
+        f"Excluded {packed.excluded_files} files, {packed.excluded_size / 1e6:.1f} MB: weights, "
+        "factors, training states, samples"
     )
 
 
 @app.command()
 def restore(
-    file: Annotated[Path, typer.Argument(help="What `derotate archive` wrote.")],
-    into: Annotated[Path, typer.Option(help="Where studies are.")] = RESULTS,
+    file: Annotated[Path, typer.Argument(help="Archive written by `derotate archive`.")],
+    into: Annotated[Path, typer.Option(help="Folder of all studies.")] = RESULTS,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that differ.")] = False,
 ) -> None:
-    """Unpack an archive into the folder of its study, after every byte was checked."""
+    """Check every byte of an archive, then unpack it into the folder of its study."""
     from derotate.runs.archive import ArchiveError
     from derotate.runs.unpack import restore
 
     with one_line(ArchiveError, OSError):
         restored = restore(file, into, force=force)
-    typer.echo(f"Restored {restored.folder}: {restored.written} files, {restored.kept} were there")
+    counts = f"{restored.written} files written, {restored.unchanged} unchanged"
+    typer.echo(f"Restored {restored.folder}: {counts}")
     if into == RESULTS:
         typer.echo(f"Next     make redraw STUDY={restored.folder}")
 
@@ -275,9 +278,9 @@ def restore(
 @app.command()
 def redraw(
     folder: Annotated[Path, typer.Argument(help="Folder of a study, e.g. results/demo.")],
-    cores: Annotated[int, typer.Option(help="Jobs side by side.")] = 2,
+    cores: Annotated[int, typer.Option(help="Number of parallel jobs.")] = 2,
 ) -> None:
-    """Make tables, figures and verdicts again from a study's rows; nothing is trained."""
+    """Rebuild tables, figures and verdicts of a study from its rows, without training."""
     from derotate.config.schema import ConfigError
     from derotate.runs.dry_run import DryRunError
     from derotate.runs.redraw import RedrawError, redraw
@@ -293,7 +296,7 @@ def why(
         Path | None, typer.Argument(help="Folder of a study (default: that of the last run).")
     ] = None,
 ) -> None:
-    """Say how the last run ended: what failed, where its log is, what it costs to repeat."""
+    """Report on the last run: failed jobs, their logs, and the cost of a rerun."""
     from rich.console import Console
 
     from derotate.runs.failure_report import WhyError, explain

@@ -72,5 +72,5 @@ def test_why_reports_a_job_that_slurm_killed_with_its_log(fresh: Path) -> None:
     assert "failed at 1 job;" in why
     assert "1. pretraining of base 1 (rule base)\n" in why
     assert f"   SLURM   {log.relative_to(fresh)}\n" in why
-    assert "   cost    unknown: no like job was measured in results/smoke\n" in why
-    assert "The same command goes on; what is done is kept." in why
+    assert "   rerun   unknown cost: no similar job has a benchmark in results/smoke\n" in why
+    assert "Repeat the same command to resume; finished jobs are not rerun." in why

@@ -62,9 +62,12 @@ def test_after_a_kill_the_same_command_waits_for_the_orphaned_job(fresh: Path) -
     assert state(orphan)["JobState"] == "RUNNING"
 
     again = Run(fresh, SLOW)
-    again.wait_until(lambda: f"waiting for 1 jobs of a dead run: {orphan} (slow" in again.said)
+    again.wait_until(lambda: f"waiting for 1 orphaned jobs: {orphan} (slow" in again.said)
     second = Run(fresh, SLOW)
-    assert (second.finish(), second.last.startswith("derotate: another run is at work")) == (
+    assert (
+        second.finish(),
+        second.last.startswith("derotate: another run uses this directory"),
+    ) == (
         1,
         True,
     )

@@ -143,7 +143,7 @@ def test_grade_refuses_a_bad_hand_rule_or_style_in_one_line(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ((), "--gpu-hours: not given"),
+        ((), "--gpu-hours: missing"),
         (("--gpu-hours=-3",), "--gpu-hours: got -3"),
         (("--gpu-hours=0.01",), "expected at least"),
         (("--gpu-hours=1", "--configfile=absent.yaml"), "absent.yaml"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command `derotate check`: the guards on checkpoints of any size."""
+"""The command `derotate check`: apply the guards to a checkpoint of any size."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 def check(
-    checkpoint: Annotated[Path, typer.Argument(help="Directory of a model, in safetensors.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Directory of a model in safetensors format.")],
     reference: Annotated[
-        Path | None, typer.Option(help="The checkpoint that it was trained from.")
+        Path | None, typer.Option(help="Checkpoint that training started from.")
     ] = None,
     configfile: Annotated[
         Path | None, typer.Option(help="Config with guards (default: those of config/demo.yaml).")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="A CSV file for the numbers.")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file for the numbers.")] = None,
 ) -> None:
-    """Say whether a checkpoint is whole and trained, matrix by matrix; exit code 2 if refused."""
+    """Check each matrix of a checkpoint with the guards; exit code 2 if refused."""
     from derotate.config.schema import ConfigError, read
     from derotate.models.checkpoint import CheckpointError
     from derotate.spectral.guards import refusals

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A new run beside the reference on the terminal: what lies out of tolerance, and what comes near.
+"""Terminal report of a new run beside the reference: numbers out of tolerance first.
 
-What a tolerance is, and when a verdict agrees, is said in `derotate.claims.reference_agreement`.
+`derotate.claims.reference_agreement` defines tolerances and the agreement of verdicts.
 """
 
 from __future__ import annotations
@@ -30,47 +30,47 @@ def show(
     rows: int = 10,
     out: Path | None = None,
 ) -> bool:
-    """Print how the tables in `new` compare with those in `reference`.
+    """Print a comparison of the tables in `new` with those in `reference`.
 
     Args:
-        new: folder of tables of a run.
-        reference: folder of tables.
+        new: folder with the tables of a run.
+        reference: folder with the reference tables.
         console: where to print.
         exact: whether only equal numbers agree.
-        rows: how many rows of each table are shown, those nearest to or farthest out of tolerance.
-        out: where all rows go as CSV; nowhere if None.
+        rows: number of rows shown per table, in order of difference divided by tolerance.
+        out: CSV file for all rows; none if None.
 
     Returns:
         Whether everything is within its tolerance.
 
     Raises:
-        AgreementError, ValueError: tables that cannot be compared or cannot be true.
+        AgreementError, ValueError: tables that cannot be compared or are invalid.
     """
     found = agreement(new, reference, exact=exact)
     console.width = min(console.width, _FULL_WIDTH)
     for name, own in found.groupby("table", sort=False):
-        _say(console, _counts(str(name), own))
+        _print_line(console, _counts(str(name), own))
         console.print(_verdicts(own) if name == VERDICTS else _numbers(_worst(own, rows)))
         console.print()
     if out is not None:
         write(found, out)
-        _say(console, f"All rows: {out}")
+        _print_line(console, f"All rows: {out}")
     outside = int((found["decides"] & ~found["within"]).sum())
     result = (
-        f"differs from {reference} in {outside} rows that decide"
+        f"differs from {reference} in {outside} decisive rows"
         if outside
         else f"agrees with {reference}"
     )
-    _say(console, f"{new} {result}")
+    _print_line(console, f"{new} {result}")
     return not outside
 
 
-def _say(console: Console, line: str) -> None:
+def _print_line(console: Console, line: str) -> None:
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _worst(own: pd.DataFrame, rows: int) -> pd.DataFrame:
-    """What decides and is out of tolerance first, then what uses most of it; then the others."""
+    """Decisive rows first; out of tolerance first; then by difference divided by tolerance."""
     used = (own["difference"].abs() / own["tolerance"]).fillna(0.0)
     order = own.assign(used=used, other=~own["decides"]).sort_values(
         ["other", "within", "used"], ascending=[True, True, False], kind="stable"
@@ -87,7 +87,7 @@ def _numbers(rows: pd.DataFrame) -> Table:
             str(row["row"]), str(row["base_seed"]), str(row["seed"]),
             *(number(row[column], 2, sign=column == "difference")
               for column in ("value", "reference", "difference", "tolerance")),
-            _word(row["within"]),
+            _yes_no(row["within"]),
         )  # fmt: skip
     return table
 
@@ -98,21 +98,23 @@ def _verdicts(rows: pd.DataFrame) -> Table:
     )
     for row in rows.to_dict("records"):
         texts = (NOTHING if pd.isna(row[name]) else row[name] for name in ("value", "reference"))
-        table.add_row(row["row"], *texts, _word(row["within"]))
+        table.add_row(row["row"], *texts, _yes_no(row["within"]))
     return table
 
 
 def _counts(name: str, own: pd.DataFrame) -> str:
     lacking = {"the reference": own["value"].isna(), "the new run": own["reference"].isna()}
     both = ~(lacking["the reference"] | lacking["the new run"])
-    parts = [f"{both.sum()} rows in both", f"{own['equal'].sum()} equal to the digit"]
+    parts = [f"{both.sum()} rows in both", f"{own['equal'].sum()} identical"]
     parts += [f"{rows.sum()} only in {side}" for side, rows in lacking.items() if rows.any()]
     outside = own[~own["within"]]
-    parts += [f"{outside['decides'].sum()} of the {own['decides'].sum()} that decide are out"]
+    parts += [
+        f"{outside['decides'].sum()} of {own['decides'].sum()} decisive rows out of tolerance"
+    ]
     if not own["decides"].all():
-        parts += [f"{(~outside['decides']).sum()} of the others"]
+        parts += [f"{(~outside['decides']).sum()} of the other rows"]
     return f"{name}.csv ({_UNITS[name]}): {', '.join(parts)}"
 
 
-def _word(within: bool) -> str:
+def _yes_no(within: bool) -> str:
     return "yes" if within else "NO"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How commands refuse bad input: one line on stderr and an exit code."""
+"""Errors about the input: one line on stderr and an exit code."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ BAD_INPUT: Final = 2
 
 @contextmanager
 def one_line(*errors: type[Exception], code: int = BAD_INPUT) -> Iterator[None]:
-    """Turn errors about the input into their message on stderr and an exit code."""
+    """Print these errors as one line on stderr and exit with `code`."""
     try:
         yield
     except errors as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command `derotate grade`: one response to one problem of any task."""
+"""The command `derotate grade`: grade one response to one problem of any task."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from derotate import tasks
 from derotate.commands.errors import one_line
 from derotate.tasks.options import STYLES
 
-DEALT = "general_points"
-"""The task whose rule and target a person may choose."""
+GENERAL_POINTS = "general_points"
+"""The only task with `--rule` and `--target`."""
 
 
 def grade(
@@ -27,27 +27,26 @@ def grade(
     response: Annotated[
         str, typer.Argument(help="What the model wrote; '-' reads it from stdin.")
     ] = "-",
-    task: Annotated[str, typer.Option(help=f"One of {', '.join(tasks.TASKS)}.")] = DEALT,
-    style: Annotated[
-        str, typer.Option(help="Form of the response: compact or natural.")
-    ] = "compact",
+    task: Annotated[str, typer.Option(help=f"One of {', '.join(tasks.TASKS)}.")] = GENERAL_POINTS,
+    style: Annotated[str, typer.Option(help="Response style: compact or natural.")] = "compact",
     rule: Annotated[
-        str | None, typer.Option(help=f"{DEALT}: what J, Q, K stand for (default: 10,10,10).")
+        str | None, typer.Option(help=f"{GENERAL_POINTS}: values of J, Q, K (default: 10,10,10).")
     ] = None,
     target: Annotated[
-        int | None, typer.Option(help=f"{DEALT}: what the formula shall be worth (default: 24).")
+        int | None,
+        typer.Option(help=f"{GENERAL_POINTS}: target value of the formula (default: 24)."),
     ] = None,
 ) -> None:
-    """Grade one response to one problem: verdict, error kind, and what was read from it."""
+    """Grade one response to one problem: verdict, error kind and parsed answer."""
     with one_line(ValueError):
         if task not in tasks.TASKS:
             raise ValueError(f"--task: got {task!r}, expected one of {', '.join(tasks.TASKS)}")
         answers = tasks.load(task).answers
         if style not in STYLES:
             raise ValueError(f"--style: got {style!r}, expected one of {', '.join(STYLES)}")
-        asked = tasks.load(task).by_hand.problem(problem, **_chosen(task, rule, target))
+        parsed_problem = tasks.load(task).by_hand.problem(problem, **_chosen(task, rule, target))
         text = sys.stdin.read() if response == "-" else response
-        verdict = answers.grade(asked, text, style)
+        verdict = answers.grade(parsed_problem, text, style)
     typer.echo(f"verdict     {'correct' if verdict.correct else 'wrong'}")
     typer.echo(f"error kind  {'none' if verdict.correct else verdict.kind.value}")
     for field in fields(verdict):
@@ -56,11 +55,13 @@ def grade(
 
 
 def _chosen(task: str, rule: str | None, target: int | None) -> dict[str, Any]:
-    """The arguments of `by_hand.problem` that were given."""
-    given: dict[str, Any] = {"rule": rule, "target": target}
-    chosen = {key: value for key, value in given.items() if value is not None}
-    if chosen and task != DEALT:
-        raise ValueError(f"--{min(chosen)}: is of {DEALT} alone, leave it out for {task}")
+    """Arguments of `by_hand.problem` that the user set."""
+    options: dict[str, Any] = {"rule": rule, "target": target}
+    chosen = {key: value for key, value in options.items() if value is not None}
+    if chosen and task != GENERAL_POINTS:
+        raise ValueError(
+            f"--{min(chosen)}: only for --task {GENERAL_POINTS}, got --task {task}; leave it out"
+        )
     if rule is not None:
         chosen["rule"] = _rule(rule)
     return chosen

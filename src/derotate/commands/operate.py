@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command `derotate operate`: one recipe on checkpoints of any size."""
+"""The command `derotate operate`: apply one recipe to a checkpoint of any size."""
 
 from __future__ import annotations
 
@@ -17,30 +17,32 @@ if TYPE_CHECKING:
     from derotate.surgery.export import SurgeryReport
 
 LARGEST = 5
-"""Matrices shown, those with the largest edits; all are in the record beside the weights."""
+"""Number of matrices shown, by size of edit; the record beside the weights has all."""
 
 
 def operate(
-    donor: Annotated[Path, typer.Argument(help="Checkpoint that values or vectors come from.")],
+    donor: Annotated[
+        Path, typer.Argument(help="Checkpoint that provides singular values or vectors.")
+    ],
     patient: Annotated[Path, typer.Argument(help="Checkpoint of the same model that is edited.")],
-    recipe: Annotated[str, typer.Option(help="Name of a recipe of the config.")],
+    recipe: Annotated[str, typer.Option(help="Name of a recipe in the config.")],
     out: Annotated[Path, typer.Option(help="New directory of the edited model.")],
     form: Annotated[
         Literal["checkpoint", "lora"],
-        typer.Option("--format", help="A whole model, or an adapter for the patient."),
+        typer.Option("--format", help="A full checkpoint, or a LoRA adapter for the patient."),
     ] = "checkpoint",
     configfile: Annotated[
         Path | None,
         typer.Option(help="Config with recipes and guards (default: those of config/demo.yaml)."),
     ] = None,
     factors: Annotated[
-        Path | None, typer.Option(help="Folder that keeps decompositions for the next recipe.")
+        Path | None, typer.Option(help="Folder that caches decompositions for further recipes.")
     ] = None,
     precision: Annotated[
-        Literal["float32", "float64"], typer.Option(help="Of the decompositions that are kept.")
+        Literal["float32", "float64"], typer.Option(help="Precision of the cached decompositions.")
     ] = "float32",
 ) -> None:
-    """Edit a checkpoint of any size by a recipe, matrix by matrix, or make a LoRA adapter of it."""
+    """Apply a recipe to a checkpoint matrix by matrix; write a checkpoint or a LoRA adapter."""
     import torch
 
     from derotate.config.schema import ConfigError, read
@@ -60,10 +62,10 @@ def operate(
 
 
 def find_recipe(config: Config, name: str) -> tuple[Recipe, Recipe | None]:
-    """The recipe of that name, and the one that it is matched to, if any.
+    """The recipe with this name, and the recipe that its edit size is matched to, if any.
 
     Raises:
-        ConfigError: there is no recipe of that name.
+        ConfigError: the config has no recipe with this name.
     """
     from derotate.config.schema import ConfigError
 
@@ -81,8 +83,10 @@ def _show(done: SurgeryReport, recipe: Recipe, out: Path) -> None:
         rank = "" if row.rank is None else f"  rank {row.rank}"
         typer.echo(f"{row.matrix:60} edit {row.edit_norm:9.4g}{rank}")
     if done.amount is not None:
-        typer.echo(f"Amount   {done.amount:.4g} of the way to the donor")
+        typer.echo(f"Amount   {done.amount:.4g} (0: patient, 1: donor)")
     typer.echo(f"Edit     {recipe.name}: {len(done.rows)} matrices, norm {done.edit_norm:.4g}")
     if not math.isnan(done.cast_error):
-        typer.echo(f"Cast     to the stored type: moves the edit by {done.cast_error:.2%}")
-    typer.echo(f"Written  {out}; the numbers of each matrix are in {out / RECORD}")
+        typer.echo(
+            f"Cast     rounding to the stored dtype changes the edit by {done.cast_error:.2%}"
+        )
+    typer.echo(f"Written  {out}; numbers per matrix: {out / RECORD}")

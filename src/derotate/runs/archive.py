@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Bring results home: everything that people read of a study, in one file, without weights.
+"""Pack the results of a study into one file without weights.
 
-An archive is a `.tar.gz`. Its first member, `STUDY/manifest.json`, lists the others in their order
-with size and SHA-256; `derotate restore` believes nothing else. They are what the tables, figures
-and verdicts are made from (rows of the evaluations, spectra, diagnostics, RL logs, landmarks, facts
-of the edits), what was made (tables, figures, pages), and what was said about it (logs, benchmarks,
-config, origin, environment). The same files give the same bytes: names are sorted, and times,
-owners and modes are fixed.
+An archive is a `.tar.gz`. Its first member, `STUDY/manifest.json`, lists the others in order with
+size and SHA-256; `derotate restore` trusts only this list. Members are the inputs of tables,
+figures and verdicts (evaluation rows, spectra, diagnostics, RL logs, landmarks, edit reports), the
+tables, figures and pages themselves, and the logs, benchmarks, config, origin and environment. The
+same files give the same bytes: names are sorted; times, owners and modes are fixed.
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ from derotate.study import record
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
-READ: Final = frozenset(
+KINDS: Final = frozenset(
     {".csv", ".parquet", ".json", ".md", ".html", ".png", ".pdf", ".log", ".tsv", ".yaml"}
 )
-"""Kinds of files that people read or that tables and figures are made from. Samples (`.jsonl`),
-weights, factors and training states are of other kinds."""
-BESIDE_WEIGHTS: Final = frozenset({".csv"})
-"""Kinds of files that are taken from the folder of a checkpoint: the log of its training. Its JSON
-is of no use without the weights."""
+"""Suffixes of archived files. Samples (`.jsonl`), weights, factors and training states have
+others."""
+KINDS_BESIDE_WEIGHTS: Final = frozenset({".csv"})
+"""Suffixes of archived files in the folder of a checkpoint: its training log. The JSON files there
+are useless without the weights."""
 
 
 class ArchiveError(ValueError):
-    """A study that cannot be packed, or an archive that cannot be believed; one line."""
+    """A study that cannot be packed, or an invalid archive; one line."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +50,14 @@ class Member:
 
 @dataclass(frozen=True)
 class Packed:
-    """What an archive holds and what it leaves behind; sizes in bytes."""
+    """An archive and the files that it leaves out; sizes in bytes."""
 
     file: Path
     sha256: str
     size: int
     members: tuple[Member, ...]
-    left_files: int
-    left_size: int
+    excluded_files: int
+    excluded_size: int
 
 
 def pack(folder: Path, out: Path | None = None) -> Packed:
@@ -69,15 +68,15 @@ def pack(folder: Path, out: Path | None = None) -> Packed:
         out: the file; by default `STUDY.tar.gz` beside the folder.
 
     Raises:
-        ConfigError: the folder is not that of a study.
+        ConfigError: the folder holds no study.
         ArchiveError: a run changed a file while it was packed.
         OSError: the file cannot be written.
     """
     study = record.read(folder).study
-    taken, left = divide(folder)
+    included, excluded = divide(folder)
     out = out or folder.parent / f"{study}.tar.gz"
     members = tuple(
-        Member(path, file.stat().st_size, sha256(file)) for path, file in sorted(taken.items())
+        Member(path, file.stat().st_size, sha256(file)) for path, file in sorted(included.items())
     )
     with atomic_write(out) as part:
         with (
@@ -88,34 +87,34 @@ def pack(folder: Path, out: Path | None = None) -> Packed:
             text = manifest_text(study, members)
             tar.addfile(_header(f"{study}/{MANIFEST}", len(text)), io.BytesIO(text))
             for member in members:
-                with taken[member.path].open("rb") as content:
+                with included[member.path].open("rb") as content:
                     _add(tar, study, member, content)
         digest, size = sha256(part), part.stat().st_size
-    left_size = sum(file.stat().st_size for file in left)
-    return Packed(out, digest, size, members, len(left), left_size)
+    excluded_size = sum(file.stat().st_size for file in excluded)
+    return Packed(out, digest, size, members, len(excluded), excluded_size)
 
 
 def divide(folder: Path) -> tuple[dict[str, Path], list[Path]]:
-    """The files of a study that its archive takes, by their path below `folder`, and the others.
+    """Files of a study that the archive includes, by path below `folder`, and all other files.
 
-    Hidden files are neither: what is being written, and Snakemake's dates of directories.
+    Hidden files are in neither: partial writes, and Snakemake's timestamps of directories.
     """
-    taken: dict[str, Path] = {}
-    left: list[Path] = []
+    included: dict[str, Path] = {}
+    excluded: list[Path] = []
     # links are followed: a study may keep its folders on another disk
     for parent, _, names in os.walk(folder, followlinks=True):
         weights = any(name.startswith("model") and name.endswith(".safetensors") for name in names)
-        kinds = BESIDE_WEIGHTS if weights else READ
+        kinds = KINDS_BESIDE_WEIGHTS if weights else KINDS
         for file in (Path(parent, name) for name in names if not name.startswith(".")):
             if file.suffix in kinds:
-                taken[file.relative_to(folder).as_posix()] = file
+                included[file.relative_to(folder).as_posix()] = file
             else:
-                left.append(file)
-    return taken, left
+                excluded.append(file)
+    return included, excluded
 
 
 def manifest_text(study: str, members: tuple[Member, ...]) -> bytes:
-    """The manifest as JSON: format, study, and of each member path, bytes and SHA-256."""
+    """The manifest as JSON: format, study, and path, bytes and SHA-256 of each member."""
     values = {
         "format": FORMAT,
         "study": study,
@@ -134,13 +133,15 @@ def sha256(file: Path) -> str:
 
 
 def _add(tar: tarfile.TarFile, study: str, member: Member, content: IO[bytes]) -> None:
-    """Add a file as it was when the manifest was written."""
+    """Add a file, checked against its entry in the manifest."""
     checked = _Hashed(content)
     try:
         tar.addfile(_header(f"{study}/{member.path}", member.size), checked)
         changed = checked.sha256() != member.sha256 or bool(content.read(1))
     except OSError as error:
-        if error.errno is not None:  # of the disk; tarfile's own, about a short file, has no number
+        if (
+            error.errno is not None
+        ):  # a disk error; tarfile's own error about a short file has no errno
             raise
         changed = True
     if changed:
@@ -150,14 +151,14 @@ def _add(tar: tarfile.TarFile, study: str, member: Member, content: IO[bytes]) -
 
 
 def _header(name: str, size: int) -> tarfile.TarInfo:
-    """A regular file that anybody may read, of no owner and no time."""
+    """A regular, world-readable file with fixed owner and time."""
     header = tarfile.TarInfo(name)
     header.size, header.mode = size, 0o644
     return header
 
 
 class _Hashed(io.RawIOBase):
-    """A stream that digests what is read of it."""
+    """A stream that hashes what is read from it."""
 
     def __init__(self, content: IO[bytes]) -> None:
         self._content = content

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What a study took beside its budget, from the benchmarks that Snakemake keeps of each job.
+"""Cost of a study beside its budget, from Snakemake's benchmark files.
 
-Volatile: no rule makes it and none reads it, so that tables which are compared stay byte-identical.
+The table is volatile. No rule writes or reads it, so the tables that are compared stay
+byte-identical.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from derotate.study import record
 
 TABLE = "budget.csv"
 TOTAL = "all"
-"""What `stage` says in the row of the whole study."""
+"""Value of `stage` in the row of the whole study."""
 
 
 def write_budget(folder: Path, config: Config) -> pd.DataFrame:
-    """Compare the budget of each stage with what its jobs took, in `tables/budget.csv`.
+    """Write budget and cost of each stage to `tables/budget.csv`.
 
     Returns:
-        Columns of `logs.budget` and wall_minutes, the time in which at least one job of the stage
-        ran; a last row adds all stages up. Empty where no benchmark was kept.
+        Columns of `logs.budget` and wall_minutes, the time during which at least one job of the
+        stage ran. The last row is the sum. Empty if there are no benchmarks.
     """
     costs = read_costs(benchmark_folders(folder, config))
     table = with_wall_time(logs.budget(costs, budget_minutes(config)), costs)
@@ -36,7 +37,7 @@ def write_budget(folder: Path, config: Config) -> pd.DataFrame:
 
 
 def budget_minutes(config: Config) -> dict[str, float]:
-    """Minutes that each stage may take: the config's are for one run, so they count for each."""
+    """Budget of each stage in minutes: the config's value per run, times the number of runs."""
     bases, runs = len(config.base_seeds), len(study.runs(config))
     return {
         stage: minutes * (bases if stage == "base" else runs)
@@ -45,17 +46,17 @@ def budget_minutes(config: Config) -> dict[str, float]:
 
 
 def benchmark_folders(folder: Path, config: Config) -> list[Path]:
-    """Where the jobs of the config's seeds keep their benchmarks, whatever other seeds ran."""
+    """Benchmark folders of the config's seeds; other seeds of the folder are left out."""
     runs = [record.paths(folder, config, run) for run in study.runs(config)]
     owners = [owner for paths in runs for owner in (paths.study, paths.task, paths.base, paths.run)]
     return [Path(owner) / "benchmarks" for owner in dict.fromkeys(owners)]
 
 
 def read_costs(folders: Sequence[Path]) -> pd.DataFrame:
-    """One row a job: stage, rule (its benchmark's path), seconds, max_rss_mb, ended (Unix time).
+    """One row per job: stage, rule (path of its benchmark), seconds, max_rss_mb, ended (Unix time).
 
-    A job that was repeated counts once, as it ran last. `ended` is when its benchmark was written;
-    memory is missing for jobs too short to be measured.
+    Of a repeated job the last run counts. `ended` is the modification time of the benchmark. Memory
+    is missing for jobs that were too short to be measured.
     """
     files = [(folder, file) for folder in folders for file in sorted(folder.rglob("*.tsv"))]
     rows = []
@@ -90,9 +91,9 @@ def with_wall_time(table: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
 
 
 def covered(spans: Iterable[tuple[float, float]]) -> float:
-    """Length of the union of (start, end) spans: what lies in several of them counts once.
+    """Length of the union of (start, end) spans, without the gaps between them.
 
-    Pauses between them do not count, so a study that went on the next day shows no night.
+    A study that was resumed the next day does not include the night.
     """
     length, reached = 0.0, float("-inf")
     for start, end in sorted(spans):

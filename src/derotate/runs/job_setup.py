@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What every job does first: its log takes all output, its thread counts come from the config.
+"""Set-up of every job: output goes to its log, thread counts come from the config.
 
-The number of threads changes the order of floating-point sums, so it belongs to the study and not
-to `--cores` or SLURM; MKL and OpenMP are told not to adapt it.
+The number of threads changes the order of floating-point sums. It is therefore a setting of the
+study, independent of `--cores` and SLURM, and MKL and OpenMP must not adapt it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ M_MMAP_THRESHOLD: Final = -3
 """Parameters of glibc's `mallopt`."""
 KEPT_BYTES: Final = 1 << 30
 COLLECT_AFTER: Final = 100_000
-"""New objects before the next search for reference cycles; Python's 700 make it a fifth of the time
-that torch and transformers take to import."""
+"""Allocations between two garbage collections. With Python's 700, collection takes a fifth of the
+import time of torch and transformers."""
 
 
 def start(log: str, threads: int = 1, *, online: bool = False) -> None:
     """Send standard output, standard error and tracebacks to `log`; fix the thread counts.
 
-    Call it before torch or numpy is imported. No job but one that is `online` may ask a hub.
+    Call this before torch or numpy is imported. Only `online` jobs may contact a model hub.
     """
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -52,10 +52,10 @@ def start(log: str, threads: int = 1, *, online: bool = False) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let the process keep what it frees, up to 1 GB, instead of giving it back at once.
+    """Keep up to 1 GB of freed memory in the process instead of returning it to the kernel.
 
-    A small model's tensors are made and dropped thousands of times; pages that the kernel clears
-    again each time cost a sixth of an evaluation. Nothing is done where there is no glibc.
+    The tensors of a small model are allocated and freed thousands of times. Zeroing the pages again
+    each time costs a sixth of an evaluation. Does nothing without glibc.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -66,7 +66,7 @@ def keep_freed_memory() -> None:
 
 
 def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """A refusal of our own says all in its one line; anything else gets its traceback."""
+    """Print errors of derotate as one line, all others with their traceback."""
     if kind.__module__.partition(".")[0] == "derotate":
         print(error, file=sys.stderr)
     else:

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""Run Snakemake so that the same command goes on after a kill.
+"""Run Snakemake so that the same command resumes after a kill.
 
-Snakemake locks its working directory with files that a killed run leaves behind, and the scripts of
-a killed run can outlive it. Before a run starts, this makes sure that it is the only writer:
+Snakemake locks its working directory with files that a killed run leaves behind, and scripts of a
+killed run can outlive it. Before a run starts, these steps make it the only writer:
 
-1. It takes an exclusive `flock`, which the kernel releases however a run ends. A second run is told
-   the pid of the first.
-2. A Snakemake started by hand in the same directory is respected in the same way.
-3. What is then left is of dead runs: their scripts are ended, and their lock is removed by
-   `snakemake --unlock`.
-4. The process becomes Snakemake (`exec`), so that its exit code, its signals, its process group and
-   the `flock` are those of the run itself.
+1. Take an exclusive `flock`, which the kernel releases however the run ends. A second run stops
+   with the pid of the first.
+2. Stop if a Snakemake that was started by hand runs in this directory.
+3. Clean up after dead runs: terminate their scripts and remove their lock by `snakemake --unlock`.
+4. Replace this process by Snakemake (`exec`). Exit code, signals, process group and `flock` are
+   then those of the run itself.
 
-All this sees the processes of one machine. In a directory shared by several, start Snakemake by
-hand, which leaves its lock to the user.
+These steps see the processes of one machine. In a directory that several machines share, start
+Snakemake by hand; its lock is then the user's to remove.
 """
 
 import fcntl
@@ -34,22 +33,22 @@ from derotate.runs import local_executor
 LOCK: Final = Path(".snakemake", "derotate.lock")
 SNAKEMAKE_LOCKS: Final = Path(".snakemake", "locks")
 SCRIPTS: Final = ".snakemake/scripts/"
-"""Where Snakemake keeps the scripts it runs; part of the command line of each `script:` job."""
+"""Where Snakemake writes running scripts; part of the command line of each `script:` job."""
 
 CONFIG_OPTIONS: Final = ("--configfile", "--configfiles")
 
 KILLED_WAIT: Final = 2.0
-"""Seconds a killed run may take to leave the process table and with it the `flock`."""
+"""Seconds until a killed run has left the process table and released the `flock`."""
 TERMINATE_WAIT: Final = 10.0
-"""Seconds that a script has to clean up after SIGTERM before it is killed."""
+"""Seconds from SIGTERM to SIGKILL for a script of a dead run."""
 
 
 class MissingConfigError(FileNotFoundError):
-    """A config file that does not exist; Snakemake would show where it raised that."""
+    """A config file that does not exist; Snakemake would show a traceback."""
 
 
 class BusyError(RuntimeError):
-    """Another run is at work in this directory; the message is one line with its pid."""
+    """Another run uses this directory; the message is one line with its pid."""
 
 
 def run(arguments: Sequence[str]) -> NoReturn:
@@ -59,10 +58,10 @@ def run(arguments: Sequence[str]) -> NoReturn:
         arguments: of Snakemake, e.g. `["--profile", "local", "--cores", "2"]`.
 
     Raises:
-        MissingConfigError: a config file that is named does not exist.
-        BusyError: another run is at work here.
+        MissingConfigError: a config file in the arguments does not exist.
+        BusyError: another run uses this directory.
         SystemExit: the lock of a dead run could not be removed; the code is that of
-            `snakemake --unlock`, which has said why.
+            `snakemake --unlock`, which has printed the reason.
     """
     require_config_files(arguments)
     lock = take_lock(Path.cwd())
@@ -74,19 +73,19 @@ def run(arguments: Sequence[str]) -> NoReturn:
 
 
 def become(command: Sequence[str], lock: int) -> NoReturn:
-    """Go on as another command of this Python, which holds the lock until it ends."""
+    """Replace this process by a Python command that holds the lock until it ends."""
     os.set_inheritable(lock, True)
-    # the commands of this environment, for rules with a shell, also if it is not activated
+    # shell rules find the commands of this environment even if it is not activated
     commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     sys.stdout.flush()
     os.execve(sys.executable, list(command), {**os.environ, "PATH": commands})
 
 
 def require_config_files(arguments: Sequence[str]) -> None:
-    """Refuse config files that do not exist.
+    """Check that all config files in the arguments exist.
 
     Raises:
-        MissingConfigError: one line with the first of them.
+        MissingConfigError: one line with the first missing file.
     """
     for position, argument in enumerate(arguments):
         option, _, value = argument.partition("=")
@@ -100,10 +99,10 @@ def require_config_files(arguments: Sequence[str]) -> None:
 
 
 def take_lock(directory: Path) -> int:
-    """The open, exclusively locked file that marks `directory` as having a run.
+    """Open and lock the file that marks `directory` as used by a run.
 
     Returns:
-        A file descriptor; the lock lasts until each copy of it is closed.
+        A file descriptor; the lock lasts until all copies of it are closed.
 
     Raises:
         BusyError: a live process holds the lock.
@@ -128,14 +127,14 @@ def take_lock(directory: Path) -> int:
 
 
 def respect_snakemake(directory: Path, *, jobs: bool = True) -> None:
-    """Refuse to go on beside a Snakemake that runs in `directory`.
+    """Stop if another Snakemake runs in `directory`.
 
     Args:
-        directory: in which it would work.
-        jobs: whether one that runs a single job for another Snakemake counts too.
+        directory: working directory of the new run.
+        jobs: whether a Snakemake that runs a single job for another one counts too.
 
     Raises:
-        BusyError: there is one.
+        BusyError: another Snakemake runs there.
     """
     for process, command in _processes(directory):
         if _is_snakemake(command) and (jobs or "--mode" not in command):
@@ -143,16 +142,16 @@ def respect_snakemake(directory: Path, *, jobs: bool = True) -> None:
 
 
 def end_orphans(directory: Path) -> list[int]:
-    """End job scripts that run in `directory`, with all their children, and wait for their end.
+    """Terminate job scripts in `directory` with their children, and wait until they ended.
 
-    Only to be called when no Snakemake runs there, so that they can only be of a dead run: left
-    alone, they would write the outputs that the next run makes again.
+    Call this only when no Snakemake runs there: the scripts then belong to a dead run and would
+    write the same outputs as the next run.
 
     Returns:
-        The pids of what was ended.
+        The pids of the terminated processes.
 
     Raises:
-        BusyError: a process does not end, not even when killed.
+        BusyError: a process survives SIGKILL.
     """
     scripts = [
         process
@@ -173,10 +172,10 @@ def end_orphans(directory: Path) -> list[int]:
 
 
 def unlock(arguments: Sequence[str]) -> None:
-    """Remove the lock that a dead Snakemake left, as Snakemake itself does it.
+    """Remove the lock of a dead Snakemake by `snakemake --unlock`.
 
     Raises:
-        SystemExit: Snakemake refused, e.g. as the config is wrong; it has said why.
+        SystemExit: Snakemake failed, e.g. because of a wrong config; it has printed the reason.
     """
     done = subprocess.run(_snakemake(["--unlock", *arguments]), capture_output=True, text=True)
     if done.returncode:
@@ -190,11 +189,11 @@ def _snakemake(arguments: Sequence[str]) -> list[str]:
 
 
 def _busy(pid: int | str) -> str:
-    return f"another run is at work in this directory (pid {pid}); wait for it or stop it"
+    return f"another run uses this directory (pid {pid}); wait for it or stop it"
 
 
 def _processes(directory: Path) -> Iterator[tuple[psutil.Process, list[str]]]:
-    """Living processes, other than this one and its parents, that work in `directory`."""
+    """Live processes with working directory `directory`, without this one and its parents."""
     here = directory.resolve()
     ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process in psutil.process_iter():
@@ -202,7 +201,7 @@ def _processes(directory: Path) -> Iterator[tuple[psutil.Process, list[str]]]:
             if process.pid not in ours and Path(process.cwd()) == here:
                 yield process, process.cmdline()
         except psutil.Error:
-            # ended meanwhile, or another user's: not ours to judge
+            # it has ended, or it belongs to another user
             continue
 
 
@@ -220,9 +219,9 @@ def _descendants(processes: Iterable[psutil.Process]) -> Iterator[psutil.Process
 
 
 def _wait(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Those of the processes that still run after at most `seconds`.
+    """Processes that still run after `seconds`.
 
-    A zombie does not run; in a container without an init process it stays one for ever.
+    A zombie counts as ended: without an init process in the container it stays one forever.
     """
     deadline = time.monotonic() + seconds
     alive = list(processes)

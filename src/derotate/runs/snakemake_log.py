@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""How a run of Snakemake ended, from the log that Snakemake keeps of it.
+"""How a run of Snakemake ended, parsed from its log.
 
-`.snakemake/log/` has one file a run, whatever the executor and the profile; dry runs and the
-Snakemakes inside SLURM jobs write none. It is text, of a version that the lock pins; what is read
-of it here is tested on real runs and on Snakemake's own formatter.
+`.snakemake/log/` has one file per run, for every executor and profile. Dry runs and the Snakemake
+processes inside SLURM jobs write none. The format is plain text of the pinned version. Tests
+compare the parser with real runs and with Snakemake's own formatter.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Ending(Enum):
     STOPPED = "stopped"
     """By Ctrl-C or SIGTERM."""
     REFUSED = "refused"
-    """Before any job began, e.g. as an input is missing."""
+    """Before the first job, e.g. because an input is missing."""
     KILLED = "killed"
-    """While jobs ran, without a last word; or it goes on."""
+    """While jobs ran, without a final line; or still running."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that failed, and did not finish when it was tried again."""
+    """A job that failed and did not succeed in a later attempt."""
 
     rule: str
     jobid: int
@@ -52,14 +52,14 @@ class Failure:
     outputs: tuple[str, ...]
     logs: tuple[str, ...]
     """The rule's own log first, then the log of SLURM, if there is one."""
-    said: str
-    """What the executor said, e.g. the state of SLURM's job; often nothing."""
+    error: str
+    """Message of the executor, e.g. the state of the SLURM job; often empty."""
     attempts: int
 
 
 @dataclass(frozen=True)
 class RunLog:
-    """What a log tells of its run."""
+    """A run, as its log describes it."""
 
     path: Path
     date: str
@@ -68,9 +68,9 @@ class RunLog:
     done: int
     failures: tuple[Failure, ...]
     interrupted: tuple[str, ...]
-    """Titles of the jobs that had begun and neither finished nor failed."""
-    last_words: tuple[str, ...]
-    """The lines behind the planning of a run that was refused."""
+    """Titles of the jobs that started and neither finished nor failed."""
+    error_lines: tuple[str, ...]
+    """Lines of the error that ended the run before the first job."""
 
 
 def newest(directory: Path) -> list[Path]:
@@ -79,7 +79,7 @@ def newest(directory: Path) -> list[Path]:
 
 
 def read(path: Path) -> RunLog:
-    """Read the log of a run, which may still be going on."""
+    """Parse the log of a run, which may still be running."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     titles = _titles(lines)
     finished = {int(found[1]) for line in lines if (found := _FINISHED.match(line))}
@@ -93,12 +93,12 @@ def read(path: Path) -> RunLog:
         done=len(finished),
         failures=tuple(failures),
         interrupted=tuple(title for jobid, title in titles.items() if jobid not in ended),
-        last_words=_last_words(lines),
+        error_lines=_error_lines(lines),
     )
 
 
 def _titles(lines: Sequence[str]) -> dict[int, str]:
-    """What each job that began is called: its message, or its rule where it has none."""
+    """Title of each started job by id: its message, or its rule if it has none."""
     titles: dict[int, str] = {}
     rule = ""
     for line in lines:
@@ -115,7 +115,7 @@ def _titles(lines: Sequence[str]) -> dict[int, str]:
 
 
 def _failures(lines: Sequence[str], titles: dict[int, str]) -> Iterator[Failure]:
-    """The jobs that failed, each once: SLURM's log, shown in the run's, repeats their errors."""
+    """Failed jobs, each once: the log of a SLURM job, shown in the run's, repeats its error."""
     blocks: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for number, line in enumerate(lines):
         if found := _ERROR.match(line):
@@ -133,15 +133,15 @@ def _failures(lines: Sequence[str], titles: dict[int, str]) -> Iterator[Failure]
         own, *slurm = dict.fromkeys(
             [name for block in tries for name in _names(block.get("log", ""))] or [""]
         )
-        said = [words for block in tries if (words := _said(block.get("message", "")))]
+        errors = [text for block in tries if (text := _error(block.get("message", "")))]
         yield Failure(
             rule=rule,
             jobid=jobid,
             title=titles.get(jobid, rule),
             outputs=tuple(outputs),
-            # each try has a log of SLURM's, and the rule's own is the same
+            # each attempt has its own SLURM log; the log of the rule is overwritten
             logs=tuple(filter(None, (own, *slurm[-1:]))),
-            said=said[-1] if said else "",
+            error=errors[-1] if errors else "",
             attempts=1 + sum(line.strip() == f"Trying to restart job {jobid}." for line in lines),
         )
 
@@ -150,8 +150,8 @@ def _names(value: str) -> list[str]:
     return [name for name in value.removesuffix(_HINT).split(", ") if name]
 
 
-def _said(message: str) -> str:
-    """The executor's words, without its advice to look at the logs, which are shown."""
+def _error(message: str) -> str:
+    """The executor's message without its advice to look at the logs, which the report shows."""
     return "" if message == "None" else message.partition("For further error details")[0].strip()
 
 
@@ -166,12 +166,12 @@ def _ending(lines: Sequence[str], *, began: bool) -> Ending:
     return Ending.KILLED if began else Ending.REFUSED
 
 
-def _last_words(lines: Sequence[str]) -> tuple[str, ...]:
-    """What was said behind the planning, if that was an error."""
+def _error_lines(lines: Sequence[str]) -> tuple[str, ...]:
+    """Lines from the first error after planning on."""
     start = next((n for n, line in enumerate(lines) if line.startswith("Building DAG")), None)
-    said = lines[start + 1 :] if start is not None else []
-    errors = [n for n, line in enumerate(said) if re.match(r"\w*(?:Error|Exception)\b", line)]
-    return tuple(said[errors[0] :]) if errors else ()
+    after = lines[start + 1 :] if start is not None else []
+    errors = [n for n, line in enumerate(after) if re.match(r"\w*(?:Error|Exception)\b", line)]
+    return tuple(after[errors[0] :]) if errors else ()
 
 
 def _first(pattern: re.Pattern[str], lines: Sequence[str]) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The end of a run on the terminal: its numbers in words, its stages, its costs, where to look."""
+"""Summary of a finished study on the terminal: results, stages, costs, where to find more."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from derotate.study import record
 from derotate.tasks import TASKS
 
 SUITES = (("id", "train", "ID, learned"), ("id", "test", "ID, test"), ("ood", "test", "OOD, test"))
-"""The suites that are shown of each stage, with their names."""
+"""Split, fold and column title of the suites in the table of stages."""
 
 _FULL_WIDTH = 100
 
 
 class StudyError(ValueError):
-    """A folder that holds no finished study; one line with what was expected."""
+    """A folder without a finished study; one line with what was expected."""
 
 
 def show(folder: Path, console: Console) -> None:
@@ -33,7 +33,7 @@ def show(folder: Path, console: Console) -> None:
 
     Raises:
         StudyError: the study has no tables yet.
-        ConfigError: the folder is not that of a study.
+        ConfigError: the folder holds no study.
     """
     config = record.read(folder)
     contrasts, stages = (read_table(folder / "tables" / f"{name}.csv")
@@ -51,26 +51,26 @@ def show(folder: Path, console: Console) -> None:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A table of a study; seeds are names, since `all` is one of them.
+    """Read a table of a study; seeds are strings, because `all` is one of them.
 
     Raises:
-        StudyError: it was not made yet.
+        StudyError: the table does not exist yet.
     """
     try:
         return pd.read_csv(path, dtype={"seed": str})
     except FileNotFoundError:
         raise StudyError(
-            f"{path}: not made yet; run the study to its end, the same command goes on"
+            f"{path}: does not exist yet; repeat the command of the study to finish it"
         ) from None
 
 
 def _require_own_seeds(stages: pd.DataFrame, config: Config, folder: Path) -> None:
-    """A run that was stopped has recorded its seeds, while the tables are still the last run's."""
+    """A stopped run has recorded its seeds, but the tables are still those of the run before."""
     made = sorted(int(seed) for seed in set(stages["seed"]) - {POOLED})
     if made != sorted(config.seeds):
         raise StudyError(
-            f"{folder}/tables: made of seeds {made}, expected {sorted(config.seeds)} as in the "
-            "last run; run the study to its end, the same command goes on"
+            f"{folder}/tables: contain seeds {made}, expected {sorted(config.seeds)} of the last "
+            "run; repeat the command of the study to finish it"
         )
 
 
@@ -88,21 +88,21 @@ def stages_table(stages: pd.DataFrame) -> Table:
 
 
 def budget_table(budget: pd.DataFrame) -> Table:
-    """Minutes by stage, a column each."""
+    """Minutes by stage, one column per stage."""
     table = Table("minutes", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for stage in budget["stage"]:
         table.add_column(str(stage), justify="right")
     for name, column in (
         ("budget", "budget_minutes"),
-        ("took", "took_minutes"),
-        ("on the clock", "wall_minutes"),
+        ("sum of jobs", "took_minutes"),
+        ("wall clock", "wall_minutes"),
     ):
         table.add_row(name, *(f"{value:.1f}" for value in budget[column]))
     return table
 
 
 def over_budget(budget: pd.DataFrame) -> list[str]:
-    """One line about the stages that took longer than their budget, if there are any."""
+    """One line with the stages above their budget, or none."""
     own = budget[budget["stage"] != TOTAL]
     over = own[own["took_minutes"] > own["budget_minutes"]]
     if over.empty:
@@ -126,7 +126,7 @@ def _accuracy(own: pd.DataFrame, split: str, fold: str) -> str:
 
 
 def places(folder: Path, config: Config) -> Iterator[str]:
-    """Where figures, tables and the report are, and what to try next; a line each."""
+    """Paths of figures, tables and the report, and what to try next; one line each."""
     demos = {"demo": "make report", **{task: f"make report TASK={task}" for task in TASKS}}
     yield f"Figures  {folder}/figures/: sft_and_rl.png first, then surgery.png"
     yield f"Tables   {folder}/tables/: stages.md, contrasts.md, budget.csv"

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Unpack an archive of a study, after each of its bytes has been checked.
+"""Unpack the archive of a study after checking every byte.
 
-The archive may have crossed a network and is not trusted: the manifest names every member in its
-order, so whatever is missing, cut off, changed, added or named to land elsewhere is refused with
-the member's name, before anything is written to where results are. Files are unpacked aside and
-moved into place when all of them are right.
+The archive is not trusted. The manifest lists every member in order, so a missing, truncated,
+changed, added or misplaced member is refused by name before any result is written. Files are
+unpacked to a temporary folder and moved into place when all of them are correct.
 
-All restored files get one time, that of restoring. Snakemake compares inputs with outputs by time,
-so no row looks older than what it was made from, and nothing is planned that would need weights.
+All restored files get the same modification time. Snakemake compares inputs with outputs by time:
+no output looks older than its input, so no job is planned that would need weights.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from typing import IO, Any, Final
 from derotate.runs.archive import FORMAT, MANIFEST, ArchiveError, Member, sha256
 
 LARGEST_MANIFEST: Final = 1 << 28
-"""Bytes; a million members. A larger one is not ours, and would be read into memory."""
+"""Bytes, enough for a million members. The manifest is read into memory."""
 
 _STUDY: Final = re.compile(r"[a-z][a-z0-9-]*")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -39,27 +38,27 @@ _BROKEN: Final = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error)
 
 @dataclass(frozen=True)
 class Restored:
-    """The folder of a restored study, how many files were written and how many were there."""
+    """The folder of a restored study, the number of files written and of files left unchanged."""
 
     folder: Path
     written: int
-    kept: int
+    unchanged: int
 
 
 def restore(file: Path, into: Path, *, force: bool = False) -> Restored:
     """Unpack the archive `file` to the folder of its study below `into`.
 
-    Files that are there with the same content are left alone.
+    Existing files with the same content are not written again.
 
     Args:
         file: what `derotate archive` wrote.
-        into: where studies are, e.g. `results`.
+        into: folder of all studies, e.g. `results`.
         force: overwrite files that differ.
 
     Raises:
-        ArchiveError: the archive is not whole, or a file that is there differs; one line with the
+        ArchiveError: the archive is damaged, or an existing file differs; one line with the
             member's name.
-        OSError: there is no such file, or no room for what is in it.
+        OSError: the archive does not exist, or the disk is full.
     """
     into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".restoring-", dir=into) as unpacked:
@@ -70,8 +69,8 @@ def restore(file: Path, into: Path, *, force: bool = False) -> Restored:
         differing = [member for member in new if targets[member].exists()]
         if differing and not force:
             raise ArchiveError(
-                f"{targets[differing[0]]} is there and differs, the first of {len(differing)}; "
-                f"move {folder} away, or overwrite with --force"
+                f"{targets[differing[0]]} exists and differs (first of {len(differing)} files); "
+                f"move {folder} away or overwrite with --force"
             )
         now = time.time()
         for member in new:
@@ -83,13 +82,13 @@ def restore(file: Path, into: Path, *, force: bool = False) -> Restored:
 
 
 def unpack(file: Path, folder: Path) -> tuple[str, tuple[Member, ...]]:
-    """Write the members of an archive to an empty folder, each after it was checked.
+    """Check the members of an archive and write them to an empty folder.
 
     Returns:
         The study's name, and its members in the order of the archive.
 
     Raises:
-        ArchiveError: the archive is not whole; one line with the member's name.
+        ArchiveError: the archive is damaged; one line with the member's name.
     """
     expected = "the manifest"
     try:
@@ -103,37 +102,44 @@ def unpack(file: Path, folder: Path) -> tuple[str, tuple[Member, ...]]:
             surplus = tar.next()
             if surplus is not None:
                 raise ArchiveError(f"{file}: {surplus.name} is not in the manifest; do not use it")
-            # gzip's own checksum is behind the last byte
+            # gzip's own checksum follows the last byte
             while stream.read(_BLOCK):
                 pass
     except _BROKEN as error:
-        raise ArchiveError(f"{file}: broken at {expected} ({error}); copy it again") from None
+        raise ArchiveError(
+            f"{file}: broken at {expected} ({error}); copy the archive again"
+        ) from None
     return study, members
 
 
 def _tar(stream: gzip.GzipFile) -> tarfile.TarFile:
-    """Read a tar without reading ahead, so that a cut is met at the member that it is in."""
+    """Open a tar without read-ahead, so that an error names the member that is truncated."""
     return tarfile.open(fileobj=stream, mode="r|", bufsize=tarfile.BLOCKSIZE)
 
 
 def _manifest(file: Path, tar: tarfile.TarFile) -> tuple[str, tuple[Member, ...]]:
-    """The study's name and the members that the archive must have, from its first member."""
+    """The study's name and the expected members, from the first member of the archive."""
     header = tar.next()
     parts = PurePosixPath(header.name).parts if header else ()
     if header is None or len(parts) != 2 or parts[1] != MANIFEST or not header.isreg():
-        raise ArchiveError(f"{file}: no {MANIFEST} at its start; was it made by derotate archive?")
+        raise ArchiveError(
+            f"{file}: expected {MANIFEST} as first member; use a file that derotate archive wrote"
+        )
     if header.size > LARGEST_MANIFEST:
-        raise ArchiveError(f"{file}: {MANIFEST} of {header.size} bytes; do not use it")
+        raise ArchiveError(
+            f"{file}: {MANIFEST} has {header.size} bytes, expected at most "
+            f"{LARGEST_MANIFEST}; do not use it"
+        )
     try:
         values = json.loads(_content(tar, header).read())
         known = values["format"]
         study = str(values["study"])
         members = tuple(_member(value) for value in values["members"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ArchiveError(f"{file}: {header.name}: {error}; copy it again") from None
+        raise ArchiveError(f"{file}: {header.name}: {error}; copy the archive again") from None
     if known != FORMAT:
         raise ArchiveError(
-            f"{file}: format {known}, expected {FORMAT}; use the derotate that made it"
+            f"{file}: format {known}, expected {FORMAT}; use the version of derotate that wrote it"
         )
     if not _STUDY.fullmatch(study) or study != parts[0]:
         raise ArchiveError(f"{file}: study {study!r} in {header.name}; do not use it")
@@ -143,7 +149,7 @@ def _manifest(file: Path, tar: tarfile.TarFile) -> tuple[str, tuple[Member, ...]
     for path in paths:
         pure = PurePosixPath(path)
         if pure.is_absolute() or ".." in pure.parts or pure.as_posix() != path or path == ".":
-            raise ArchiveError(f"{file}: {path} would land outside of {study}/; do not use it")
+            raise ArchiveError(f"{file}: {path} is outside of {study}/; do not use it")
     return study, members
 
 
@@ -160,20 +166,21 @@ def _require_room(file: Path, members: tuple[Member, ...], folder: Path) -> None
     needed, free = sum(member.size for member in members), shutil.disk_usage(folder).free
     if needed > free:
         raise ArchiveError(
-            f"{file}: needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free at {folder.parent}"
+            f"{file}: needs {needed / 1e6:.0f} MB, {folder.parent} has {free / 1e6:.0f} MB free; "
+            "free disk space"
         )
 
 
 def _unpack_member(
     file: Path, tar: tarfile.TarFile, name: str, member: Member, target: Path
 ) -> None:
-    """Write the next member of the archive, which must be the one that the manifest names next."""
+    """Write the next member of the archive, which must be the next one of the manifest."""
     header = tar.next()
     if header is None or header.name != name:
-        raise ArchiveError(f"{file}: {name} is missing; copy it again")
+        raise ArchiveError(f"{file}: {name} is missing; copy the archive again")
     if not header.isreg() or header.size != member.size:
         raise ArchiveError(
-            f"{file}: {name} is not a file of {member.size} bytes, as packed; copy it again"
+            f"{file}: {name}: expected a file of {member.size} bytes; copy the archive again"
         )
     digest = hashlib.sha256()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -183,7 +190,9 @@ def _unpack_member(
             digest.update(piece)
             out.write(piece)
     if digest.hexdigest() != member.sha256:
-        raise ArchiveError(f"{file}: {name} is not what was packed (SHA-256); copy it again")
+        raise ArchiveError(
+            f"{file}: {name}: SHA-256 differs from the manifest; copy the archive again"
+        )
 
 
 def _content(tar: tarfile.TarFile, header: tarfile.TarInfo) -> IO[bytes]:
@@ -193,19 +202,19 @@ def _content(tar: tarfile.TarFile, header: tarfile.TarInfo) -> IO[bytes]:
 
 
 def _target(folder: Path, member: Member) -> Path:
-    """Where a member goes; not through links that lead out of the study's folder.
+    """Target path of a member.
 
     Raises:
-        ArchiveError: a folder on the way is such a link.
+        ArchiveError: a symbolic link leads out of the study's folder.
     """
     target = folder / member.path
     if not target.resolve().is_relative_to(folder.resolve()):
-        raise ArchiveError(f"{target}: lies outside of {folder} by a link; remove the link")
+        raise ArchiveError(f"{target}: a symbolic link leads out of {folder}; remove the link")
     return target
 
 
 def _same(target: Path, member: Member) -> bool:
-    """Whether a file is there and is the member, byte for byte."""
+    """Whether a file exists and equals the member byte for byte."""
     return (
         target.is_file()
         and target.stat().st_size == member.size

@@ -115,8 +115,8 @@ def test_rows_tables_figures_and_logs_travel_and_weights_stay(study: Path, archi
 
 def test_what_stays_is_counted(study: Path, tmp_path: Path) -> None:
     packed = pack(study, tmp_path / "demo.tar.gz")
-    assert packed.left_files == len(LEFT)
-    assert packed.left_size == sum(map(len, LEFT.values()))
+    assert packed.excluded_files == len(LEFT)
+    assert packed.excluded_size == sum(map(len, LEFT.values()))
     assert packed.sha256 == sha256(packed.file)
 
 
@@ -148,7 +148,9 @@ def test_a_changed_number_is_named(archive: Path, tmp_path: Path, name: str) -> 
         content[place] = header, data.replace(b"1", b"7")
 
     rewrite(archive, edit)
-    assert f"demo/{name} is not what was packed" in refusal(archive, tmp_path / "laptop")
+    assert f"demo/{name}: SHA-256 differs from the manifest" in refusal(
+        archive, tmp_path / "laptop"
+    )
 
 
 def test_a_missing_member_is_named(archive: Path, tmp_path: Path) -> None:
@@ -173,7 +175,7 @@ def test_a_cut_off_archive_is_refused_wherever_it_was_cut(archive: Path, tmp_pat
     whole = archive.read_bytes()
     for length in range(0, len(whole), max(len(whole) // 40, 1)):
         archive.write_bytes(whole[:length])
-        assert "copy it again" in refusal(archive, tmp_path / "laptop")
+        assert "copy the archive again" in refusal(archive, tmp_path / "laptop")
 
 
 def test_the_member_at_which_an_archive_was_cut_is_named(archive: Path, tmp_path: Path) -> None:
@@ -201,7 +203,7 @@ def test_a_path_that_leads_outside_is_refused(archive: Path, tmp_path: Path, pat
         content[0] = header, json.dumps(values).encode()
 
     rewrite(archive, edit)
-    assert f"{path} would land outside of demo/" in refusal(archive, tmp_path / "laptop")
+    assert f"{path} is outside of demo/" in refusal(archive, tmp_path / "laptop")
 
 
 def test_a_link_in_the_place_of_a_file_is_refused(archive: Path, tmp_path: Path) -> None:
@@ -221,7 +223,7 @@ def test_a_folder_that_is_a_link_to_elsewhere_is_not_written_to(
     elsewhere.mkdir()
     (laptop / "demo").mkdir(parents=True)
     (laptop / "demo/tables").symlink_to(elsewhere)
-    assert "lies outside of" in refusal(archive, laptop)
+    assert "a symbolic link leads out of" in refusal(archive, laptop)
     assert files(elsewhere) == {}
 
 
@@ -231,7 +233,7 @@ def test_a_file_that_is_no_archive_of_ours_is_refused(tmp_path: Path) -> None:
     assert "broken at the manifest" in refusal(file, tmp_path / "laptop")
     with tarfile.open(file, "w:gz") as tar:
         tar.addfile(tarfile.TarInfo("demo/x.csv"))
-    assert "no manifest.json at its start" in refusal(file, tmp_path / "laptop")
+    assert "expected manifest.json as first member" in refusal(file, tmp_path / "laptop")
 
 
 def test_a_result_of_ones_own_is_kept_unless_it_is_forced(archive: Path, tmp_path: Path) -> None:
@@ -239,11 +241,11 @@ def test_a_result_of_ones_own_is_kept_unless_it_is_forced(archive: Path, tmp_pat
     folder = restore(archive, laptop).folder
     own = folder / "tables/stages.csv"
     own.write_bytes(b"mine\n")
-    assert f"{own} is there and differs" in refusal(archive, laptop)
+    assert f"{own} exists and differs" in refusal(archive, laptop)
     same = folder / "tables/stages.md"
     os.utime(same, (1, 1))
     restored = restore(archive, laptop, force=True)
-    assert (restored.written, restored.kept) == (1, len(PACKED))
+    assert (restored.written, restored.unchanged) == (1, len(PACKED))
     assert own.read_bytes() == PACKED["tables/stages.csv"]
     assert same.stat().st_mtime == 1
 

@@ -109,5 +109,5 @@ def test_where_nothing_has_run_there_is_nothing_to_explain(
     refused = CliRunner().invoke(app, ["why", *folder])
     assert refused.exit_code == 2
     assert len(refused.stderr.splitlines()) == 1
-    assert "is recorded in .snakemake/log/ here" in refused.stderr
+    assert "no run is recorded in .snakemake/log/" in refused.stderr
     assert list(tmp_path.iterdir()) == []

@@ -72,7 +72,7 @@ def test_only_reasons_that_time_does_not_end_mean_never(reason: str, ever: bool)
         ),
         (
             "SLURM-job '12' failed, SLURM status is: 'TIMEOUT'. Detailed",
-            "SLURM ended it as TIMEOUT: it took longer than its runtime: raise it",
+            "SLURM ended it as TIMEOUT: it ran longer than its runtime: raise it",
         ),
         ("SLURM-job '12' failed, SLURM status is: 'FAILED'. Detailed", None),
         ("", None),
@@ -91,9 +91,9 @@ def test_what_failed_is_explained_where_slurm_is_the_cause(
         ("cp: error writing 'x': Disk quota exceeded", "the disk is full (Disk quota exceeded)"),
         (
             "slurmstepd: error: StepId=9.0 exceeded memory limit (9 > 8), being killed",
-            "it took more memory than its mem_mb (exceeded memory limit)",
+            "it used more memory than its mem_mb (exceeded memory limit)",
         ),
-        ("error: Detected 1 oom_kill event in StepId=9.0", "it took more memory than its mem_mb"),
+        ("error: Detected 1 oom_kill event in StepId=9.0", "it used more memory than its mem_mb"),
         ("KeyError: 'memory'", None),
     ],
 )
@@ -160,7 +160,7 @@ def test_the_profile_of_this_checkout_names_nothing_that_a_cluster_may_lack() ->
 
 def test_without_slurm_its_missing_commands_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(SlurmError, match=r"no SLURM here: sbatch, squeue.* login node"):
+    with pytest.raises(SlurmError, match=r"SLURM: sbatch, squeue.* login node"):
         cluster.require_commands()
 
 
@@ -170,7 +170,7 @@ def test_a_run_of_another_machine_is_respected(
     monkeypatch.chdir(tmp_path)
     orphans.MARK.parent.mkdir()
     orphans.MARK.write_text("login-7")
-    with pytest.raises(running.BusyError, match="a run of login-7 may be at work"):
+    with pytest.raises(running.BusyError, match="a run of login-7 may still use this directory"):
         start.require_this_host()
     orphans.MARK.unlink()
     start.require_this_host()
@@ -183,5 +183,7 @@ def test_after_a_killed_run_on_slurm_a_local_one_asks_for_its_jobs(
     orphans.require_none(tmp_path)
     (tmp_path / orphans.MARK).parent.mkdir()
     (tmp_path / orphans.MARK).write_text("login-7")
-    with pytest.raises(SlurmError, match=r"its jobs are unknown \(squeue: not found on PATH\)"):
+    with pytest.raises(
+        SlurmError, match=r"state of its jobs is unknown \(squeue: not found on PATH\)"
+    ):
         orphans.require_none(tmp_path)

@@ -88,7 +88,7 @@ def test_a_run_that_was_refused_says_why(tmp_path: Path) -> None:
     assert start(tmp_path, "absent").wait(WAIT) == 1
     log = last(tmp_path)
     assert log.ending is Ending.REFUSED
-    assert log.last_words[0].startswith("MissingRuleException")
+    assert log.error_lines[0].startswith("MissingRuleException")
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_job_that_failed_on_slurm_is_one_failure_with_its_last_state(
             title="GRPO from SFT step 600 (base 1, seed 101)",
             outputs=("rl/model.safetensors", "rl/log.csv"),
             logs=(str(tmp_path / "rule.log"), str(tmp_path / "12.log")),
-            said="SLURM-job '12' failed, SLURM status is: 'OUT_OF_MEMORY'.",
+            error="SLURM-job '12' failed, SLURM status is: 'OUT_OF_MEMORY'.",
             attempts=2,
         ),
     )

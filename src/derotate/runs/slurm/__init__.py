@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Studies on a cluster: what `derotate slurm` adds to `snakemake --profile slurm`."""
+"""`derotate slurm`: checks and recovery around `snakemake --profile slurm`."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What a run will ask the cluster for, as far as it is known before the workflow is read.
+"""Check partitions and GPU types in the profile and on the command line.
 
-That is what the profile and the command line say: partitions and types of GPUs by name. What rules
-ask for as functions of a job is judged by sbatch, one job at a time.
+These are known before the workflow is read. Resources that are functions of a job are checked by
+sbatch, job by job.
 """
 
 import re
@@ -20,19 +20,19 @@ _KEYS: Final = ("slurm_partition", "gpu_model", "gres")
 _DEFAULTS: Final = "--default-resources"
 _ON_COMMAND_LINE: Final = re.compile(rf"^(?:\w+:)?({'|'.join(_KEYS)})=(.+)$")
 _NAME: Final = re.compile(r"[\w.,:-]+")
-"""What is not of this form is an expression that Snakemake evaluates for each job."""
+"""Other values are expressions that Snakemake evaluates for each job."""
 
 
 def require(arguments: Sequence[str], has: Inventory, profile: Path = PROFILE) -> None:
-    """Make sure that the partitions and types of GPUs that are named exist.
+    """Check that the requested partitions and GPU types exist.
 
     Args:
-        arguments: of Snakemake, which may replace what the profile says.
-        has: what the cluster has.
-        profile: the profile's file.
+        arguments: of Snakemake; they override the profile.
+        has: partitions and GPU types of the cluster.
+        profile: file of the profile.
 
     Raises:
-        SlurmError: the first that does not exist, with what does.
+        SlurmError: the first name that does not exist, with the existing ones.
     """
     for where, key, value in (*_of_profile(profile, arguments), *_of(arguments)):
         if not _NAME.fullmatch(value):
@@ -46,12 +46,12 @@ def require(arguments: Sequence[str], has: Inventory, profile: Path = PROFILE) -
         if unknown:
             raise SlurmError(
                 f"{where}: {key}: got {value}, the cluster has no {what} {sorted(unknown)[0]}; "
-                f"expected one of {', '.join(sorted(known)) or '(it has none)'}"
+                f"expected one of {', '.join(sorted(known)) or '(none)'}"
             )
 
 
 def _of_profile(profile: Path, arguments: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """Origin, key and value of what the profile says and the command line does not replace."""
+    """Origin, key and value of settings in the profile that the command line does not override."""
     try:
         values = yaml.safe_load(profile.read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError) as error:
@@ -81,7 +81,7 @@ def _pairs(values: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _of(arguments: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """The same of what is given on the command line."""
+    """Origin, key and value of settings on the command line."""
     for argument in arguments:
         given = _ON_COMMAND_LINE.match(argument)
         if given:

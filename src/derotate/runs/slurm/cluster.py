@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What SLURM's commands say: is it there, what has it, which of its jobs are ours.
+"""Queries of SLURM: whether it answers, its partitions and GPUs, and the jobs of derotate.
 
-Everything here is one call of a command with a time limit, and needs no accounting database.
+Each query is one command with a time limit. None needs the accounting database.
 """
 
 import shutil
@@ -13,16 +13,16 @@ from typing import Final
 
 COMMANDS: Final = ("sbatch", "squeue", "scontrol", "sinfo", "scancel")
 PREFIX: Final = "derotate"
-"""What the names of our jobs start with (`slurm-jobname-prefix` of the profile)."""
+"""Prefix of the names of our jobs (`slurm-jobname-prefix` of the profile)."""
 
 CALL_SECONDS: Final = 60.0
-"""After which a call is given up; SLURM's commands themselves try for 10 s and more."""
+"""Time limit of a call; SLURM's commands themselves retry for 10 s and more."""
 
 _JOB: Final = "%i|%T|%r|%j|%k|%Z"
 
 
 class SlurmError(RuntimeError):
-    """The cluster cannot do what is asked; one line with cause and remedy."""
+    """The cluster cannot serve the request; one line with cause and remedy."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Job:
     """A job as squeue shows it.
 
     Attributes:
-        number: SLURM's job id, with the task's where the job is an array.
+        number: SLURM's job id, with the task id for an array job.
         state: e.g. `RUNNING`, `PENDING`.
-        reason: why it waits; `None` (the word) while it runs.
-        name: of all jobs of one run: the prefix and the run's id.
+        reason: why it is pending; the string `None` while it runs.
+        name: the prefix and the id of the run, the same for all jobs of a run.
         comment: Snakemake's rule and wildcards.
-        folder: where it works.
+        folder: working directory.
     """
 
     number: str
@@ -53,10 +53,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Inventory:
-    """What the cluster has, by name.
+    """Names of partitions and GPU types of the cluster.
 
     Attributes:
-        partitions: in which jobs can be submitted.
+        partitions: names of the partitions.
         gpus: types of GPUs; a GPU without a type counts as the type "".
     """
 
@@ -65,7 +65,7 @@ class Inventory:
 
 
 def require_commands() -> None:
-    """Make sure that SLURM's commands can be called.
+    """Check that SLURM's commands are installed.
 
     Raises:
         SlurmError: one is not on PATH.
@@ -73,22 +73,22 @@ def require_commands() -> None:
     missing = [command for command in COMMANDS if shutil.which(command) is None]
     if missing:
         raise SlurmError(
-            f"no SLURM here: {', '.join(missing)} not found on PATH; call this on a login node of "
-            "the cluster, or run the study on this machine (make demo)"
+            f"SLURM: {', '.join(missing)} not found on PATH; run this on a login node of the "
+            "cluster, or run the study on this machine (make demo)"
         )
 
 
 def require_controller() -> None:
-    """Make sure that the cluster answers.
+    """Check that the cluster answers.
 
     Raises:
-        SlurmError: it does not; with what SLURM itself says.
+        SlurmError: it does not; with the message of SLURM.
     """
-    said = _call(["scontrol", "ping"], check=False)
-    if " is UP" not in said:
-        said = " ".join(said.split()) or "no answer"
+    reply = _call(["scontrol", "ping"], check=False)
+    if " is UP" not in reply:
+        reply = " ".join(reply.split()) or "no answer"
         raise SlurmError(
-            f"slurmctld does not answer ({said}); wait or ask who runs the cluster, then repeat "
+            f"slurmctld does not answer ({reply}); wait or ask the administrator, then repeat "
             "the same command"
         )
 
@@ -126,9 +126,9 @@ def gpu_types(gres: str) -> list[str]:
 
 
 def left_in(folder: Path) -> list[Job]:
-    """Jobs of ours that wait or run, of whichever run of `folder`.
+    """Pending and running jobs of all runs of `folder`.
 
-    A name alone would not tell checkouts apart; the working folder does.
+    The working directory distinguishes checkouts; the name of a job does not.
 
     Raises:
         SlurmError: the cluster does not answer.
@@ -142,7 +142,7 @@ def left_in(folder: Path) -> list[Job]:
 
 
 def jobs_of(run: str) -> list[Job]:
-    """All jobs of a run that SLURM still knows, those at their end too.
+    """All jobs of a run that SLURM still knows, finished ones included.
 
     Raises:
         SlurmError: the cluster does not answer.
@@ -167,10 +167,10 @@ def cancel(numbers: Iterable[str]) -> None:
 
 
 def _call(command: Sequence[str], *, check: bool = True) -> str:
-    """What a command prints (with its errors, unless it is checked).
+    """Output of a command; with its errors if `check` is false.
 
     Raises:
-        SlurmError: it fails though it is checked.
+        SlurmError: the command failed and `check` is true.
     """
     try:
         done = subprocess.run(

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""Snakemake on SLURM that neither forgets its jobs nor waits for what never comes.
+"""Snakemake on SLURM that neither loses its jobs nor waits forever.
 
 `python -m derotate.runs.slurm.executor ARGUMENTS` is `python -m snakemake ARGUMENTS` with these
-changes to snakemake-executor-plugin-slurm 2.8, which is otherwise at work as it is:
+changes to snakemake-executor-plugin-slurm 2.8:
 
-- A status query that fails says nothing of the jobs. The plugin then drops them all and waits for
-  ever; here they stay active until a query knows them.
-- A job that SLURM has forgotten, as a finished one after a while, is at its end: it has succeeded
-  if its outputs are there without the mark of being incomplete. The plugin waits for ever.
-- Nothing is submitted while slurmctld does not answer, as that would use up a job's retries.
-- A job that can never start is cancelled, with the reason, instead of pending for ever.
-- What a job is made from (code, params, inputs) is noted when it is submitted. Snakemake notes it
-  when it sees the end of the job, which it does not if it was killed; without the note a later edit
-  would not rerun that job.
+- If a status query fails, jobs stay active until a query succeeds. The plugin drops them all and
+  waits forever.
+- A job that SLURM no longer knows has ended. It succeeded if its outputs exist and are not marked
+  incomplete. The plugin waits forever.
+- Jobs are not submitted while slurmctld does not answer. That would use up their retries.
+- A job that can never start is cancelled, with the reason, instead of pending forever.
+- Provenance of a job (code, params, inputs) is recorded at submission. Snakemake records it when it
+  sees the end of the job, which a killed Snakemake does not. Without the record a later edit would
+  not rerun that job.
 - The last wait between two queries ends with the run.
 
-At the end, what SLURM refused or ended is said in one line a job, after Snakemake's own words.
+At the end, one line per job that SLURM refused or ended follows Snakemake's own output.
 """
 
 import asyncio
@@ -38,41 +38,41 @@ from derotate.runs.slurm.orphaned_jobs import MARK
 from derotate.runs.slurm.pending_reasons import explained, explained_by_logs, never
 
 CONTROLLER_SECONDS: Final = 5.0
-"""Between two questions whether slurmctld answers again."""
+"""Between two checks whether slurmctld answers again."""
 FULL: Final = 5 * 2**20
-"""Bytes; with less, jobs and Snakemake cannot write."""
+"""Free bytes below which the disk counts as full."""
 
 
 @dataclass
 class Record:
-    """What a run has met.
+    """Problems of a run.
 
     Attributes:
-        failed: why jobs failed, by job; what a later attempt finished is taken out again.
-        least_free: bytes that were free on the disk when it was fullest.
+        failed: reason by failed job; jobs that succeed in a later attempt are removed.
+        least_free: minimum of the free bytes on the disk.
     """
 
     failed: dict[str, str] = field(default_factory=dict)
     least_free: int = sys.maxsize
 
     def look_at(self, folder: Path) -> None:
-        """Note how full the disk is: a job that failed for that has made room again."""
+        """Record the free disk space now: a job that fails on a full disk frees space again."""
         self.least_free = min(self.least_free, shutil.disk_usage(folder).free)
 
     def lines(self, folder: Path) -> list[str]:
-        """A line for each job that failed for good where SLURM is the cause, and for the disk."""
+        """One line per job whose last attempt failed because of SLURM, and one for a full disk."""
         lines = [f"{name}: {why}" for name, why in self.failed.items()]
         if self.least_free < FULL:
             lines.append(
                 f"{folder}: the disk was full during the run; it has "
-                f"{shutil.disk_usage(folder).free / 2**20:.0f} MB free now: make room, then repeat "
-                "the same command, which goes on where this run stopped"
+                f"{shutil.disk_usage(folder).free / 2**20:.0f} MB free now: free disk space, then "
+                "repeat the same command, which resumes"
             )
         return lines
 
 
 class PatientExecutor(plugin.Executor):
-    """The plugin's executor with these changes."""
+    """The plugin's executor with the changes above."""
 
     record = Record()
 
@@ -99,7 +99,7 @@ class PatientExecutor(plugin.Executor):
         super().run_job(job)
 
     def report_job_submission(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
-        """Note what the job is made from, before anything else is known of it."""
+        """Record the provenance of the job at submission."""
         super().report_job_submission(job_info, register_job=register_job)
         # Snakemake's own event loop runs now and then only, so a task in it might come too late
         with ThreadPoolExecutor(max_workers=1) as thread:
@@ -113,7 +113,7 @@ class PatientExecutor(plugin.Executor):
                 persistence.started(job, job_info.external_jobid)
 
     def cancel(self) -> None:
-        """End the run; what waits to be submitted is not."""
+        """End the run without submitting pending jobs."""
         self._cancelled.set()
         super().cancel()
 
@@ -157,7 +157,7 @@ class PatientExecutor(plugin.Executor):
     def report_job_error(
         self, job_info: SubmittedJobInfo, msg: str | None = None, **more: Any
     ) -> None:
-        """Note that the job is at its end, and why, where SLURM is the cause."""
+        """Record that the job has ended, and the reason if SLURM is the cause."""
         self._ended.add(job_info.external_jobid)
         why = (
             self._never.get(job_info.external_jobid or "")
@@ -170,7 +170,7 @@ class PatientExecutor(plugin.Executor):
         super().report_job_error(job_info, msg=msg, **more)
 
     async def _is_done(self, job_info: SubmittedJobInfo) -> bool:
-        """Whether all outputs are there and none is marked as incomplete any more."""
+        """Whether all outputs exist and none is marked incomplete."""
         jobs = job_info.job.jobs if job_info.job.is_group() else [job_info.job]
         return all(
             [
@@ -183,7 +183,7 @@ class PatientExecutor(plugin.Executor):
     def _known(self) -> set[str] | None:
         """Ids of this run's jobs that SLURM knows; None if it does not answer.
 
-        Jobs that can never start are cancelled on the way, which the next query finds.
+        Also cancels jobs that can never start.
         """
         try:
             jobs = cluster.jobs_of(self.run_uuid)
@@ -194,13 +194,13 @@ class PatientExecutor(plugin.Executor):
                     self.logger.warning(f"{job.rule}: {self._never[job.number]}; cancelled.")
                     cluster.cancel([job.number])
         except cluster.SlurmError as error:
-            self.logger.warning(f"{error}; the jobs are taken to go on.")
+            self.logger.warning(f"{error}; the jobs are assumed to be running.")
             return None
         return {job.number for job in jobs}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run Snakemake; its exit code, after a line for each job that SLURM refused or ended."""
+    """Run Snakemake, print one line per job that SLURM refused or ended, return its exit code."""
     plugin.Executor = PatientExecutor
     from snakemake.cli import main as snakemake
 

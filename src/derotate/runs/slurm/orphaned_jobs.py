@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Jobs of a dead run: SLURM goes on with what was submitted when Snakemake is killed.
+"""Orphaned jobs: SLURM keeps running what was submitted before Snakemake was killed.
 
-Snakemake does not know its old jobs again, so a new run would submit them beside the old ones: two
-writers on one output. They are therefore awaited or cancelled before. Awaited ones lose nothing:
-what they finish counts as done.
+A new Snakemake does not recognise these jobs. It would submit them again, and two jobs would write
+one output. They are therefore awaited or cancelled first. The outputs of awaited jobs count.
 """
 
 import sys
@@ -16,16 +15,16 @@ from derotate.runs.slurm.pending_reasons import never
 
 Treatment = Literal["wait", "cancel"]
 
-MARK: Final = Path(".snakemake", "derotate.runs.slurm")
-"""Is there while a run on SLURM has begun and not ended, and names its machine."""
+MARK: Final = Path(".snakemake", "derotate.slurm")
+"""Exists from start to end of a run on SLURM; contains its host name."""
 POLL_SECONDS: Final = 5.0
 
 
 def settle(folder: Path, treatment: Treatment) -> None:
-    """Return when no job of ours is left in `folder`.
+    """Wait until no job of derotate works in `folder`.
 
-    Jobs that can never start are cancelled in any case. While the cluster does not answer, the jobs
-    are unknown, and unknown is not gone: the wait goes on.
+    Jobs that can never start are always cancelled. While the cluster does not answer, the state of
+    the jobs is unknown and the wait continues.
 
     Raises:
         SlurmError: the cluster does not answer at the start, or refuses to cancel.
@@ -34,11 +33,11 @@ def settle(folder: Path, treatment: Treatment) -> None:
     if not left:
         return
     names = ", ".join(f"{job.number} ({job.rule}, {job.state.lower()})" for job in left)
-    print(f"derotate: {_verb(treatment)} {len(left)} jobs of a dead run: {names}", file=sys.stderr)
+    print(f"derotate: {_verb(treatment)} {len(left)} orphaned jobs: {names}", file=sys.stderr)
     if treatment == "cancel":
         cluster.cancel(job.number for job in left)
     elif any(job.state == "RUNNING" for job in left):
-        print("derotate: Ctrl-C and `--orphans cancel` ends them instead", file=sys.stderr)
+        print("derotate: to cancel them, press Ctrl-C and use `--orphans cancel`", file=sys.stderr)
     while left:
         cluster.cancel(job.number for job in left if never(job.reason))
         time.sleep(POLL_SECONDS)
@@ -47,10 +46,10 @@ def settle(folder: Path, treatment: Treatment) -> None:
 
 
 def require_none(folder: Path) -> None:
-    """Make sure that no job of ours runs in `folder`, for a run that does not use SLURM.
+    """Check that no SLURM job of derotate works in `folder`, before a local run.
 
     Raises:
-        SlurmError: there are jobs, or the cluster does not tell.
+        SlurmError: there are such jobs, or the cluster does not answer.
     """
     if not (folder / MARK).exists():
         return
@@ -58,13 +57,13 @@ def require_none(folder: Path) -> None:
         left = cluster.left_in(folder)
     except cluster.SlurmError as error:
         raise cluster.SlurmError(
-            f"a run on SLURM was killed here and its jobs are unknown ({error}); repeat it by "
-            f"`make slurm`, or if no job is left remove {MARK}"
+            f"a run on SLURM was killed in this directory and the state of its jobs is unknown "
+            f"({error}); repeat `make slurm`, or remove {MARK} if no job is left"
         ) from None
     if left:
         raise cluster.SlurmError(
-            f"{len(left)} jobs of a killed run on SLURM are at work here, e.g. {left[0].number} "
-            f"({left[0].rule}); repeat it by `make slurm`, which awaits or cancels them"
+            f"{len(left)} SLURM jobs of a killed run use this directory, e.g. {left[0].number} "
+            f"({left[0].rule}); repeat `make slurm`, which waits for them or cancels them"
         )
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Why a job waits for ever or was refused, in words that say what to change.
+"""Why a job stays pending or failed, with the remedy.
 
-The words of SLURM are those of `squeue` (JOB REASON CODES in its manual page) and of `sbatch`.
+Reason codes are those of `squeue` (JOB REASON CODES in its manual page); messages are those of
+`sbatch`.
 """
 
 import re
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 NEVER: Final = {
-    "PartitionConfig": "no node of the partition has all this: lower its threads, mem_mb or gpu",
+    "PartitionConfig": "no node of the partition fits it: lower its threads, mem_mb or gpu",
     "PartitionNodeLimit": "the partition allows fewer nodes than it asks for: lower its nodes",
     "PartitionTimeLimit": "the partition's time limit is below its runtime: lower its runtime",
     "BadConstraints": "no node meets its constraint or gres: correct them",
@@ -20,46 +21,45 @@ NEVER: Final = {
     "QOSNotAllowed": "the partition does not take the quality of service: correct slurm-qos",
     "DependencyNeverSatisfied": "it depends on a job that has failed",
 }
-"""Reasons of waiting jobs that time does not end, with the remedy."""
+"""Reasons of pending jobs that will never start, with the remedy."""
 
 _ABOVE_LIMIT: Final = re.compile(r"^(QOS|Assoc)\w*Max\w*(PerJob\w*|WallDuration\w*)$")
-"""Limits for one job, as opposed to those for all jobs of a user, which time does end."""
+"""Limits per job. A job above a limit per user starts when others of the user have ended."""
 
 REFUSED: Final = (
     ("invalid partition", "correct slurm_partition"),
     ("time limit", "the partition's time limit is below its runtime: lower its runtime"),
-    ("memory specification", "no node has so much memory: lower its mem_mb"),
+    ("memory specification", "no node has that much memory: lower its mem_mb"),
     ("invalid generic resource", "no such GPU: correct gpu, gpu_model or gres"),
     ("invalid feature", "no node has the feature: correct constraint"),
     ("account", "correct slurm_account"),
     ("qos", "correct slurm-qos"),
-    ("node configuration", "no node has all this: lower mem_mb, threads or gpu; correct gpu_model"),
+    ("node configuration", "no node fits it: lower mem_mb, threads or gpu; correct gpu_model"),
     ("contact slurm controller", "wait until the cluster answers"),
 )  # fmt: skip
-"""Parts of what sbatch says when it refuses a job, with the remedy; the first that fits counts."""
+"""Parts of sbatch's error messages, with the remedy; the first match counts."""
 
 ENDED: Final = {
-    "TIMEOUT": "it took longer than its runtime: raise it",
-    "OUT_OF_MEMORY": "it took more memory than its mem_mb: raise it",
-    "CANCELLED": "somebody cancelled it",
+    "TIMEOUT": "it ran longer than its runtime: raise it",
+    "OUT_OF_MEMORY": "it used more memory than its mem_mb: raise it",
+    "CANCELLED": "it was cancelled",
     "NODE_FAIL": "its node failed",
-    "DEADLINE": "it could not end before its deadline",
+    "DEADLINE": "it could not finish before its deadline",
 }
 """States in which SLURM ends a job, with the remedy."""
 
 _WRITTEN: Final = (
     (
         re.compile(r"No space left on device|Disk quota exceeded"),
-        "the disk is full ({}): make room, then repeat the same command, which goes on where this "
-        "run stopped",
+        "the disk is full ({}): free disk space, then repeat the same command, which resumes",
     ),
     # by polling, and by cgroups, which both may end a job as plainly FAILED
     (
         re.compile(r"(?i:exceeded (job |virtual )?memory limit)|oom[-_ ]kill"),
-        "it took more memory than its mem_mb ({}): raise it",
+        "it used more memory than its mem_mb ({}): raise it",
     ),
 )
-"""What SLURM and scripts write into logs, with what it means."""
+"""Messages of SLURM and of scripts in logs, with their meaning."""
 _SAID: Final = re.compile(r"The error message was '(.*?)'\.\n", re.DOTALL)
 _NOISE: Final = re.compile(r"sbatch: error: (Batch job submission failed: )?")
 _STATE: Final = re.compile(r"SLURM status is: '(\w+)'")
@@ -68,12 +68,12 @@ _STATE: Final = re.compile(r"SLURM status is: '(\w+)'")
 def never(reason: str) -> str | None:
     """Why a job with this reason will never start, and the remedy; None if it may."""
     if _ABOVE_LIMIT.match(reason):
-        return "it asks for more than a job may have: lower its threads, mem_mb, gpu or runtime"
+        return "it requests more than the limit per job: lower its threads, mem_mb, gpu or runtime"
     return NEVER.get(reason)
 
 
 def explained(message: str) -> str | None:
-    """What the plugin says of a job that failed, in one line; None if SLURM is not the cause."""
+    """The plugin's message about a failed job, in one line; None if SLURM is not the cause."""
     said = _SAID.search(message)
     if said:
         words = "; ".join(dict.fromkeys(filter(None, map(_clean, said[1].splitlines()))))
@@ -86,7 +86,7 @@ def explained(message: str) -> str | None:
 
 
 def explained_by_logs(logs: Iterable[Path]) -> str | None:
-    """What the logs of a job that failed say of disk or memory, in one line; None if nothing."""
+    """Disk or memory error in the logs of a failed job, in one line; None if there is none."""
     for log in logs:
         text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
         for pattern, what in _WRITTEN:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Start Snakemake on SLURM so that the same command goes on after whatever ended the last run.
+"""Start Snakemake on SLURM so that the same command resumes after any end of the last run.
 
-What can be known before anything is submitted is checked first. Then, as in `single_writer`, the
-run makes sure that it is the only writer in its directory: one run at a time by an exclusive
-`flock`, no live Snakemake, no jobs of a dead run in SLURM's queue, no lock of a dead Snakemake.
+Checks that need no job come first. Then, as in `single_writer`, the run becomes the only writer in
+its directory: an exclusive `flock`, no live Snakemake, no orphaned jobs in SLURM's queue, no lock
+of a dead Snakemake.
 """
 
 import shutil
@@ -19,7 +19,7 @@ from derotate.runs.slurm import cluster
 from derotate.runs.slurm import orphaned_jobs as orphans
 
 ROOM: Final = 50 * 2**20
-"""Bytes that must be free before a run; a study of tiny models writes 100 MB."""
+"""Free bytes that a run needs to start; a study of tiny models writes 100 MB."""
 PROFILE: Final = ("--profile", "slurm")
 
 
@@ -28,12 +28,12 @@ def run(arguments: Sequence[str], treatment: orphans.Treatment) -> NoReturn:
 
     Args:
         arguments: of Snakemake, behind the profile.
-        treatment: of jobs that a dead run left in SLURM's queue.
+        treatment: of orphaned jobs in SLURM's queue.
 
     Raises:
-        SlurmError: the cluster cannot do this; nothing was submitted.
-        MissingConfigError: a config file that is named does not exist.
-        BusyError: another run is at work here.
+        SlurmError: the cluster cannot run this; nothing was submitted.
+        MissingConfigError: a config file in the arguments does not exist.
+        BusyError: another run uses this directory.
         SystemExit: as of `derotate.runs.single_writer.unlock`.
     """
     folder = Path.cwd()
@@ -55,30 +55,30 @@ def run(arguments: Sequence[str], treatment: orphans.Treatment) -> NoReturn:
 
 
 def require_room(folder: Path) -> None:
-    """Make sure that there is room on the disk for a run to start.
+    """Check the free disk space.
 
     Raises:
-        SlurmError: there is not.
+        SlurmError: it is below `ROOM`.
     """
     free = shutil.disk_usage(folder).free
     if free < ROOM:
         raise cluster.SlurmError(
-            f"{folder}: got {free / 2**20:.0f} MB free, expected at least {ROOM / 2**20:.0f}: make "
-            "room, then repeat the same command"
+            f"{folder}: got {free / 2**20:.0f} MB free, expected at least {ROOM / 2**20:.0f}: free "
+            "disk space, then repeat the same command"
         )
 
 
 def require_this_host() -> None:
-    """Make sure that no run of another machine may be at work here.
+    """Check that no run of another machine uses this directory.
 
     On some shared file systems `flock` holds on one machine only.
 
     Raises:
-        BusyError: one was started there and has not said that it ended.
+        BusyError: one was started there and its end is not recorded.
     """
     there = orphans.MARK.read_text() if orphans.MARK.exists() else socket.gethostname()
     if there != socket.gethostname():
         raise running.BusyError(
-            f"a run of {there} may be at work in this directory; repeat the command there, or if "
-            f"it has ended remove {orphans.MARK}"
+            f"a run of {there} may still use this directory; repeat the command there, or remove "
+            f"{orphans.MARK} if that run has ended"
         )
