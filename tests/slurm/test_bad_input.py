@@ -32,14 +32,14 @@ def test_requests_that_no_node_can_meet_are_reported_at_the_end_of_a_run(fresh: 
         for line in run.said.strip().splitlines()[-4:]
     )
     assert said == {
-        "slow": "it can never start (PartitionConfig): no node of the partition has all this: "
+        "slow": "it can never start (PartitionConfig): no node of the partition fits it: "
         "lower its threads, mem_mb or gpu",
         "memory": "sbatch refused it (Memory specification can not be satisfied; Requested node "
-        "configuration is not available): no node has so much memory: lower its mem_mb",
+        "configuration is not available): no node has that much memory: lower its mem_mb",
         "overtime": "sbatch refused it (invalid partition specified: nosuch; Invalid partition "
         "name specified): correct slurm_partition",
         "cancelled": "sbatch refused it (Requested node configuration is not available): no node "
-        "has all this: lower mem_mb, threads or gpu; correct gpu_model",
+        "fits it: lower mem_mb, threads or gpu; correct gpu_model",
     }
     assert not (fresh / "diary.txt").exists()
 

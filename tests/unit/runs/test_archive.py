@@ -212,7 +212,7 @@ def test_a_link_in_the_place_of_a_file_is_refused(archive: Path, tmp_path: Path)
         header.type, header.linkname = tarfile.SYMTYPE, "/etc/passwd"
 
     rewrite(archive, edit)
-    expected = "demo/tables/stages.csv is not a file of 27 bytes"
+    expected = "demo/tables/stages.csv: expected a file of 27 bytes"
     assert expected in refusal(archive, tmp_path / "laptop")
 
 
