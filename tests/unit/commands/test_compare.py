@@ -85,7 +85,7 @@ def test_one_number_far_out_is_found_and_named(tmp_path: Path, reference: Path) 
     table.to_csv(new / "contrasts.csv", index=False)
     result = derotate(new, "--reference", reference)
     assert result.exit_code == 1
-    assert "in 1 rows" in result.stdout
+    assert "in 1 decisive rows" in result.stdout
     line = next(line for line in result.stdout.splitlines() if line.endswith("NO"))
     assert line.split() == ["forgot", "a", "b", "ood", "test", "1", "all", "80.00", "12.00",
                             "+68.00", line.split()[-2], "NO"]  # fmt: skip
@@ -144,7 +144,7 @@ def test_a_contrast_that_no_claim_reads_is_shown_but_decides_nothing(tmp_path: P
     assert not found.loc["over_donor a b ood test", "within"].any()
     result = derotate(sides[0], "--reference", sides[1])
     assert result.exit_code == 0
-    assert "0 of the 4 that decide are out, 4 of the others" in result.stdout
+    assert "0 of 4 decisive rows out of tolerance, 4 of the other rows" in result.stdout
     assert derotate(sides[0], "--reference", sides[1], "--exact").exit_code == 1
 
 
