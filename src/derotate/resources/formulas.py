@@ -82,6 +82,21 @@ class Size:
 
 
 @dataclass(frozen=True)
+class Devices:
+    """What a training runs on.
+
+    Attributes:
+        threads: CPU threads of a process.
+        gpu: whether each process trains on one.
+        processes: over which weights, gradients and optimizer are sharded.
+    """
+
+    threads: int
+    gpu: bool
+    processes: int = 1
+
+
+@dataclass(frozen=True)
 class Need:
     """What the first attempt of a job needs, Snakemake apart.
 
@@ -117,34 +132,30 @@ def training(
     *,
     tokens_at_once: int,
     tokens: float,
-    threads: int,
+    devices: Devices,
     checkpoints: int,
-    gpu: bool,
-    processes: int = 1,
     recomputes: bool = False,
 ) -> Need:
     """Full fine-tuning with AdamW.
 
-    A GPU holds the activations. The state is asked for in main memory all the same, since weights
+    A GPU holds the activations. The state is requested in main memory all the same, since weights
     are loaded, and weights and optimizer saved, by way of it. Processes share one state: the first
-    loads the model whole and hands it out, before there are gradients and an optimizer.
+    loads the full model and shards it, before there are gradients and an optimizer.
 
     Args:
         size: the trained model.
         tokens_at_once: in all processes together.
         tokens: of the whole training.
-        threads: CPU threads of a process.
+        devices: that it runs on.
         checkpoints: how many are written; the newest training state is written beside them.
-        gpu: whether each process trains on one.
-        processes: over which weights, gradients and optimizer are sharded.
         recomputes: whether the backward pass repeats the forward pass.
     """
-    activations = 0 if gpu else ACTIVATION_BYTES * tokens_at_once * size.layers * size.width
-    rate = (GPU_RATE if gpu else CPU_RATE * threads) * processes
+    activations = 0 if devices.gpu else ACTIVATION_BYTES * tokens_at_once * size.layers * size.width
+    rate = (GPU_RATE if devices.gpu else CPU_RATE * devices.threads) * devices.processes
     flop = TRAINING_FLOP + (FORWARD_FLOP if recomputes else 0)
     saved = size.bytes_each * checkpoints + STATE_BYTES
     return Need(
-        memory=TORCH_MB * MB * processes + STATE_BYTES * size.parameters + activations,
+        memory=TORCH_MB * MB * devices.processes + STATE_BYTES * size.parameters + activations,
         seconds=flop * size.parameters * tokens / rate,
         disk=10 * MB + saved * size.parameters,
     )

@@ -23,6 +23,7 @@ from derotate.resources.formulas import (
     GPU_RATE,
     MB,
     TORCH_MB,
+    Devices,
     Need,
     Size,
     decoding,
@@ -117,7 +118,7 @@ def pretraining(config: Config, *, gpu: bool) -> Need:
     steps = max((config.base.steps, *config.phase.base_steps))
     return training(
         model_size(config), tokens_at_once=batch, tokens=batch * steps,
-        threads=config.base.threads, checkpoints=1, gpu=gpu,
+        devices=Devices(config.base.threads, gpu), checkpoints=1,
     )  # fmt: skip
 
 
@@ -128,8 +129,8 @@ def sft(config: Config, steps: tuple[int, ...], *, after: int = 0, gpu: bool) ->
     tokens = settings.batch_size * length(config) * max(max(steps, default=after) - after, 0)
     return training(
         model_size(config), tokens_at_once=share * compute.processes * length(config),
-        tokens=tokens, threads=settings.threads, checkpoints=len(steps), gpu=gpu,
-        processes=compute.processes, recomputes=compute.gradient_checkpointing,
+        tokens=tokens, devices=Devices(settings.threads, gpu, compute.processes),
+        checkpoints=len(steps), recomputes=compute.gradient_checkpointing,
     )  # fmt: skip
 
 
@@ -146,8 +147,8 @@ def rl(config: Config, block: str, *, gpu: bool) -> Need:
     tokens = responses * length(config) * settings.updates
     trained = training(
         size, tokens_at_once=round(share * compute.processes * length(config)),
-        tokens=tokens * epochs, threads=settings.threads, checkpoints=1, gpu=gpu,
-        processes=compute.processes, recomputes=compute.gradient_checkpointing,
+        tokens=tokens * epochs, devices=Devices(settings.threads, gpu, compute.processes),
+        checkpoints=1, recomputes=compute.gradient_checkpointing,
     )  # fmt: skip
     # each response is generated, then scored by the model and by its start
     forward = FORWARD_FLOP * size.parameters * tokens / compute.processes

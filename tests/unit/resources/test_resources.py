@@ -20,6 +20,7 @@ from derotate.resources.formulas import (
     BFLOAT16,
     SNAKEMAKE_MB,
     STATE_BYTES,
+    Devices,
     Need,
     Size,
     decoding,
@@ -92,8 +93,8 @@ def test_two_jobs_of_a_tiny_model_fit_a_laptop(need: Need) -> None:
 
 def test_full_fine_tuning_of_seven_billion_asks_for_its_training_state() -> None:
     need = training(
-        SEVEN_BILLION, tokens_at_once=64 * 512, tokens=64 * 512 * 400, threads=8, checkpoints=8,
-        gpu=True,
+        SEVEN_BILLION, tokens_at_once=64 * 512, tokens=64 * 512 * 400, checkpoints=8,
+        devices=Devices(threads=8, gpu=True),
     )  # fmt: skip
     state_mb = STATE_BYTES * SEVEN_BILLION.parameters // 10**6
     assert state_mb == 112_000
@@ -113,10 +114,10 @@ attempts = st.integers(1, 5)
 
 def works(size: Size) -> list[Need]:
     """Each kind of work on a model."""
-    once = {"tokens_at_once": 4096, "tokens": 1e6, "threads": 1}
+    once = {"tokens_at_once": 4096, "tokens": 1e6, "checkpoints": 2}
     return [
-        training(size, checkpoints=2, gpu=False, **once),
-        training(size, checkpoints=2, gpu=True, **once),
+        training(size, devices=Devices(1, gpu=False), **once),
+        training(size, devices=Devices(1, gpu=True), **once),
         decoding(size, models=1, tokens_at_once=100, read=1000, written=1000, threads=1),
         decomposition(size, checkpoints=2, threads=1),
     ]
@@ -141,8 +142,8 @@ def test_a_larger_model_asks_for_no_less(size: Size, times: int, attempt: int) -
 
 
 def test_a_gpu_holds_the_activations_and_is_faster() -> None:
-    once = {"tokens_at_once": 65_536, "tokens": 1e9, "threads": 8, "checkpoints": 1}
-    cpu, gpu = training(SMALL, gpu=False, **once), training(SMALL, gpu=True, **once)
+    once = {"tokens_at_once": 65_536, "tokens": 1e9, "checkpoints": 1}
+    cpu, gpu = (training(SMALL, devices=Devices(8, gpu), **once) for gpu in (False, True))
     assert mem_mb(gpu) < mem_mb(cpu)
     assert minutes(gpu) < minutes(cpu)
 
