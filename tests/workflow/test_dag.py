@@ -27,4 +27,4 @@ def test_planning_a_finished_study_opens_only_its_landmarks(study: Path) -> None
 def test_planning_a_new_study_opens_no_result(fresh: Path) -> None:
     plan = planned(fresh, *GRID)
     assert [file for file in plan["opened"] if file.startswith("results/grid/")] == []
-    assert len(plan["jobs"]) == 2 * 20 + 9
+    assert len(plan["jobs"]) == 2 * 20 + 8
