@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""Which part of a study is worth a budget: `derotate plan --gpu-hours H`.
+"""Choose the cells of a study for a budget: `derotate plan --gpu-hours H`.
 
-**What is maximised.** A run (one base seed with one seed) serves a claim if it makes every cell
-that the claim's verdict is computed from, which is read off the statistics in `claims.yaml`; a
-verdict needs these cells of every run, so a plan has the same cells in all of its runs. A claim
-counts 1, a primary one 2. The run of the i-th base and j-th seed counts 1 / (i j) of the first: a
-further run narrows the interval by less and less, and another base is worth as much as another
-seed. A cell that no claim needs counts 0.01, since somebody put it into the grid to see it: such
-cells only fill what is left of a budget. The plan maximises that sum over claims and cells
-under the budget and under what the cells need of each other.
+**Objective.** A run is one base seed with one seed. It serves a claim if it makes every cell that
+the claim's verdict is computed from; the statistics in `claims.yaml` name these cells. A verdict
+needs its cells in every run, so all runs of a plan have the same cells. A claim has weight 1, a
+primary claim 2. The run of the i-th base and j-th seed has weight 1 / (i j) relative to the first:
+each further run narrows the interval by less, and another base is worth as much as another seed. A
+cell that no claim needs has value 0.01, since its author put it into the grid to see it. Such cells
+only fill the rest of a budget. The plan maximises the weighted sum over claims and cells. The
+constraints are the budget and the dependencies between cells.
 
-**What is spent.** Device hours: seconds of a job times the devices that it holds. A device is a
-core, or with `--device gpu` a GPU, of which each job that computes with torch holds one and other
-jobs hold none. No pause, no queue and no idle device counts.
+**Budget.** Device hours: seconds of a job times the devices that it holds. A device is a core, or a
+GPU with `--device gpu`. A job holds one GPU per process that computes with torch; other jobs hold
+none. Pauses, queueing and idle devices do not count.
 
-The cells are the jobs that the workflow's own rules have (`derotate.runs.rule_jobs`). `units` says
-which cells a config can leave out, `claims_served` what serves a claim, `costs` what a job takes;
-`choose` poses the problem and `solve` solves it with PuLP's CBC; `restrict` writes the config of
-what was chosen, `tables`, `figure` and `report` show it. Nothing here imports torch.
+The cells are the jobs of the workflow's own rules (`derotate.runs.rule_jobs`). `units` groups the
+cells that a config can leave out. `claims_served` says which units a claim needs, `costs` estimates
+the cost of a job. `choose` builds the optimisation problem, `solve` solves it with PuLP's CBC.
+`restrict` writes the config of the chosen cells; `tables`, `figure` and `report` show the plan.
+Nothing here imports torch.
 """

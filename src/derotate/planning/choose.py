@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""From a config and prices to the problem, and from its solution to a plan in cells."""
+"""Build the optimisation problem from a config and prices; turn its solution into a plan."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ CORE = "core"
 
 @dataclass(frozen=True)
 class Plan:
-    """What was chosen, and from what.
+    """The chosen units, and the problem they were chosen from.
 
     Attributes:
-        config: the study whose grid it is.
-        device: what is spent.
+        config: the study with the whole grid.
+        device: unit of the budget, a core or a GPU.
         hours: the budget, in device hours.
-        units: cells with their prices by unit, the core first.
-        problem: what the solver was given.
-        solution: what it answered.
+        units: unit -> its cells with their prices, the core first.
+        problem: input of the solver.
+        solution: its result.
         unserved: claims that the grid cannot serve, by id, with the reason.
     """
 
@@ -43,7 +43,7 @@ class Plan:
 
     @property
     def chosen(self) -> frozenset[str]:
-        """The units of the plan, the core among them."""
+        """The units of the plan, including the core."""
         return self.solution.units | {CORE}
 
     def serves(self, goal: Goal) -> bool:
@@ -54,17 +54,17 @@ class Plan:
 def choose(
     config: Config, hours: float, prices: Prices, device: Device = "core", seconds: float = 60.0
 ) -> Plan:
-    """The cells of a study that serve the most claims within so many device hours.
+    """The cells of a study that serve the most claims within a budget of device hours.
 
     Args:
         config: of the whole grid.
         hours: the budget.
-        prices: what was measured.
-        device: what is spent.
-        seconds: after which the solver stops, with the best plan so far.
+        prices: measured costs.
+        device: unit of the budget, a core or a GPU.
+        seconds: time limit of the solver, which then returns the best plan so far.
 
     Raises:
-        PlanError: one line: no plan fits the budget, and the smallest that has one.
+        PlanError: no plan fits the budget; one line with the smallest budget that has a plan.
     """
     if not 0 < hours < float("inf"):
         raise PlanError(f"--gpu-hours: got {hours:g}, expected a number of hours above 0")
@@ -80,7 +80,7 @@ def choose(
 
 
 def unit_cells(config: Config, prices: Prices, device: Device) -> dict[str, list[PricedCell]]:
-    """The cells of a config with their costs, by unit; the core first."""
+    """Unit -> its cells with their costs, the core first."""
     known = grid(config)
     units = {CORE: known.core, **known.cells}
     return {name: priced(own, prices, device) for name, own in units.items()}
@@ -89,7 +89,7 @@ def unit_cells(config: Config, prices: Prices, device: Device) -> dict[str, list
 def pose(
     config: Config, units: Mapping[str, list[PricedCell]], budget: int
 ) -> tuple[Problem, dict[str, str]]:
-    """The problem of so many device seconds; and the claims that the grid cannot serve."""
+    """The problem for a budget in device seconds, and the claims that the grid cannot serve."""
     found, unserved = goals(config, load_claims())
     known = grid(config)
     choices = [

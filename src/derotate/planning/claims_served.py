@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What serves a claim: the units that the statistics of its parts and floors are computed from.
+"""The units that serve a claim: those that the statistics of its parts and floors need.
 
-Read off the cells that each statistic requires (`RunStatistic.required_cells`), so that neither a
-new claim nor a new statistic needs a line here. Where a claim speaks of every start of RL, one is
-enough: its verdict is then about those that the plan has.
+They follow from the cells that each statistic requires (`RunStatistic.required_cells`), so a new
+claim or statistic needs no code here. If a claim is about every start of RL, one start is enough:
+its verdict is then about the starts in the plan.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ PRIMARY_WEIGHT = 2.0
 
 
 class NotInGridError(ValueError):
-    """The grid has nothing that a claim needs; the message says what, in words."""
+    """The grid lacks cells that a claim needs; the message names them."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """At least so many of these units."""
+    """A requirement: at least `least` of these units."""
 
     units: frozenset[str]
     least: int = 1
@@ -38,7 +38,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Goal:
-    """A claim that the grid can serve, and what it takes beside the core."""
+    """A claim that the grid can serve, its weight, and the units that it needs beside the core."""
 
     id: str
     weight: float
@@ -46,7 +46,7 @@ class Goal:
 
 
 def goals(config: Config, claims: tuple[Claim, ...]) -> tuple[list[Goal], dict[str, str]]:
-    """The claims that the grid of a config can serve; and the others by id, with the reason."""
+    """The claims that the grid of a config can serve, and id -> reason of the others."""
     served: list[Goal] = []
     unserved: dict[str, str] = {}
     for claim in claims:
@@ -71,7 +71,7 @@ def _needs(config: Config, claim: Claim) -> Iterator[Need]:
 
 
 def _of_cells(config: Config, cells: RequiredCells) -> Iterator[Need]:
-    """The units behind cells of a table."""
+    """The units that make these cells of a table."""
     where = {key: str(value) for key, value in cells.where.items()}
     if "split" in where:
         _require_suites(config, (where["split"], where["fold"]))
@@ -105,7 +105,7 @@ def _of_cells(config: Config, cells: RequiredCells) -> Iterator[Need]:
 
 
 def _of_edit(config: Config, contrast: str, where: dict[str, str]) -> Iterator[Need]:
-    """An edit, in its direction, and the control that a contrast sets beside it."""
+    """An edit in its direction, and the control that the contrast compares it with."""
     recipes = {recipe.name: recipe for recipe in config.surgery.recipes}
     kind = {"forward": "surgery", "reverse": "reverse"}[where["direction"]]
     name = where["treatment"]
@@ -118,7 +118,7 @@ def _of_edit(config: Config, contrast: str, where: dict[str, str]) -> Iterator[N
 
 
 def _rl_like(config: Config, treatment: str) -> Need:
-    """The RL run of a name, or one of a pattern."""
+    """The RL run with this name, or at least one that matches the pattern."""
     if treatment == RL_END:
         return _rl_end(config)
     names = [rl_unit(algorithm, start) for algorithm, start in rl_starts(config)]
@@ -132,7 +132,7 @@ def _rl_end(config: Config) -> Need:
 
 
 def _starts(config: Config, cells: RequiredCells) -> Need:
-    """RL of an algorithm from enough starts, or from all that the grid has."""
+    """RL of an algorithm from enough starts, or from all starts of the grid."""
     algorithm, least = cells.algorithm, cells.starts
     starts = {rl_unit(name, start) for name, start in rl_starts(config) if name == algorithm}
     if len(starts) < least:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The cost of a job: as measured, scaled from a job of its kind, or estimated.
+"""The cost of a job: measured, scaled from a job of the same kind, or estimated.
 
-A job's kind and amount of work follow from the script that its rule calls and from its params. It
-takes a time to start, which is the same for all amounts, and then time in proportion to its amount.
-Jobs of one kind and amount are expected to take the same time: differences between seeds are noise.
+Kind and amount of work follow from the script of the job's rule and from its params. The time of a
+job is a constant start-up time plus a time proportional to its amount of work. Jobs of the same
+kind and amount are expected to take the same time; differences between seeds are noise.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ weights are of the reference study, scaled to the demo; varied samples are from 
 The time of a fetch depends on the connection: a minute is a guess. `--costs` gives a machine's own.
 """
 _OTHER = (1.0, 1.0, 1)
-"""Of a kind without an entry."""
+"""The same for a kind without an entry."""
 
 _LONGEST_START = 0.8
-"""The time to start, at most, as a share of a kind's shortest measured job on a faster machine."""
+"""Upper bound on the start-up time on a faster machine, as a share of the kind's shortest job."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ class Work:
     """The work of one job.
 
     Attributes:
-        kind: jobs of a kind take time in proportion to their amount, beside the time to start.
-        amount: how much work it is, more than 0; its unit is that of the kind.
-        threads: cores that it holds.
-        gpus: that it holds where there are any: one per process that computes with torch.
-        per_run: whether the amount is that of one run, and all runs of the study add to it.
+        kind: beyond the start-up time, jobs of one kind take time proportional to their amount.
+        amount: amount of work, above 0, in a unit of the kind.
+        threads: number of cores that the job holds.
+        gpus: number of GPUs that it holds, if it runs on GPUs: one per process that uses torch.
+        per_run: whether `amount` is that of one run and is multiplied by the number of runs.
     """
 
     kind: str
@@ -123,16 +123,16 @@ def work_of_job(config: Config, job: Job) -> Work:
             kind = params["stream"] or job.script
             return work(steps * params["batch_size"], kind=kind, gpus=0)
         case kind:
-            # What is made from all runs has its benchmark in the folder of the study.
+            # jobs that aggregate all runs have their benchmark in the folder of the study
             from_all_runs = f"{study.Paths.of(config).study}/benchmarks/" in (job.benchmark or "")
             return Work(kind, 1, job.threads, gpus=0, per_run=from_all_runs)
 
 
 @cache
 def work_of(config: Config, name: str) -> Work | None:
-    """The work of the job whose benchmark is `name` (stage/rest); None if there is no such job.
+    """The work of the job with the benchmark `name` (stage/rest); None if there is no such job.
 
-    A benchmark may be left from a config with other steps, or from another version.
+    A benchmark may remain from a config with other steps, or from another version.
     """
     paths = study.Paths.of(config, study.runs(config)[0])
     folders = (paths.run, paths.base, paths.task, paths.study)
@@ -144,7 +144,7 @@ def work_of(config: Config, name: str) -> Work | None:
 
 
 def answers(config: Config, settings: Mapping[str, Any]) -> int:
-    """Responses of one evaluation: greedy ones, and those of pass@k and further attempts."""
+    """Number of responses of one evaluation: greedy, for pass@k, and in further attempts."""
     suites = config.evaluation.suites
     counts = dict(zip(suites, problem_counts(config.task, suites), strict=True))
     sampled = sum(count for suite, count in counts.items()
@@ -165,7 +165,7 @@ def problem_counts(task: str, suites: tuple[Suite, ...]) -> tuple[int, ...]:
 
 
 def _rank(config: Config) -> int:
-    """Of a matrix, at most: decompositions take time in proportion to it."""
+    """Upper bound on the rank of a matrix; the time of a decomposition is proportional to it."""
     if isinstance(config.model, PretrainedModel):
         return model_size(config).width
     return min(config.model.hidden_size, config.model.intermediate_size)
@@ -173,7 +173,7 @@ def _rank(config: Config) -> int:
 
 @dataclass(frozen=True)
 class Price:
-    """Seconds of a job: fixed, and what each run of the study adds to an aggregate's."""
+    """Seconds of a job: a fixed part, and for an aggregate a part per run of the study."""
 
     seconds: float
     per_run: float
@@ -182,7 +182,7 @@ class Price:
 
 @dataclass(frozen=True)
 class Prices:
-    """Measured jobs by kind, as amount of work and seconds."""
+    """Kind -> (amount of work, seconds) of each measured job."""
 
     measured: Mapping[str, Sequence[tuple[float, float]]]
 
@@ -201,7 +201,7 @@ class Prices:
 
 
 def read_prices(folders: Iterable[Path]) -> Prices:
-    """The jobs that finished studies have measured, by the config that each has recorded.
+    """Prices from the benchmarks of finished studies, each read with its recorded config.
 
     Raises:
         ConfigError: a folder is not that of a study that has run.
@@ -216,7 +216,7 @@ def read_prices(folders: Iterable[Path]) -> Prices:
 
 
 def measured_jobs(folder: Path, config: Config) -> Iterator[tuple[str, float, Work]]:
-    """Stage, seconds and work of each job that a study has measured and that its config names."""
+    """Stage, seconds and work of each job of a study that has a benchmark and is in its config."""
     costs = read_costs(benchmark_folders(folder, config))
     for stage, rule, seconds in zip(costs["stage"], costs["rule"], costs["seconds"], strict=True):
         work = work_of(config, f"{stage}/{rule}")
@@ -225,5 +225,5 @@ def measured_jobs(folder: Path, config: Config) -> Iterator[tuple[str, float, Wo
 
 
 def devices(work: Work, device: Device) -> int:
-    """How many devices a job holds."""
+    """Number of devices that a job holds."""
     return work.threads if device == "core" else work.gpus

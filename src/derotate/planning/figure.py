@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A plan at a glance: where the hours go, and which claims they serve."""
+"""Figure of a plan: device hours by stage, and the claims that they serve."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from derotate.figures.style import canvas, colour, styled
 
 @styled
 def draw(stages: pd.DataFrame, claims: pd.DataFrame, title: str, device: str) -> Figure:
-    """Hours by stage, of the plan and of the whole grid; runs by claim, primary claims darker.
+    """Draw hours by stage for plan and whole grid, and runs by claim (primary claims darker).
 
     Args:
         stages: from `planning.tables.stages`.
         claims: from `planning.tables.claims`.
-        title: what was planned, in a line.
-        device: what an hour is of.
+        title: one line.
+        device: unit of the hours, a core or a GPU.
     """
     figure, ((left, right),) = canvas(1, 2, row_height=3.4)
     _hours(left, stages, device)

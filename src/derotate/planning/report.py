@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What `derotate plan` does: choose, write and print a plan; compare it with what a study took."""
+"""The command `derotate plan`: choose, write and print a plan; compare it with measured costs."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def plan(
     device: Device = "core",
     seconds: float = 60.0,
 ) -> None:
-    """Choose the cells of a study for a budget, write the plan and print it in short.
+    """Choose the cells of a study for a budget, write the plan and print a summary.
 
     Args:
         config: of the whole grid.
         hours: the budget, in device hours.
         console: where to print.
-        costs: folders of studies whose measured costs count; by default that of this study and the
-            demo's, where they have run.
+        costs: folders of studies with measured costs; by default those of this study and the demo,
+            if they have run.
         out: folder of the plan; by default `plan` in the folder of the study.
-        device: what is spent.
-        seconds: after which the solver gives up.
+        device: unit of the budget, a core or a GPU.
+        seconds: time limit of the solver.
 
     Raises:
         PlanError: no plan fits the budget, or none was found in time.
@@ -87,7 +87,7 @@ def plan(
 def show_check(
     folder: Path, console: Console, *, costs: Sequence[Path] = (), device: Device = "core"
 ) -> None:
-    """Print what a study was planned to take beside what it took, and write it to its folder.
+    """Print planned and measured costs of a study, and write them to its folder.
 
     Raises:
         ConfigError: the folder is not that of a study that has run.
@@ -100,13 +100,13 @@ def show_check(
 
 
 def default_prices(own: Path) -> Prices:
-    """What this study has measured, and the demo, as far as they have run."""
+    """Measured costs of this study and of the demo, if they have run."""
     known = dict.fromkeys((own, Path("results/demo")))
     return read_prices(folder for folder in known if (folder / record.FILE).is_file())
 
 
 def in_words(plan: Plan, cells: pd.DataFrame) -> list[str]:
-    """A plan in three lines: what it takes, what it serves, how sure the solver is."""
+    """A plan in three lines: its cost, the claims it serves, whether it is proved optimal."""
     bases, seeds = plan.solution.shape
     spent = cost(plan.problem, plan.solution.shape, plan.solution.units) / HOUR
     full = whole_grid(plan.problem) / HOUR
@@ -138,7 +138,7 @@ def _title(plan: Plan) -> str:
 
 
 def _solution(plan: Plan) -> dict[str, object]:
-    """What the solver said, without its time, so that the same plan has the same bytes."""
+    """The solver's result without its run time, so that equal plans have equal bytes."""
     solution = plan.solution
     return {
         "budget_hours": plan.hours,
@@ -165,17 +165,17 @@ def _table(rows: pd.DataFrame) -> Table:
 def check(folder: Path, prices: Prices, device: Device = "core") -> tuple[pd.DataFrame, str]:
     """Jobs and device hours of a study by stage, planned and measured.
 
-    The plan is that in the folder, if the study has run with its config; else what `prices` say
-    about the config that it ran with.
+    The planned costs are those of the plan in the folder if the study ran with the plan's config,
+    else those that `prices` predict for the config of the run.
 
     Args:
         folder: of a study that has run, e.g. results/demo.
         prices: for a study without a plan.
-        device: what is spent.
+        device: unit of the hours, a core or a GPU.
 
     Returns:
-        Columns stage, planned_jobs, jobs, planned_hours, hours, ratio (measured by planned, missing
-        where nothing was planned), and a last row of all stages; and where the plan is from.
+        Columns stage, planned_jobs, jobs, planned_hours, hours, ratio (measured / planned, missing
+        if nothing was planned), with a last row for all stages; and the origin of the plan.
 
     Raises:
         ConfigError: the folder is not that of a study, or it has measured nothing.
@@ -195,7 +195,7 @@ def check(folder: Path, prices: Prices, device: Device = "core") -> tuple[pd.Dat
 
 
 def _planned(file: Path) -> pd.DataFrame | None:
-    """Stage and hours of the chosen cells of a plan's table; None if there is none."""
+    """Stage and hours of the chosen cells in a plan's table; None if there is no plan."""
     if not file.is_file():
         return None
     table = pd.read_csv(file)
@@ -203,7 +203,7 @@ def _planned(file: Path) -> pd.DataFrame | None:
 
 
 def _is_of(plan: pd.DataFrame, config: Config) -> bool:
-    """Whether a study ran with the plan's config: the same cells in as many runs."""
+    """Whether a study ran with the plan's config: the same cells and the same number of runs."""
     names = {cell.name for cell in grid(config).all_cells}
     seeds = {(run.base_seed, run.seed) for run in runs(config)}
     of_runs = plan.dropna(subset=["seed"])

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""What a study requests of a cluster, by stage: the table at the end of `snakemake -n`.
+"""Requested resources of a study by stage: the table at the end of `snakemake -n`.
 
-It adds up the resources of the planned jobs (`derotate.resources`), so it holds for a model of any
-size, and profiles count. Those are limits that no job should reach. `derotate plan` predicts times
-from measured ones; but on a cluster that has measured none it would scale a tiny model's CPU time
-to billions of parameters, and it reads tables, for which a dry run has no time.
+It sums the resources of the planned jobs (`derotate.resources`), including settings of the profile,
+so it works for a model of any size. Requests are limits that no job should reach. `derotate plan`
+predicts times from measurements instead. Without measurements on a cluster it would scale a tiny
+model's CPU time to billions of parameters, and it reads tables, which is too slow for a dry run.
 
-Jobs behind landmarks that are yet to be made are not in Snakemake's plan. The rules tell which they
-are: the peak is assumed to be a checkpoint of which nothing exists, so they are an upper bound.
+Jobs that depend on landmarks that do not exist yet are not in Snakemake's plan. They are counted
+from the rules, with a peak for which no file exists yet, so their number is an upper bound.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from derotate.config.schema import Config
 
 STAGES: Final = tuple(Budget.model_fields)
-"""As `derotate plan` and the budget have them: a job's benchmark lies in a folder of that name."""
+"""The stages of `derotate plan` and the budget: a job's benchmark is in a folder of that name."""
 _STAGE: Final = re.compile(rf"benchmarks/({'|'.join(STAGES)})/")
 _GPUS: Final = re.compile(r"gpu(?::[^:,]+)??(?::(\d+))?(?=,|$)")
 """Of a `gres` of SLURM: gpu, gpu:4, gpu:a100:4."""
@@ -51,12 +51,12 @@ class Request:
 
     Attributes:
         stage: one of STAGES.
-        later: whether the job is behind landmarks that are yet to be made.
-        minutes: that it may take.
-        threads: that it holds.
-        gpus: that it holds.
-        memory: megabytes that it may take.
-        kept: megabytes of files that it leaves for good.
+        later: whether the job is created only after the landmarks checkpoint.
+        minutes: time limit.
+        threads: number of cores.
+        gpus: number of GPUs.
+        memory: memory limit in megabytes.
+        kept: megabytes of files that remain after the run.
     """
 
     stage: str
@@ -74,8 +74,9 @@ class Total:
 
     Attributes:
         name: of the stage.
-        jobs: that Snakemake has planned.
-        later: upper bound on jobs behind landmarks; included in the columns that follow.
+        jobs: number of jobs that Snakemake has planned.
+        later: upper bound on jobs created after the landmarks checkpoint; included in the columns
+            that follow.
         core_hours: threads times time.
         gpu_hours: GPUs times time.
         memory: gigabytes of the largest job.
@@ -107,23 +108,23 @@ def request_of(job: Job, config: Config, *, later: bool = False) -> Request:
 
 
 def _number(resources: Mapping[str, Any], name: str) -> float:
-    """A resource; 0 if none is requested, or if it depends on files that are yet to be made."""
+    """A resource; 0 if it is not requested, or if it depends on files that do not exist yet."""
     value = resources.get(name, 0)
     return value if isinstance(value, int | float) else 0
 
 
 def gpus(resources: Mapping[str, Any]) -> int:
-    """GPUs among the resources of a job, by the names that the plugin for SLURM knows."""
+    """Number of GPUs that a job requests, by any resource name that the SLURM plugin reads."""
     if resources.get("gpu"):
         return int(resources["gpu"])
     return sum(int(count or 1) for count in _GPUS.findall(str(resources.get("gres") or "")))
 
 
 def _kept_weights(job: Job, config: Config) -> float | None:
-    """Megabytes that training leaves; None for other jobs, which keep all that they write.
+    """Megabytes that remain after a training job; None for other jobs, whose outputs all remain.
 
-    A training job also writes the state from which a killed one resumes. The last segment of SFT
-    keeps its own, for a segment that may be added; the others are removed.
+    A training job also writes training states to resume from. Only the state of the last SFT
+    segment remains, since a segment may be added later.
     """
     weights = sum(name.endswith("/model.safetensors") for name in job.outputs)
     if not weights:
@@ -137,13 +138,13 @@ def _kept_weights(job: Job, config: Config) -> float | None:
 def jobs_behind_landmarks(
     workflow: Workflow, config: Config, planned: Sequence[Job]
 ) -> Iterator[Job]:
-    """The jobs of a study that appear once the landmarks of some runs are made, as an upper bound.
+    """Upper bound on the jobs of a study that are created after the landmarks checkpoint.
 
     Args:
         workflow: with the rules of the study.
         config: of the study.
-        planned: jobs that Snakemake has planned. Landmarks that no other of them needs have nothing
-            behind them.
+        planned: jobs that Snakemake has planned. Landmarks that no other planned job needs create
+            no further jobs.
     """
     outputs = {name for job in planned for name in job.outputs}
     needed = {name for job in planned for name in job.inputs}
@@ -157,7 +158,7 @@ def jobs_behind_landmarks(
 
     @cache
     def is_pending(path: str) -> bool:
-        """Whether a file is missing, or is made from one that is pending or planned."""
+        """Whether a file is missing, planned, or depends on such a file."""
         job = found.get(path)
         if job is None:
             return path in outputs
@@ -169,7 +170,7 @@ def jobs_behind_landmarks(
 def requests(
     workflow: Workflow, configs: Iterable[Config], planned: Sequence[Job]
 ) -> Iterator[Request]:
-    """The requests of the planned jobs of one or several studies, those behind landmarks too."""
+    """The requests of all jobs of one or several studies, with those created after landmarks."""
     by_study = {f"{Paths.of(config).study}/": config for config in configs}
     for job in planned:
         config = next((each for folder, each in by_study.items()
@@ -182,7 +183,7 @@ def requests(
 
 
 def totals(requested: Iterable[Request]) -> list[Total]:
-    """The requests of each stage that has jobs, and at last of all of them."""
+    """The totals of each stage that has jobs, then those of all stages."""
     every = list(requested)
     by_stage = [(name, [each for each in every if each.stage == name]) for name in STAGES]
     return [_total(name, part) for name, part in [*by_stage, ("all", every)] if part]
@@ -220,7 +221,7 @@ def table(rows: Sequence[Total]) -> str:
 
 
 class _TotalsAtTheEnd(logging.Handler):
-    """Collects the jobs of a dry run, and prints the totals after Snakemake's own counts."""
+    """Collects the jobs of a dry run and prints the totals after Snakemake's job counts."""
 
     def __init__(self, print_totals: Callable[[Sequence[Job]], None]) -> None:
         super().__init__()
@@ -231,16 +232,16 @@ class _TotalsAtTheEnd(logging.Handler):
         match event_of(record):
             case "job_info":
                 self._jobs.append(job_of(record))
-            # Snakemake logs its counts twice: before the jobs, and behind them.
+            # Snakemake logs its counts twice: before and after the jobs
             case "run_info" if self._jobs:
                 self._print_totals(self._jobs)
                 self._jobs = []
 
 
 def print_after_dry_run(workflow: Workflow, configs: Iterable[Config]) -> None:
-    """Let a dry run end with the table.
+    """Print the table at the end of a dry run.
 
-    It is as loud as Snakemake's counts of jobs: `--quiet` and `--quiet progress` are without.
+    Like Snakemake's job counts, it is left out with `--quiet` and `--quiet progress`.
 
     Args:
         workflow: of Snakemake, a dry run.

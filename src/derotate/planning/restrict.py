@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The config that runs exactly what a plan has chosen."""
+"""The config that runs exactly the cells of a plan."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _HEADER = """\
 
 
 def restricted(config: Config, shape: Shape, units: frozenset[str]) -> Config:
-    """A config with the first base seeds and seeds of another, and these units of it.
+    """Reduce a config to its first base seeds, its first seeds and the given units.
 
     Raises:
-        ConfigError: units without what they need; a plan never has them.
+        ConfigError: a unit that is needed is missing; this does not happen for a plan.
     """
     bases, seeds = shape
     values = config.model_dump(mode="json")
-    values["also"] = []  # a plan is of one study
+    values["also"] = []  # a plan is for one study
     values["base_seeds"] = values["base_seeds"][:bases]
     values["seeds"] = values["seeds"][:seeds]
     core = core_segments(config)
@@ -50,11 +50,11 @@ def restricted(config: Config, shape: Shape, units: frozenset[str]) -> Config:
 
 
 def to_yaml(config: Config, remarks: str) -> str:
-    """All keys of a config as YAML, so that nothing else decides what it runs.
+    """All keys of a config as YAML, so that the result does not depend on defaults.
 
     Args:
-        config: what to write.
-        remarks: lines that say what was planned, without `#`.
+        config: the config.
+        remarks: comment lines about the plan, without `#`.
     """
     values = config.model_dump(mode="json")
     values["surgery"]["recipes"] = [
@@ -66,7 +66,7 @@ def to_yaml(config: Config, remarks: str) -> str:
 
 
 def _rl_runs(runs: list[dict[str, Any]], units: frozenset[str]) -> list[dict[str, Any]]:
-    """The runs with the starts that were chosen; those without any are left out."""
+    """The RL runs with their chosen starts; runs without a chosen start are left out."""
     kept = [
         run | {"starts": [start for start in run["starts"]
                           if rl_unit(run["algorithm"], start) in units]}

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The choice as integer programmes, one per shape, solved by the CBC that PuLP brings.
+"""The optimisation: one integer programme per shape, solved by PuLP's bundled CBC.
 
 A plan has the first p bases, the first q seeds, and the same units in all of their runs. For one
-shape (p, q) the choice is a knapsack with precedences: a binary per unit, a binary per claim.
-Shapes are solved one after another; each must be worth more than the best plan so far.
+shape (p, q) this is a precedence-constrained knapsack: one binary per unit, one binary per claim.
+Shapes are solved one after another; each must have a higher value than the best plan so far.
 
-All costs are whole device seconds, so that no rounding decides what fits.
+All costs are integers (device seconds), so that rounding cannot decide whether a plan fits.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ import pulp
 from derotate.planning.claims_served import Goal
 
 CELL_VALUE: Final = 0.01
-"""The value of a cell that no claim needs, where an ordinary claim has 1."""
+"""The value of a cell that no claim needs; a claim that is not primary has 1."""
 _BOUND: Final = re.compile(r"^(?:Upper|Lower) bound:\s+(\S+)", re.MULTILINE)
 _ROUNDING: Final = 1e-6
 """Values of plans differ by more: a cell of one run counts CELL_VALUE, of others a part of it."""
 
 Shape = tuple[int, int]
-"""Numbers of base seeds and of seeds."""
+"""Number of base seeds, number of seeds."""
 
 
 class PlanError(ValueError):
-    """A budget that allows no plan; one line with what would."""
+    """No plan fits the budget; one line with the smallest budget that has one."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Device seconds: once per study, and for each base and each run of it."""
+    """Device seconds: once per study, per base, and per run."""
 
     study: int = 0
     base: int = 0
@@ -52,14 +52,14 @@ class Cost:
 
 @dataclass(frozen=True)
 class Choice:
-    """A unit that a plan may have.
+    """A unit that a plan may include.
 
     Attributes:
         name: of the unit.
         cost: of its cells.
-        cells: how many cells it adds to a run, a base or the study.
+        cells: number of cells that it adds to a run, a base or the study.
         needs: units that it requires.
-        support: chosen only if something that needs it is.
+        support: chosen only if a unit that needs it is chosen.
     """
 
     name: str
@@ -71,13 +71,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Problem:
-    """What to choose from.
+    """The input of the optimisation.
 
     Attributes:
-        bases: base seeds there are, 1 or more.
-        seeds: seeds there are, 1 or more.
-        core: cost of what each study does.
-        choices: the units; of those that cost and count the same, the preferred first.
+        bases: number of base seeds, 1 or more.
+        seeds: number of seeds, 1 or more.
+        core: cost of the cells that every plan has.
+        choices: the units; among units of equal cost and value, the preferred one first.
         goals: the claims.
         budget: device seconds.
     """
@@ -102,7 +102,7 @@ class Problem:
 
     @property
     def preferences(self) -> list[tuple[str, str]]:
-        """Pairs of units that cost and count the same, the preferred one first.
+        """Pairs of units of equal cost and value, the preferred one first.
 
         In any plan they can be swapped without a change of value or cost.
         """
@@ -131,14 +131,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class Solution:
-    """A plan, and how good the solver has proved it to be.
+    """A plan, with the bound that the solver has proved.
 
     Attributes:
         shape: numbers of base seeds and seeds.
         units: names of the units.
         value: of the plan, as `value` gives it.
-        bound: no plan is worth more.
-        optimal: whether the solver has proved that; else it ran out of time.
+        bound: upper bound on the value of any plan.
+        optimal: whether the plan is proved optimal; else the solver ran out of time.
     """
 
     shape: Shape
@@ -149,12 +149,12 @@ class Solution:
 
     @property
     def gap(self) -> float:
-        """How much better a plan could be, relative to this one."""
+        """Relative optimality gap: (bound - value) / value."""
         return max(0.0, self.bound / self.value - 1) if self.value else 0.0
 
 
 def weight(shape: Shape) -> float:
-    """What all runs of a shape count, where the first counts 1: sum of 1 / (i j)."""
+    """Total weight of the runs of a shape: the sum of 1 / (i j)."""
     bases, seeds = shape
     return sum(1 / (i * j) for i in range(1, bases + 1) for j in range(1, seeds + 1))
 
@@ -165,7 +165,7 @@ def served(goal: Goal, units: frozenset[str]) -> bool:
 
 
 def value(problem: Problem, shape: Shape, units: frozenset[str]) -> float:
-    """The value of a plan: the objective, in words in `derotate.planning`."""
+    """The objective of a plan, defined in `derotate.planning`."""
     claims = sum(goal.weight for goal in problem.goals if served(goal, units))
     cells = sum(choice.cells for choice in problem.choices
                 if choice.name in units and not choice.support)  # fmt: skip
@@ -179,7 +179,7 @@ def cost(problem: Problem, shape: Shape, units: frozenset[str]) -> int:
 
 
 def whole_grid(problem: Problem) -> int:
-    """Device seconds of everything that there is."""
+    """Device seconds of the whole grid."""
     return cost(problem, (problem.bases, problem.seeds), problem.all_units)
 
 
@@ -187,18 +187,18 @@ def solve(problem: Problem, seconds: float = 60.0) -> Solution:
     """The plan of highest value within the budget.
 
     Args:
-        problem: what to choose from.
-        seconds: after which the solver stops and the best plan so far is returned.
+        problem: bases, seeds, units, claims and budget.
+        seconds: time limit, after which the best plan so far is returned.
 
     Raises:
-        PlanError: the budget does not cover the core of one run, or there is no solver.
+        PlanError: the budget does not cover the core of one run, or CBC does not run here.
     """
     if not problem.shapes:
         raise PlanError(f"needs at least {problem.least} device seconds, got {problem.budget}")
     if not pulp.PULP_CBC_CMD().available():
         raise PlanError("the CBC that PuLP brings does not run on this machine; plan on another")
     deadline = monotonic() + seconds
-    # Every unit and claim in all runs: no plan of the shape is worth more.
+    # all units and claims in all runs: an upper bound for the shape
     ceilings = {shape: value(problem, shape, problem.all_units) for shape in problem.shapes}
     best_shape, best = max(ceilings, key=weight), frozenset[str]()
     best_value = value(problem, best_shape, best)
@@ -221,11 +221,11 @@ def solve(problem: Problem, seconds: float = 60.0) -> Solution:
 def _solve_shape(
     problem: Problem, shape: Shape, at_least: float, seconds: float
 ) -> tuple[frozenset[str] | None, float | None]:
-    """The units of the best plan of a shape that is worth more than `at_least`.
+    """The units of the best plan of a shape with a value above `at_least`.
 
     Returns:
-        The units, None if there is no such plan or none was found in time; and an upper bound on
-        its value where the solver ran out of time, else None.
+        The units, or None if no such plan exists or none was found in time; and an upper bound on
+        the value if the solver ran out of time, else None.
     """
     model = pulp.LpProblem("plan", pulp.LpMaximize)
     chosen = {
@@ -260,7 +260,7 @@ def _solve_shape(
         log = Path(folder, "cbc.log")
         model.solve(pulp.PULP_CBC_CMD(msg=False, timeLimit=seconds, logPath=str(log)))
         told = _BOUND.search(log.read_text(encoding="utf-8", errors="replace"))
-    # CBC calls a shape without a better plan "Integer infeasible", of which PuLP sets the status.
+    # CBC reports a shape without a better plan as "Integer infeasible"; PuLP sets its status
     infeasible = model.status == pulp.LpStatusInfeasible
     proved = infeasible or model.sol_status == pulp.LpSolutionOptimal
     bound = None if proved else abs(float(told[1])) if told else float("inf")

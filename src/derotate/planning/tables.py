@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A plan as tables: one row a cell of the grid, one a claim, one a stage."""
+"""A plan as tables: one row per cell of the grid, per claim and per stage."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def cells(plan: Plan) -> pd.DataFrame:
     """All cells of the grid, chosen or not.
 
     Returns:
-        Columns base_seed and seed (missing where the cell is not of one), unit, rule, cell (name of
+        Columns base_seed and seed (missing if the cell belongs to none), unit, rule, cell (name of
         its benchmark), stage, chosen (yes, no), seconds, devices, hours (device hours), source
-        (measured, scaled, estimated), claims (those that need its unit; of the core, all).
-        Aggregates have the seconds of a study of the plan's size.
+        (measured, scaled, estimated), claims (those that need its unit; for the core, all).
+        Seconds of aggregates are for a study of the plan's size.
     """
     bases, seeds = plan.solution.shape
     chosen_runs = {Run(base, seed) for base in plan.config.base_seeds[:bases]
@@ -60,7 +60,7 @@ def claims(plan: Plan) -> pd.DataFrame:
     """All claims and the number of runs of the plan that serve each.
 
     Returns:
-        Columns claim, title, weight (0 where the grid cannot serve it), runs, reason (why none).
+        Columns claim, title, weight (0 if the grid cannot serve it), runs, reason (if no run does).
     """
     bases, seeds = plan.solution.shape
     goals = {goal.id: goal for goal in plan.problem.goals}
@@ -95,7 +95,7 @@ def stages(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _needed(plan: Plan) -> dict[str, str]:
-    """The claims that need a unit, by unit."""
+    """Unit -> the claims that need it."""
     wanted = {
         name: " ".join(goal.id for goal in plan.problem.goals
                        if any(name in need.units for need in goal.needs))

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The grid of a study as a plan sees it: cells, and units of cells that a config can leave out.
+"""The grid of a study for planning: cells, and units of cells that a config can leave out.
 
-A cell is one job of a base, of a run or of the study. A unit is what a config file can name: a
-later segment of SFT, an RL run from a start, an arm, a recipe, reverse surgery, diagnostics, the
-phase diagram. A unit names the files that it adds to a run; the workflow's rules say which jobs
-make them. All other jobs are the core, which every plan has: SFT up to `landmarks.sft_end` with all
-of its steps (which of them are needed to find the peak is not known before), and the tables.
+A cell is one job of a base, of a run or of the study. A unit is a part that a config can leave
+out: a later SFT segment, an RL run from a start, an arm, a recipe, reverse surgery, diagnostics,
+the phase diagram. A unit names the files that it adds to a run; the workflow's rules say which jobs
+make them. All other jobs are the core, which every plan has: the tables, and SFT up to
+`landmarks.sft_end` with all of its steps, since the step of the peak is not known in advance.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ _STAGE_AND_NAME = re.compile(r".*/benchmarks/(.+)\.tsv")
 
 @dataclass(frozen=True)
 class Unit:
-    """What a config can leave out.
+    """A part of a study that a config can leave out.
 
     Attributes:
         name: e.g. `rl-grpo-60`, `surgery-rollback`.
-        files: what it adds to a run.
+        files: files that it adds to a run.
         needs: units without which the config is refused or an input is missing.
         shared: whether other units may build on its jobs.
     """
@@ -64,10 +64,10 @@ class Cell:
     """One job of the study, of each base or of each run.
 
     Attributes:
-        rule: of Snakemake.
+        rule: Snakemake rule.
         name: of its benchmark, stage/rest.
-        level: what has one job of this kind.
-        work: what it computes.
+        level: whether there is one such job per study, per base or per run.
+        work: kind and amount of work.
     """
 
     rule: str
@@ -77,13 +77,13 @@ class Cell:
 
     @property
     def stage(self) -> str:
-        """The stage whose budget it counts for."""
+        """Stage of the budget that the cell belongs to."""
         return self.name.partition("/")[0]
 
 
 @dataclass(frozen=True)
 class PricedCell:
-    """A cell and its cost: seconds in a study of no runs, seconds per run, and devices held."""
+    """A cell and its cost: fixed seconds, seconds per run of the study, and number of devices."""
 
     cell: Cell
     fixed: int
@@ -92,7 +92,7 @@ class PricedCell:
     source: str
 
     def seconds(self, runs: int) -> int:
-        """Seconds in a study of so many runs; a started second counts."""
+        """Seconds in a study with this number of runs, rounded up."""
         return self.fixed + self.per_run * runs
 
 
@@ -101,11 +101,11 @@ class Grid:
     """All cells of a config.
 
     Attributes:
-        core: those of every plan.
-        cells: of each unit; also of samples that several units share, which are no unit of the
-            config: a plan has them if it has one of those.
-        needs: of each unit and of shared samples, the units and shared samples that it requires.
-        support: names of shared samples.
+        core: cells of every plan.
+        cells: unit -> its cells. Jobs that several units share have entries of their own
+            (supports): a plan includes a support if it includes a unit that needs it.
+        needs: unit or support -> the units and supports that it requires.
+        support: names of the supports.
     """
 
     core: tuple[Cell, ...]
@@ -121,10 +121,10 @@ class Grid:
 
 @cache
 def units(config: Config) -> tuple[Unit, ...]:
-    """The units of a config; Snakemake takes no part.
+    """The units of a config, without parsing the workflow.
 
-    Of units that cost and count the same a plan takes the first, so RL starts are ordered such that
-    each lies as far as possible from those before it, and recipes as the config has them.
+    Among units of equal cost and value, a plan takes the first. So RL starts are ordered such that
+    each lies as far as possible from those before it; recipes are in the order of the config.
     """
     paths = Paths.of(config, runs(config)[0])
     found = [*_later_segments(config, paths), *_rl(config, paths), *_surgery(config, paths)]
@@ -133,7 +133,7 @@ def units(config: Config) -> tuple[Unit, ...]:
 
 @cache
 def grid(config: Config) -> Grid:
-    """The cells of a config by unit: the jobs of one run, as the workflow's rules have them."""
+    """The cells of a config by unit: the jobs of one run according to the workflow's rules."""
     one_run = config.model_copy(
         update={"base_seeds": config.base_seeds[:1], "seeds": config.seeds[:1], "also": ()}
     )
@@ -172,7 +172,7 @@ def priced(cells: Iterable[Cell], prices: Prices, device: Device) -> list[Priced
 
 
 def core_segments(config: Config) -> int:
-    """How many segments of SFT lead to `landmarks.sft_end`."""
+    """Number of SFT segments up to `landmarks.sft_end`."""
     ends = [config.landmarks.sft_end <= segment[-1] for segment in config.sft.segments]
     return ends.index(True) + 1
 
@@ -189,7 +189,7 @@ def rl_end_unit(config: Config) -> str | None:
 
 
 def spread(starts: Sequence[int], first: int | None = None) -> list[int]:
-    """Starts in an order in which each is, by rank, farthest from those before it."""
+    """Starts in an order such that each is, by rank, farthest from those before it."""
     ranks = {start: rank for rank, start in enumerate(sorted(starts))}
     order = [first] if first in ranks else sorted(starts)[-1:]
     while len(order) < len(ranks):
@@ -200,17 +200,17 @@ def spread(starts: Sequence[int], first: int | None = None) -> list[int]:
 
 
 def _new_jobs(jobs: Mapping[str, Job], core: Mapping[str, Job]) -> dict[str, Job]:
-    """Jobs by output, without those of the core."""
+    """Output -> job, without the core."""
     return {path: job for path, job in jobs.items() if path not in core}
 
 
 def _owners(
     known: Sequence[Unit], reached: Mapping[str, Mapping[str, Job]]
 ) -> tuple[dict[tuple[str, ...], str], list[str]]:
-    """The unit of each job, by the job's outputs; and the names of what several units share.
+    """The unit of each job, by the job's outputs; and the names of the supports.
 
-    A job that several units need belongs to the first of them if others may build on that one. Else
-    it is a support, named like its benchmark.
+    A job that several units need belongs to the first of them if that unit is `shared`. Otherwise
+    it is a support, named after its benchmark.
     """
     users: dict[tuple[str, ...], list[Unit]] = {}
     jobs: dict[tuple[str, ...], Job] = {}
@@ -244,14 +244,14 @@ def _cell(config: Config, job: Job) -> Cell:
 
 
 def _benchmark_name(job: Job) -> str:
-    """The name of a job's benchmark, stage/rest, with max_ood for the step that is not known."""
+    """Name of a job's benchmark, stage/rest, with max_ood in place of the unknown step."""
     found = _STAGE_AND_NAME.fullmatch(job.benchmark or "")
     assert found is not None, job
     return _PEAK_LABEL.sub("max_ood", found[1])
 
 
 def _core_files(config: Config) -> list[str]:
-    """Files of a run whose jobs are core and which units build on."""
+    """Files of a run that core jobs make and units depend on."""
     paths = Paths.of(config, runs(config)[0])
     steps = (step for segment in config.sft.segments[: core_segments(config)] for step in segment)
     labels = ["base", *(Checkpoint.sft(step).label for step in steps)]

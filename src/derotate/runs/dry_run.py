@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What Snakemake would do: a dry run, read from its log events instead of its text.
+"""The jobs of a dry run, read from Snakemake's log events instead of its text.
 
-Snakemake logs each job that it plans as a record of Python's `logging` with the fields that logger
-plugins are given (`snakemake_interface_logger_plugins`, LogEvent.JOB_INFO). The records reach the
-root logger, so a handler there sees them without a plugin. Nothing is run, written or locked.
+Snakemake logs each planned job as a record of Python's `logging`, with the fields that logger
+plugins get (`snakemake_interface_logger_plugins`, LogEvent.JOB_INFO). The records reach the root
+logger, so a handler there sees them without a plugin. Nothing is run, written or locked.
 `derotate.planning.requested_totals` reads the same records for the table at the end of `-n`.
 """
 
@@ -20,23 +20,23 @@ from typing import Any, Final
 from derotate.runs import local_executor
 
 TARGET_RULE: Final = "all"
-"""Only names the results; it has nothing to do."""
+"""The default target rule; it only lists the results and runs nothing."""
 
 _ERROR: Final = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception)\b")
 _LINES: Final = 6
-"""How much of a refusal is shown: an error, its rule and its files."""
+"""Lines of an error that are shown: the error, its rule and its files."""
 
 
 class DryRunError(RuntimeError):
-    """Snakemake could not plan; the message is what it said, in one line."""
+    """Snakemake could not plan; the message is its error in one line."""
 
 
 @dataclass(frozen=True)
 class Job:
     """A job of the workflow.
 
-    `script` (its name without ending) and `params` are known where the job was read off its rule
-    (`derotate.runs.rule_jobs`), not where it comes from a log record.
+    `script` (its name without suffix) and `params` are set only if the job comes from its rule
+    (`derotate.runs.rule_jobs`), not if it comes from a log record.
     """
 
     rule: str
@@ -54,18 +54,18 @@ class Job:
 
     @property
     def title(self) -> str:
-        """Its rule's message, or the rule and its wildcards where the rule has none."""
+        """The message of its rule, or the rule and its wildcards if there is no message."""
         values = ", ".join(f"{name} {value}" for name, value in self.wildcards.items())
         return self.message or (f"{self.rule} ({values})" if values else self.rule)
 
 
 def planned(arguments: Sequence[str]) -> list[Job]:
-    """The jobs of a dry run of `snakemake ARGUMENTS` here, in Snakemake's order; not `all`.
+    """The jobs of a dry run of `snakemake ARGUMENTS` here, in Snakemake's order, without `all`.
 
-    What lies behind a checkpoint rule that has yet to run is not known and not in it.
+    Jobs that a checkpoint rule has yet to create are not included.
 
     Raises:
-        DryRunError: Snakemake refused, e.g. as an input is missing or the config is wrong.
+        DryRunError: Snakemake failed, e.g. because an input is missing or the config is wrong.
     """
     said = io.StringIO()
     with _events() as records, redirect_stdout(said), redirect_stderr(said):
@@ -73,7 +73,7 @@ def planned(arguments: Sequence[str]) -> list[Job]:
             _snakemake(["--dry-run", "--nocolor", *arguments])
         except SystemExit as ended:
             if ended.code:
-                # the Snakefile ends with its message as the code where the config is wrong
+                # if the config is wrong, the Snakefile exits with the message as exit code
                 reason = ended.code if isinstance(ended.code, str) else said.getvalue()
                 raise DryRunError(_reason(reason)) from None
     return [job_of(record) for record in records if record.rule_name != TARGET_RULE]
@@ -89,7 +89,7 @@ def _snakemake(arguments: Sequence[str]) -> None:
 
 
 def waiting(failed: Job, jobs: Iterable[Job]) -> list[Job]:
-    """The jobs that cannot run before `failed` has: those that need its outputs, and so on."""
+    """The jobs that depend on `failed`, directly or through other jobs."""
     needing: dict[str, list[Job]] = {}
     for job in jobs:
         for name in job.inputs:
@@ -107,7 +107,7 @@ def waiting(failed: Job, jobs: Iterable[Job]) -> list[Job]:
 
 @contextmanager
 def _events() -> Iterator[list[Any]]:
-    """Snakemake's records about the jobs that it plans while the block runs."""
+    """Records of the jobs that Snakemake plans within the block."""
     found: list[Any] = []
 
     class Collect(logging.Handler):
@@ -124,12 +124,12 @@ def _events() -> Iterator[list[Any]]:
 
 
 def event_of(record: logging.LogRecord) -> str | None:
-    """What a record of Snakemake is about, a LogEvent; None where it says nothing of it."""
+    """The LogEvent of a record of Snakemake; None if it has none."""
     return getattr(record, "event", None)
 
 
 def job_of(record: Any) -> Job:
-    """The job that a record of the event `job_info` is about."""
+    """The job of a record with the event `job_info`."""
     return Job(
         rule=record.rule_name,
         message=record.rule_msg or "",
@@ -145,12 +145,12 @@ def job_of(record: Any) -> Job:
 
 
 def _path(name: str) -> str:
-    """A file as it is called; Snakemake writes its flags behind it, e.g. ` (send to storage)`."""
+    """A path without the flags that Snakemake appends, e.g. ` (send to storage)`."""
     return str(name).partition(" (")[0]
 
 
 def _reason(said: str) -> str:
-    """A refusal in one line: from the name of the error on, which a traceback has at its end."""
+    """An error in one line, from the name of the error on, which is at the end of a traceback."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     start = next((n for n, line in enumerate(lines) if _ERROR.match(line)), -1)
     return " ".join(lines[start:][:_LINES]) or "Snakemake refused to plan"

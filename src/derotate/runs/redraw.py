@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Make the tables, figures and verdicts of a study again from its rows, without its weights.
+"""Rebuild the tables, figures and verdicts of a study from its rows, without its weights.
 
-For a study that was unpacked from an archive, and for a change of style. Snakemake may run only the
-aggregating rules, which tabulate and draw what the jobs of all bases and runs made. A dry run first
-checks that this suffices.
+This is for a study that was unpacked from an archive, and for a change of style. Snakemake may run
+only the aggregating rules, which make tables and figures from the results of all runs. A dry run
+first checks that no other job is needed.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from derotate.study.paths import Paths
 
 
 class RedrawError(ValueError):
-    """A study whose rows do not suffice; one line."""
+    """Rows of the study are missing, or its folder was moved; one line."""
 
 
 def redraw(folder: Path, cores: int) -> NoReturn:
-    """Become a Snakemake that makes the tables and figures of the study in `folder`.
+    """Replace this process by a Snakemake that makes tables and figures of the study in `folder`.
 
     Raises:
         ConfigError: the folder is not that of a study.
-        RedrawError: rows are missing, so that Snakemake would have to evaluate or to train.
+        RedrawError: the folder was moved, or rows are missing that need evaluation or training.
         DryRunError: Snakemake could not plan.
         BusyError: another run holds this checkout.
     """
@@ -49,11 +49,11 @@ def redraw(folder: Path, cores: int) -> NoReturn:
 
 
 def rules_to_redraw(config: Config) -> tuple[list[str], list[str]]:
-    """The rules whose results are made again, and those that Snakemake may run besides.
+    """The rules that are rerun, and the further rules that Snakemake may run.
 
-    The first aggregate: they have no wildcards, and no job of a base or run needs what they make.
-    The problems, say, have no wildcards either, but every evaluation needs them. The others are
-    checkpoint rules: landmarks are chosen from rows where they are missing.
+    The first are the aggregating rules: they have no wildcards, and no job of a base or run needs
+    their outputs. (The rule `problems` has no wildcards either, but every evaluation needs its
+    output.) The others are checkpoint rules: missing landmarks are chosen again from the rows.
     """
     workflow = parse(config)
     jobs = {job.outputs: job for job in jobs_for(workflow, all_targets(workflow)).values()}
@@ -68,10 +68,9 @@ def _aggregates(job: Job, jobs: Iterable[Job]) -> bool:
 
 
 def arguments(folder: Path, cores: int, redrawn: list[str], allowed: list[str]) -> list[str]:
-    """Arguments of Snakemake: the study's own config, what to make again, what it may run.
+    """Arguments of Snakemake: the study's own config, the rules to rerun, the allowed rules.
 
-    Without hooks, since the study's folder records where its rows were made, not where it was
-    drawn.
+    Without hooks: they would overwrite the record of the machine on which the rows were made.
     """
     return [
         *("--profile", "local", "--cores", str(cores), "--no-hooks"),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The jobs that the workflow's rules have for some files, whether or not the files exist.
+"""The jobs that make some files according to the workflow's rules, whether or not the files exist.
 
-A dry run tells which jobs Snakemake would run now. This tells which jobs there are: those of a
-whole study for `derotate plan`, and those that a checkpoint rule has yet to create. Rules are
-parsed and their patterns are matched; no DAG is built.
+A dry run lists the jobs that Snakemake would run now. This module lists all jobs: those of a whole
+study for `derotate plan`, and those that a checkpoint rule has yet to create. Rules are parsed and
+their output patterns are matched; no DAG is built.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CHECKOUT: Final = Path(__file__).resolve().parents[3]
 _UNLIMITED: Final = 10**6
-"""Cores: Snakemake cuts the threads of a job down to the cores that there are."""
+"""Number of cores; Snakemake caps the threads of a job at it."""
 
 
 @cache
@@ -44,17 +44,17 @@ def parse(config: Config) -> Workflow:
         parsed = api.workflow(
             resource_settings=ResourceSettings(cores=_UNLIMITED),
             config_settings=ConfigSettings(config=values, replace_workflow_config=True),
-            # With conda no rule asks whether its engine is installed here.
+            # with conda, no rule checks whether its engine is installed here
             deployment_settings=DeploymentSettings(deployment_method={DeploymentMethod.CONDA}),
             snakefile=CHECKOUT / "workflow" / "Snakefile",
             workdir=CHECKOUT,
         )
-        # The API has no public access to the rules.
+        # the API does not expose the rules
         return parsed._workflow
 
 
 def all_targets(workflow: Workflow) -> list[str]:
-    """The files of `rule all`, without those that a checkpoint rule has yet to name."""
+    """The inputs of `rule all`, without those that a checkpoint rule has yet to create."""
     files, *_ = workflow.get_rule(TARGET_RULE).expand_input({})
     return [str(file) for file in files]
 
@@ -62,15 +62,15 @@ def all_targets(workflow: Workflow) -> list[str]:
 def jobs_for(
     workflow: Workflow, targets: Iterable[str], exists: Callable[[str], bool] = lambda path: False
 ) -> dict[str, Job]:
-    """The jobs that make some files, and those that these need.
+    """The jobs that make some files, with all jobs that they depend on.
 
     Args:
         workflow: a parsed workflow.
-        targets: files; those that no rule makes are skipped.
-        exists: whether an input needs no job; by default all inputs need one.
+        targets: files; a file that no rule makes is skipped.
+        exists: whether a path exists and needs no job; by default none does.
 
     Returns:
-        Job by each of its output files.
+        Output file -> its job.
     """
     found: dict[str, Job] = {}
     todo, seen = list(targets), set[str]()
@@ -89,7 +89,7 @@ def jobs_for(
 
 
 def job_of_benchmark(workflow: Workflow, paths: Iterable[str]) -> Job | None:
-    """The job that writes one of these benchmark files; None where no rule does."""
+    """The job that writes one of these benchmark files; None if no rule does."""
     for path in paths:
         for rule in workflow.rules:
             match = rule.benchmark and rule.benchmark.match(path)
