@@ -19,6 +19,7 @@ from pathlib import Path
 import yaml
 
 from derotate.config.schema import Config, ConfigError, load
+from derotate.files.atomic import atomic_write_text
 from derotate.study.paths import Paths, Run
 
 FILE = "config.yaml"
@@ -27,20 +28,16 @@ LIBRARIES = ("derotate", "torch", "transformers", "trl", "peft", "snakemake")
 
 
 def write(config: Config, folder: Path | None = None) -> Path:
-    """Keep the config of a study, all keys of it, in its folder (by default where it runs)."""
-    folder = folder or Path(Paths.of(config).study)
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".{FILE}"
+    """Record the complete config of a study in its folder (by default that of its results)."""
+    path = (folder or Path(Paths.of(config).study)) / FILE
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-    aside.write_text(f"# All keys of the last run, recorded by it.\n{text}", encoding="utf-8")
-    os.replace(aside, folder / FILE)
-    return folder / FILE
+    atomic_write_text(path, f"# All keys of the last run, recorded by it.\n{text}")
+    return path
 
 
 def write_environment(config: Config) -> Path:
-    """Keep when, where and with what the study ran last, beside its config."""
+    """Record time, machine and versions of the study's last run beside its config."""
     path = Path(Paths.of(config).study, ENVIRONMENT)
-    path.parent.mkdir(parents=True, exist_ok=True)
     values = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": platform.node(),
@@ -51,9 +48,7 @@ def write_environment(config: Config) -> Path:
         **{library: _version(library) for library in LIBRARIES},
         "commit": _commit(),
     }
-    aside = path.with_name(f".{path.name}")
-    aside.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    os.replace(aside, path)
+    atomic_write_text(path, json.dumps(values, indent=2) + "\n")
     return path
 
 
