@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What a study consists of: paths, arms, provenance."""
+"""The parts of a study: paths, checkpoints, arms, RL algorithms, provenance."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a study is made of, in names and paths: pure functions of the config, quick to call.
+"""Names and paths of a study: pure functions of the config, quick to call.
 
 A checkpoint has a label (`base`, `sft-100`, `rl-grpo-500-30`), and every file of a run follows from
 its seeds and labels. Snakemake's rules use the patterns, aggregates and the command line the lists.
@@ -18,7 +18,7 @@ from derotate.study.checkpoint import Checkpoint
 from derotate.study.rl_algorithms import RL_ALGORITHMS
 
 UNKNOWN_PEAK: Final = 0
-"""Stands for the step of `max_ood` before the landmarks are made; no checkpoint has it."""
+"""Placeholder for the step of `max_ood` before the landmarks exist; no checkpoint has it."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def spectral_pairs(config: Config, max_ood: int) -> list[tuple[str, str]]:
 
 
 def diagnosed(config: Config, max_ood: int) -> list[tuple[str, str, str]]:
-    """Peak, end of SFT and end of RL of a run, to be diagnosed; none without diagnostics or RL."""
+    """Peak, end of SFT and end of RL of a run for diagnostics; none without diagnostics or RL."""
     labels = stage_labels(config, max_ood)
     if not config.diagnostics.prompts or "rl_end" not in labels:
         return []
@@ -191,7 +191,7 @@ def diagnostics_files(
 
 
 def behind_landmarks(config: Config, paths: Paths, max_ood: int) -> list[str]:
-    """All files of a run that are asked for once its landmarks are known."""
+    """All files of a run that are requested once its landmarks are known."""
     return [
         *surgery_files(config, paths, max_ood),
         *spectra_files(config, paths, max_ood),

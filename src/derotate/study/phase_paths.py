@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The phase diagram in names and paths: SFT at several rates from bases of several strengths.
+"""Names and paths of the phase diagram: SFT at several learning rates from several bases.
 
-Pure functions of the config, as `study.paths` has them for the study itself. All files of the
-diagram lie in a folder `phase` of the base or of the run that they belong to:
+Pure functions of the config, like `study.paths` for the study itself. All files of the diagram are
+in a folder `phase` of the base or of the run that they belong to:
 
     base-1/phase/pretrained-400/                            a base of 400 pretraining steps
     base-1/seed-11/phase/pretrained-400/rate-0.0003/        an SFT run from it
 
-A base of as many steps as `base.steps` is the study's own and lies where that does.
+A base with `base.steps` pretraining steps is the study's own base, at its usual path.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RATE = r"[0-9][0-9.e-]*"
 
 
 def rate_name(learning_rate: float) -> str:
-    """A learning rate as it stands in paths: 0.0003, 1e-05."""
+    """A learning rate as written in paths: 0.0003, 1e-05."""
     return f"{learning_rate:g}"
 
 
@@ -57,7 +57,7 @@ def base_evaluation(config: Config, paths: Paths, steps: int) -> str:
 
 
 def evaluations(config: Config) -> dict[str, dict[str, Any]]:
-    """Path -> cell of all evaluations of the diagram, each base once; empty where it is off.
+    """Path -> cell of all evaluations of the diagram, each base once; empty if it is disabled.
 
     A cell has base_seed, seed, base_steps, learning_rate and step; those of a base have no seed,
     no learning rate and step 0.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Digests of the code and of the lock file that stand behind a result.
+"""Digests of the code and of the lock file that produced a result.
 
 Snakemake's `code` trigger sees a rule's script, not the modules that the script imports: an edit of
 the library would leave stale results unnoticed. So each rule carries, as a param, a digest of the
@@ -36,7 +36,7 @@ TYPE_CHECKING_BLOCK: Final = re.compile(r"if (?:\w+\.)?TYPE_CHECKING:")
 
 
 class ProvenanceError(ValueError):
-    """Code whose origin cannot be told; the message is one line."""
+    """A module or lock file that cannot be hashed; the message is one line."""
 
 
 def code_digest(*modules: str) -> str:
@@ -120,7 +120,7 @@ def _code_digest(root: Path, modules: frozenset[str]) -> str:
 
 
 class _Source(NamedTuple):
-    """What counts of one module: its lines, with their depth, and its first-party imports."""
+    """The part of one module that is hashed: executed lines with depth, first-party imports."""
 
     code: tuple[str, ...]
     imports: frozenset[str]
@@ -195,7 +195,7 @@ def _is_module(root: Path, name: str) -> bool:
 
 
 def _digest(parts: Iterable[bytes]) -> str:
-    """Digest of a sequence of byte strings; the lengths keep their borders apart."""
+    """Digest of byte strings; lengths are hashed too, so that boundaries are unambiguous."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "big"))

@@ -53,7 +53,7 @@ def write_environment(config: Config) -> Path:
 
 
 def _version(library: str) -> str | None:
-    """Version of a library; None where only the jobs' own environments have it."""
+    """Version of a library; None if only the rules' environments have it."""
     try:
         return version(library)
     except PackageNotFoundError:
@@ -61,7 +61,7 @@ def _version(library: str) -> str | None:
 
 
 def _processor() -> str | None:
-    """Name of the processor, on which the last bits of all results depend."""
+    """Name of the processor; the last bits of all results depend on it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -71,7 +71,7 @@ def _processor() -> str | None:
 
 
 def _commit() -> str | None:
-    """Commit of the checkout, with `-dirty` where it was edited; None outside of git."""
+    """Commit of the checkout, with `-dirty` if it was edited; None outside of git."""
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],
@@ -86,7 +86,7 @@ def read(folder: Path) -> Config:
     """The config of the study in `folder`.
 
     Raises:
-        ConfigError: there is none, or it is of another version of derotate.
+        ConfigError: there is no config, or it is from another version of derotate.
     """
     try:
         values = yaml.safe_load((folder / FILE).read_text(encoding="utf-8"))

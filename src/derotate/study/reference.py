@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which files the pages of the reference study are made from, for the rules that make them.
+"""The input files of the reference study's pages, for the rules that make them.
 
 Snakemake imports this whenever it plans, so it imports nothing of the package.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The tables of a study by name: what the rule `tables` writes and what claims are judged by.
+"""Names of a study's tables: those that the rule `tables` writes and those that claims use.
 
 Snakemake reads this list while it plans, so it imports no pandas. To add a table, add its name
 here, a property of that name to `derotate.stages.tables.StudyTables`, and its columns to
@@ -52,7 +52,7 @@ CLAIM_TABLES: Final = (
 
 
 def claim_tables(folder: str) -> list[str]:
-    """Paths of the tables in `folder` that claims are judged by.
+    """Paths of the tables in `folder` that claims are computed from.
 
     A table that does not exist is left out: claims that need it stay undecided.
     """

@@ -49,7 +49,7 @@ def load(task: str) -> "Task[Any, Any]":
 
 
 def defaults(task: str) -> "Defaults":
-    """What a study of a task has by default; cheap enough to read while Snakemake plans.
+    """The defaults of a study of a task; cheap enough to import while Snakemake plans.
 
     Raises:
         ValueError: no such task.

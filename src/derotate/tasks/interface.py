@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What a task consists of: one protocol per part, and `Task`, which holds them together.
+"""The interface of a task: one protocol per part, and `Task`, which combines them.
 
 A part is a module of the task's package. mypy compares the modules with these protocols in the
 `__init__` of each package, so a missing part or a wrong signature is a type error. This module is
-imported under TYPE_CHECKING only: it stands in no code digest, and an edit here reruns nothing.
+imported under TYPE_CHECKING only: it is in no code digest, and an edit here reruns nothing.
 
 Rules of the workflow name the parts that they use. So an edit of a reward reruns RL and no SFT.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the parts of every task take: a style, a chat, an option out of a few."""
+"""Argument types shared by all tasks: a style, a chat, one of several options."""
 
 from collections.abc import Collection
 from typing import Final

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What a study of a task has by default, and the words that captions use for the task.
+"""Types for the defaults of a task: study settings, and words for captions.
 
-Read each time Snakemake plans, so nothing else of the package is imported here.
+Imported each time Snakemake plans, so nothing else of the package is imported here.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What a study of this task has by default, and the task's words for captions."""
+"""The defaults of a study of this task, and the task's words for captions."""
 
 from typing import Final
 
 from derotate.tasks.task_defaults import Defaults, Wording
 
-# What other mixtures gave is in docs/lab-notes.md.
+# Results of other mixtures are in docs/lab-notes.md.
 DEFAULTS: Final = Defaults(
     splits={
         "id": "2x2, entries to 4",

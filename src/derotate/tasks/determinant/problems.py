@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Matrices, splits, and the folds that keep apart what is nearly the same matrix.
+"""Matrices, splits, and the folds that keep equivalent matrices together.
 
 | split | size | entries | classes |
 |---|---|---|---|
@@ -8,18 +8,18 @@
 | ood | 3x3 | -5 to 5 | a sample of 2,000 |
 | ood_narrow | 3x3 | -4 to 4 | those of the sample of ood |
 
-`id_wide` and `ood_narrow` tell the two changes from ID to OOD apart: larger entries, and a third
-row. A class is what `derotate.tasks.matrices.grid` says: rows and columns permuted, transposed. It
-decides for the 2x2 matrices of this task: up to 8 of them show the same two products and have the
-same answer up to its sign, so that in a split by matrices nearly each test problem would have a
-trained twin.
+`id_wide` and `ood_narrow` separate the two changes from ID to OOD: larger entries, and a third row.
+A class contains all row and column permutations and the transposes of a matrix
+(`derotate.tasks.matrices.grid`). This matters for 2x2 matrices: up to 8 of them have the same two
+products and the same answer up to its sign. If single matrices were held out, nearly every test
+problem would have an equivalent training problem.
 
 There are 11^9, two thousand million, 3x3 matrices, hence a sample. It is uniform over those whose
 expansion names no number beyond 50, 44 % of all, so that each number is one word of the compact
 language (`prompts`); that leaves determinants to 50, where 3x3 matrices in general reach 500. The
-released environment (gym_det) draws half of its matrices symmetric and throws away those of
-determinant 0. Here no matrix is preferred and 0 is an answer, the most frequent one: `chance` says
-what that is worth.
+released environment (gym_det) draws half of its matrices symmetric and discards those with
+determinant 0. Here the draw is uniform and 0 is an answer, the most frequent one: `chance` gives
+its accuracy.
 """
 
 import random

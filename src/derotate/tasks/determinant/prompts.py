@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a model reads and what a perfect one answers, in two styles.
+"""Prompts and reference responses, in two styles.
 
 `compact` is for the tiny model with a word-level vocabulary: every token stands between spaces, and
 the response spells out the expansion, since a determinant is no look-up. A number with its sign is

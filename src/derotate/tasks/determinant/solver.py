@@ -2,8 +2,8 @@
 """Determinants of 2x2 and 3x3 matrices, exact, as the lines of a calculation.
 
 A 3x3 matrix is expanded along its first row: its three minors are 2x2 determinants, each a line as
-in distribution, and two more lines add them up. So the task out of distribution is made of the one
-in distribution, more often and further away.
+in distribution, and two more lines add them up. So the OOD task is composed of steps of the ID
+task: more of them, over longer distances in the text.
 """
 
 from typing import Final, NamedTuple

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Read and grade what a model wrote.
 
-Model output is data: it is read by a grammar over a few ASCII tokens and computed in exact
-fractions, never evaluated as code. The parser keeps its own stack and refuses long formulas before
-it reads them, so that no text makes it recurse, overflow or run long.
+Model output is data: it is parsed with a grammar over a few ASCII tokens and computed in exact
+fractions, never evaluated as code. The parser uses an explicit stack and rejects long formulas
+before parsing, so that no text causes recursion, overflow or a long run.
 """
 
 import re
@@ -20,7 +20,7 @@ from derotate.tasks.responses import END_OF_TEXT, MAX_RESPONSE, first_object
 VERSION: Final = 1
 """Raised when the same response gets another verdict."""
 
-# The longest minimal formula of four cards has 27 characters; the rest is room for habits.
+# The longest minimal formula of four cards has 27 characters; the rest is for redundant brackets.
 MAX_FORMULA: Final = 256
 MAX_RECOGNISED: Final = 16
 

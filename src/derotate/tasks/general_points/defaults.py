@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a study of this task has by default, and the task's words for captions."""
+"""The defaults of a study of this task, and the task's words for captions."""
 
 from typing import Final
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The hands of SFT under rules that change from sample to sample.
 
-Is forgetting of other rules the work of one frozen prompt, as arXiv 2510.00237 holds? SFT on this
-stream differs from plain SFT only in the rule that a prompt states and its answer follows. A module
-of its own, so that it is in no digest of what plain SFT trains on.
+Is forgetting of other rules caused by a constant prompt, as arXiv 2510.00237 claims? SFT on this
+stream differs from plain SFT only in the rule that a prompt states and its answer follows. This is
+a separate module so that it is not in the digest of plain SFT.
 """
 
 from __future__ import annotations

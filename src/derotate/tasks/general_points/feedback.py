@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The verifier's message after a failed attempt; the next attempt reads it.
 
-Apart from the rewards, so that an edit of a reward reruns no evaluation.
+Separate from the rewards, so that an edit of a reward reruns no evaluation.
 """
 
 from types import MappingProxyType

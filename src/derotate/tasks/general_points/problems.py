@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Hands of cards, the rule that gives faces their numbers, and the folds that keep hands apart.
+"""Hands of cards, rules for the numbers of face cards, and the folds of hands.
 
 All ways of dealing the same numbers are one problem: under the ID rule J, Q, K and 10 are the same
 number, so a hold-out by card ranks would leak. The unit of hold-out is the multiset of numbers that
@@ -135,7 +135,7 @@ def _folds() -> Mapping[tuple[int, ...], str]:
             solvable_sets(with_large=with_large),
             key=lambda numbers: sha256(cluster_of(numbers).encode()).digest(),
         )
-        # Cutting the ranking gives exact shares, where a threshold on the hash would scatter.
+        # Cutting the ranking gives exact shares; a threshold on the hash would give random ones.
         cuts = [round(len(ranked) * share / 100) for share in accumulate(shares.values())]
         for fold, start, end in zip(shares, [0, *cuts], cuts, strict=False):
             folds.update(dict.fromkeys(ranked[start:end], fold))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a model reads and what a perfect one answers, in two styles.
+"""Prompts and reference responses, in two styles.
 
 `compact` is for the tiny model with a word-level vocabulary: every token stands between spaces.
 `natural` is for pretrained chat models: the same information as GeneralPoints-L of

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The endless order of hands that fine-tuning trains on: epochs of permutations, from a seed.
+"""Infinite stream of hands for fine-tuning: epochs of permutations, determined by a seed.
 
-A stream does not know where it ends, so a later SFT segment continues it and an earlier one keeps
-its samples.
+The stream does not depend on the number of steps, so a later SFT segment continues it and an
+earlier one keeps its samples.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from derotate.tasks.general_points.problems import (
 
 
 def hands(fold: str) -> list[tuple[str, ...]]:
-    """All hands of four ranks that map into a fold under the ID rule, J, Q, K and 10 told apart."""
+    """All hands of four ranks, J, Q, K and 10 distinct, that map into a fold under the ID rule."""
     solvable = set(solvable_sets(with_large=False))
     return [
         cards
@@ -36,7 +36,7 @@ def hands(fold: str) -> list[tuple[str, ...]]:
 
 
 def id_stream(fold: str, seed: int) -> Iterator[Problem]:
-    """ID problems of a fold for ever: each epoch is all hands, shuffled, their cards shuffled."""
+    """Infinite ID problems of a fold: each epoch is all hands, shuffled, their cards shuffled."""
     known = hands(fold)
     for epoch in count():
         draw = random.Random(f"{fold} {seed} {epoch}")
@@ -52,7 +52,7 @@ def id_stream(fold: str, seed: int) -> Iterator[Problem]:
 
 
 def ood_stream(fold: str, seed: int) -> Iterator[Problem]:
-    """OOD problems of a fold for ever: an epoch is all its number sets, shuffled and dealt anew."""
+    """Infinite OOD problems of a fold: an epoch is all its number sets, shuffled and dealt anew."""
     for epoch in count():
         dealt = [
             problem

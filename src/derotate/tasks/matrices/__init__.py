@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What the tasks about integer matrices share: grids, classes, folds, streams, answer fields."""
+"""Shared by the tasks on integer matrices: grids, classes, folds, streams, answer fields."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The endless order of matrices that fine-tuning trains on: epochs of permutations, from a seed.
+"""Infinite stream of matrices for fine-tuning: epochs of permutations, determined by a seed.
 
-A stream does not know where it ends, so a later SFT segment continues it and an earlier one keeps
-its samples.
+The stream does not depend on the number of steps, so a later SFT segment continues it and an
+earlier one keeps its samples.
 """
 
 from collections.abc import Iterator

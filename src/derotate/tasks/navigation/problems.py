@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Single steps of routes, the rule that names turns, and the folds that keep networks apart.
+"""Single steps of routes, the rules that name turns, and the folds of networks.
 
-A problem is one step, with the right steps of its route before it. An episode of the released
-environment is a whole route and ends where the attempts at a step are used up; only right actions
-enter its history. So up to its end a rollout asks just these problems, and a route succeeds where
-all its steps do: `derotate.tasks.navigation.success` computes that from the verdicts.
+A problem is one step of a route, with the correct previous steps as history. An episode of the
+released environment is a complete route. It ends when the attempts at a step are used up, and only
+correct actions enter its history. So a rollout poses exactly these problems until it ends, and a
+route succeeds if all of its steps do: `derotate.tasks.navigation.success` computes this from the
+verdicts.
 
 The unit of hold-out and of error bars (`cluster`) is the network, not the route: routes of a
 network share streets and landmarks, steps of a route share its directions.
@@ -212,7 +213,7 @@ def rule_of(split: str) -> str:
 @lru_cache(maxsize=1)
 def _folds() -> Mapping[str, str]:
     ranked = sorted(networks(), key=lambda network: sha256(network.canonical.encode()).digest())
-    # Cutting the ranking gives exact shares, where a threshold on the hash would scatter.
+    # Cutting the ranking gives exact shares; a threshold on the hash would give random ones.
     cuts = [len(ranked) * share // 100 for share in accumulate(SHARES.values())]
     return MappingProxyType(
         {

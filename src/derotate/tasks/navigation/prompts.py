@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a model reads and what a perfect one answers, in two styles.
+"""Prompts and reference responses, in two styles.
 
 `natural` is for pretrained chat models: the information of V-IRL-L of arXiv 2501.17161 (directions,
 action space, observations and actions so far; JSON out), in our own words. As there, directions

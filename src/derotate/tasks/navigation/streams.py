@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The endless order of steps that fine-tuning trains on: epochs of permutations, from a seed.
+"""Infinite stream of steps for fine-tuning: epochs of permutations, determined by a seed.
 
-A stream does not know where it ends, so a later SFT segment continues it and an earlier one keeps
-its samples.
+The stream does not depend on the number of steps, so a later SFT segment continues it and an
+earlier one keeps its samples.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _epochs(known: list[Problem], name: str) -> Iterator[Problem]:
 
 
 def id_stream(fold: str, seed: int) -> Iterator[Problem]:
-    """ID steps of a fold for ever: each epoch is all of them, shuffled."""
+    """Infinite ID steps of a fold: each epoch is all of them, shuffled."""
     return _epochs(steps(fold, "id"), f"id {fold} {seed}")
 
 

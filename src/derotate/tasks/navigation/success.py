@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Success of complete routes from the verdicts on their steps.
 
-Only right actions enter a history, and an episode ends at the first step that stays wrong. So the
-problems of a route, each with the right history, are what a rollout of a greedy model meets up to
-its end: it succeeds where all are right, and what comes after the first failure it never reaches.
+Only correct actions enter a history, and an episode ends at the first step that stays wrong. So a
+rollout of a greedy model poses the problems of the route, each with the correct history, until it
+ends. It succeeds if all steps are correct, and never reaches the steps after the first failure.
 """
 
 from typing import Final

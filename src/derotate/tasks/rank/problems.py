@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Matrices of known rank, splits, and the folds that keep apart what is nearly the same matrix.
+"""Matrices of known rank, splits, and the folds that keep equivalent matrices together.
 
 | split | shape | entries | classes, as many of each rank from 1 to 4 |
 |---|---|---|---|
@@ -9,10 +9,10 @@
 Transposing keeps the rank and makes a 5x4 matrix of a 4x5 one, so it is the symmetry to watch here:
 a class (`derotate.tasks.matrices.grid`) holds a matrix and its transpose, and since every OOD
 matrix has an entry that no ID matrix has, no class is in both splits. What changes is the reading:
-five rows of four where fine-tuning saw four rows of five, twenty numbers in either case. Who reads
-the numbers on in rows of five is right as often as by guessing, 25 %; who leaves the fifth row out,
-in 87 %, since it is seldom the one that counts (`chance.shortcuts`). So OOD accuracy tells of rows
-misread, hardly of a row left out.
+five rows of four where fine-tuning saw four rows of five, twenty numbers in either case. Reading
+the numbers in rows of five gives 25 % accuracy, as guessing does. Ignoring the fifth row gives
+87 %, since it seldom changes the rank (`chance.shortcuts`). So OOD accuracy detects misread rows,
+but hardly an ignored row.
 
 Where this departs from the released environment (gym_rank), and why:
 

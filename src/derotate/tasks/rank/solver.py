@@ -4,7 +4,7 @@
 Each row is judged against the rows before it: either it is new, or it is zero, or it is plus or
 minus one earlier new row, or the sum or difference of two. Earlier *new* rows are independent, so
 there is at most one such way, and the number of new rows is the rank. A dependent row can need
-other factors; such a matrix has a rank here, and no walk.
+other factors; then `rank` works and `walk` does not.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _Echelon = list[tuple[int, Sequence[int]]]
 def _extend(echelon: _Echelon, row: Sequence[int]) -> bool:
     """Whether the row is independent of those before; if so, it is added.
 
-    Rows are cross-multiplied instead of divided, so that all stays in whole numbers.
+    Rows are cross-multiplied instead of divided, so that all values stay integers.
     """
     for pivot, base in echelon:
         if row[pivot]:
