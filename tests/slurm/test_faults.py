@@ -69,7 +69,7 @@ def test_why_reports_a_job_that_slurm_killed_with_its_log(fresh: Path) -> None:
         stdout=subprocess.PIPE, text=True,
     ).stdout  # fmt: skip
     [log] = (fresh / "logs" / "slurm" / "rule_base").rglob("*.log")
-    assert "failed at 1 job;" in why
+    assert "failed: 1 job;" in why
     assert "1. pretraining of base 1 (rule base)\n" in why
     assert f"   SLURM   {log.relative_to(fresh)}\n" in why
     assert "   rerun   unknown cost: no similar job has a benchmark in results/smoke\n" in why

@@ -35,7 +35,7 @@ def test_jobs_are_not_lost_while_slurmctld_is_down(fresh: Path) -> None:
     cluster.stop_controller()
     try:
         # long enough for a query to fail: clients retry for ten seconds
-        run.wait_until(lambda: "the jobs are taken to go on" in run.said)
+        run.wait_until(lambda: "the jobs are assumed to be running" in run.said)
         time.sleep(30)  # the job ends meanwhile
     finally:
         cluster.start_controller()

@@ -93,7 +93,7 @@ def test_a_pretrained_model_runs_through_the_full_study(
     guards = pd.read_csv(task / "base-1" / "factors" / "base-guards.csv")
     assert guards["marchenko_pastur_distance"].median() > 0.1
     assert (fresh / "results" / name / "tables" / "claims.csv").is_file()
-    assert "others have trained" in (task / "data" / "card.md").read_text()
+    assert "The base is a pretrained model" in (task / "data" / "card.md").read_text()
 
     config_of_model = fresh / "shards" / "config.json"
     config_of_model.write_text(config_of_model.read_text() + "\n")

@@ -113,7 +113,7 @@ def test_a_click_on_a_figure_shows_it_with_its_caption(opened: Path) -> None:
     seen = browse(opened, "--dump-dom")
     page = seen[seen.index('id="app"') :]
     assert '<img src="data:image/png' in page
-    assert "arrows from SFT checkpoints" in page
+    assert "an arrow from each start of RL" in page
 
 
 def test_every_item_has_a_caption_of_full_sentences(report: Path) -> None:

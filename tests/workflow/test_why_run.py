@@ -32,7 +32,7 @@ def test_a_failed_job_is_reported_with_log_waiting_jobs_and_cost_of_a_rerun(stud
     assert snakemake(study, f"{RUN}/evaluations/sft-4.csv").returncode == 1
     told = why(study)
     assert told == why(study, STUDY)
-    assert f"The last run of {STUDY} failed at 1 job; 0 jobs done" in told
+    assert f"The last run of {STUDY} failed: 1 job; 0 jobs finished" in told
     assert "1. evaluation of sft-4 (base 1, seed 1) (rule evaluate_sft)" in told
     assert f"log     {RUN}/logs/evaluation/sft-4.log" in told
     assert f"tensor {MATRIX} holds a NaN or infinity" in told
@@ -40,8 +40,8 @@ def test_a_failed_job_is_reported_with_log_waiting_jobs_and_cost_of_a_rerun(stud
     like = (
         rf"(median of 2 similar jobs|1 similar job): {STUDY}/\*\*/benchmarks/evaluation/sft-\*\.tsv"
     )
-    assert re.search(rf"cost    about \d+ s, up to \d+ MB \({like}\)", told)
-    assert re.search(r"asks    1 core, \d+00 MB, \d+ minutes", told)
+    assert re.search(rf"rerun   about \d+ s, up to \d+ MB \({like}\)", told)
+    assert re.search(r"needs   1 core, \d+00 MB, \d+ minutes", told)
 
     shutil.move(study / "good", weights)
     mended = snakemake(study)
