@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""What a job asks of the machine: memory, time and disk, from the size of the model and its work.
+"""Resource requests of a job: memory, time and disk, from the size of the model and the work.
 
-A cluster kills a job that takes more than it asked for and lets one wait that asks for too much. So
-each rule asks for what is counted here, and each further attempt for that much again. Memory is
-what a stage must hold at once (weights, gradients, optimizer, activations, caches) over what its
-imports take; time is the arithmetic of its model over a rate that is slow for the hardware. What
-was measured of tiny models stands beside the constants; a test compares the peaks.
+A cluster kills a job that exceeds its request, and a request that is too large waits longer. So
+each rule requests the amounts computed here, and each further attempt adds the same again. Memory
+is the peak of a stage (weights, gradients, optimizer, activations, caches) plus its imports. Time
+is the FLOPs of the model divided by a rate that is slow for the hardware. Measurements on tiny
+models are given with the constants; a test compares the peaks.
 
-Resources are no reason to run a job again: Snakemake leaves them out of what it compares.
+A change of resources does not rerun a job: Snakemake does not compare them.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ START_MINUTES: Final = 10
 
 @dataclass(frozen=True)
 class Size:
-    """What resources depend on of a model.
+    """The properties of a model that resources depend on.
 
     Attributes:
         parameters: their number.
@@ -77,13 +77,13 @@ class Size:
 
     @property
     def largest_matrix(self) -> float:
-        """Numbers of the largest projection matrix, at most: each layer has two of its size."""
+        """Upper bound on entries of the largest projection matrix; a layer has two of that size."""
         return self.parameters / (2 * self.layers)
 
 
 @dataclass(frozen=True)
 class Devices:
-    """What a training runs on.
+    """The devices of a training.
 
     Attributes:
         threads: CPU threads of a process.
@@ -98,7 +98,7 @@ class Devices:
 
 @dataclass(frozen=True)
 class Need:
-    """What the first attempt of a job needs, Snakemake apart.
+    """Resources of the first attempt of a job, without Snakemake itself.
 
     Attributes:
         memory: bytes.
@@ -112,18 +112,18 @@ class Need:
 
 
 def mem_mb(need: Need, attempt: int = 1) -> int:
-    """Megabytes to ask for: Snakemake's own, and what the job needs as often as it is tried."""
+    """Megabytes to request: Snakemake's own, plus the job's memory times the attempt."""
     asked = SNAKEMAKE_MB + HEADROOM * need.memory / MB * attempt
     return GRAIN_MB * math.ceil(asked / GRAIN_MB)
 
 
 def minutes(need: Need, attempt: int = 1) -> int:
-    """Minutes to ask for, longer with each attempt."""
+    """Minutes to request, longer with each attempt."""
     return math.ceil((START_MINUTES + need.seconds / 60) * attempt)
 
 
 def disk_mb(need: Need) -> int:
-    """Megabytes that a job writes, counted up."""
+    """Megabytes that a job writes, rounded up."""
     return math.ceil(need.disk / MB)
 
 

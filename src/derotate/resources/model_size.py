@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The size of a pretrained model, known before it is fetched: what jobs ask for depends on it.
+"""The size of a pretrained model before it is fetched, since resource requests depend on it.
 
-It is in the config, or it is read from the folder or the hub's cache: the headers of safetensors
-and config.json. Nothing is asked over the network and torch is not imported, since Snakemake plans
-with it.
+It is in the config, or it is read from the folder or the hub's cache (config.json and the headers
+of safetensors). There is no network access and no import of torch, since Snakemake plans with it.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class SizeError(ValueError):
-    """A model whose size is not known: one line with the keys that tell it."""
+    """The size of a model is unknown; one line with the config keys that set it."""
 
 
 def size_of(model: PretrainedModel) -> Size:
     """Size of a pretrained model.
 
     Raises:
-        SizeError: neither the config nor this machine knows.
+        SizeError: the size is neither in the config nor on this machine.
     """
     each = BFLOAT16 if model.dtype == "bfloat16" else FLOAT32
     if model.parameters and model.layers and model.width:
@@ -52,7 +51,7 @@ def size_of(model: PretrainedModel) -> Size:
 
 
 def _cached(model: PretrainedModel) -> Path | None:
-    """The folder of a commit in the hub's cache; None where it is not there."""
+    """The folder of a commit in the hub's cache; None if it is not cached."""
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(model.pretrained, "config.json", revision=model.revision)
@@ -60,7 +59,7 @@ def _cached(model: PretrainedModel) -> Path | None:
 
 
 def _parameters(file: Path) -> int:
-    """Numbers in a safetensors file, by its header: 8 bytes of length, then JSON."""
+    """Number of parameters in a safetensors file, from its header: 8 bytes of length, then JSON."""
     with file.open("rb") as stream:
         header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
     return sum(

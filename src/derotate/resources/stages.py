@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What each stage of a study needs, by its config: the formulas with numbers filled in.
+"""Resources of each stage of a study: the formulas with the numbers of the config.
 
-Rules ask here when Snakemake plans, so nothing imports torch; just the headers of a pretrained
+Rules call this while Snakemake plans, so nothing imports torch. Only the headers of a pretrained
 model are read.
 """
 
@@ -54,7 +54,7 @@ EVALUATION_MB: Final = 6
 
 
 def _of_task(config: Config) -> Defaults:
-    """What the task states of itself: the size of its language, of its problems and suites."""
+    """The task's defaults: sizes of its vocabulary, problems and suites."""
     return tasks.defaults(config.task)
 
 
@@ -62,7 +62,7 @@ def model_size(config: Config) -> Size:
     """Size of the study's model.
 
     Raises:
-        SizeError: of a pretrained model nothing here knows it.
+        SizeError: the size of a pretrained model is unknown.
     """
     if isinstance(config.model, PretrainedModel):
         return size_of(config.model)
@@ -86,7 +86,7 @@ def require_size(config: Config) -> None:
 
 
 def fetching(config: Config) -> Need:
-    """Of a pretrained model: downloaded, read, written as one file, read back and hashed."""
+    """Fetching of a pretrained model: download, read, write as one file, read back and hash."""
     size = model_size(config)
     weights = size.bytes_each * size.parameters
     return Need(
@@ -97,12 +97,12 @@ def fetching(config: Config) -> Need:
 
 
 def length(config: Config) -> int:
-    """Tokens of prompt and response, at most."""
+    """Maximum number of tokens of prompt and response."""
     return _of_task(config).length if config.style == "compact" else NATURAL_LENGTH
 
 
 def tiny_size(model: TinyModel, vocabulary: int) -> Size:
-    """Size of a Llama with an untied head and without grouped keys, as `derotate.models.tiny`."""
+    """Size of a Llama with an untied head and no grouped-query attention (`models.tiny`)."""
     width, inner = model.hidden_size, model.intermediate_size
     layer = 4 * width**2 + 3 * width * inner + 2 * width
     return Size(
@@ -113,7 +113,7 @@ def tiny_size(model: TinyModel, vocabulary: int) -> Size:
 
 
 def pretraining(config: Config, *, gpu: bool) -> Need:
-    """Of the tiny base; a base of the phase diagram may be trained for longer."""
+    """Pretraining of the tiny base; a base of the phase diagram may take more steps."""
     batch = config.base.batch_size * length(config)
     steps = max((config.base.steps, *config.phase.base_steps))
     return training(
@@ -123,7 +123,7 @@ def pretraining(config: Config, *, gpu: bool) -> Need:
 
 
 def sft(config: Config, steps: tuple[int, ...], *, after: int = 0, gpu: bool) -> Need:
-    """Of an SFT run that goes on after a step and leaves a checkpoint at each of `steps`."""
+    """An SFT run that resumes after a step and saves a checkpoint at each of `steps`."""
     settings, compute = config.sft, config.sft.compute
     share = compute.micro_batch or settings.batch_size // compute.processes
     tokens = settings.batch_size * length(config) * max(max(steps, default=after) - after, 0)
@@ -135,9 +135,9 @@ def sft(config: Config, steps: tuple[int, ...], *, after: int = 0, gpu: bool) ->
 
 
 def rl(config: Config, block: str, *, gpu: bool) -> Need:
-    """Of an RL run by a block of settings: the start checkpoint beside the model.
+    """An RL run with a block of settings: the start checkpoint and the model in memory.
 
-    Passes are of a micro-batch; where none is given, of all responses of an update.
+    A pass has one micro-batch; without that setting, all responses of an update.
     """
     size = model_size(config)
     settings: Grpo | Ppo = getattr(config.rl, block)
@@ -163,7 +163,7 @@ def rl(config: Config, block: str, *, gpu: bool) -> Need:
 
 
 def evaluation(config: Config, *, gpu: bool = False) -> Need:
-    """Of one checkpoint on all suites."""
+    """Evaluation of one checkpoint on all suites."""
     settings, counts = config.evaluation, _of_task(config).problems
     problems = {
         (suite.split, suite.fold): min(
@@ -184,7 +184,7 @@ def evaluation(config: Config, *, gpu: bool = False) -> Need:
 
 
 def surgery(config: Config, *, gpu: bool = False) -> Need:
-    """Of a variant: an evaluation of the patient, edited one matrix at a time.
+    """A surgery variant: evaluation of the patient, edited one matrix at a time.
 
     The search for an interpolation of equal ID loss scores some ten candidates on one suite, which
     counts as three evaluations more.
@@ -195,7 +195,7 @@ def surgery(config: Config, *, gpu: bool = False) -> Need:
 
 
 def factors(config: Config, *, checkpoints: int) -> Need:
-    """Of decompositions, or of a comparison of checkpoints that have theirs."""
+    """Decompositions, or a comparison of checkpoints that are already decomposed."""
     return decomposition(
         model_size(config), checkpoints=checkpoints, threads=config.surgery.threads,
         kept=FLOAT64 if config.surgery.precision == "float64" else FLOAT32,
@@ -203,7 +203,7 @@ def factors(config: Config, *, checkpoints: int) -> Need:
 
 
 def states(config: Config, *, gpu: bool = False) -> Need:
-    """Of hidden states and next-token distributions of four checkpoints."""
+    """Hidden states and next-token distributions of four checkpoints."""
     settings = config.diagnostics
     return decoding(
         model_size(config), tokens_at_once=config.evaluation.batch_size * length(config),
@@ -213,14 +213,14 @@ def states(config: Config, *, gpu: bool = False) -> Need:
 
 
 def sheet() -> Need:
-    """Of problems, samples and landmarks: seconds."""
+    """Jobs for problems, samples and landmarks, which take seconds."""
     return Need(memory=PANDAS_MB * MB)
 
 
 def aggregate(evaluations: int) -> Need:
-    """Of tables and figures over so many evaluations.
+    """Tables and figures from a number of evaluations.
 
     Args:
-        evaluations: how many are read; 0 for what is drawn from tables.
+        evaluations: number of evaluations read; 0 for figures, which read tables.
     """
     return Need(memory=(FIGURES_MB + EVALUATION_MB * evaluations) * MB)
