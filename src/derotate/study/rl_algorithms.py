@@ -25,7 +25,7 @@ class RlAlgorithm:
         description: its name on pages.
         role: its colour, a role of `derotate.figures.style`.
         task_parts: modules of the task that training calls.
-        shuffled_rewards: whether each group's rewards are shuffled, the control.
+        shuffled_rewards: whether rewards are permuted within each update, the control.
     """
 
     settings: Literal["grpo", "ppo"]
