@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Tables, figures and sentences, from the rows of all evaluations of a study."""
+"""Tables with confidence intervals, from the rows of all evaluations of a study."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""From verdicts to evidence: intervals and tests that know how the problems are clustered."""
+"""Claims as data: their statistics, hypothesis tests, verdicts and calibration."""

@@ -294,7 +294,7 @@ def _line(item: Any) -> str:
     parts = [part for part in item["loc"] if part not in (TINY_FORM, PRETRAINED_FORM)]
     key = ".".join(map(str, parts))
     if item["type"] == "extra_forbidden":
-        return f"config: unknown key {key}; config/README.md lists the keys"
+        return f"config: unknown key {key}; config/demo.yaml lists the keys"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "value_error":
         return f"config: {key + ': ' if key else ''}{message}"

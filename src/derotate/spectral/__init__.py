@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Singular values and vectors of weights: factors, metrics with nulls, surgery."""
+"""Singular values and vectors of weights: decompositions, metrics beside nulls, guards."""

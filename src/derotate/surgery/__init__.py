@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Checkpoints of any size: read tensor by tensor, guarded, edited, written without being loaded."""
+"""Surgery: a recipe applied to matrices, in memory, as a checkpoint or as a LoRA adapter."""
