@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 config_app = typer.Typer(
-    help="The config: its defaults, its schema, a check; the columns of tables.",
+    help="Print or check the config, its JSON schema and the schemas of tables.",
     no_args_is_help=True,
 )
 app.add_typer(config_app, name="config")
@@ -115,7 +115,7 @@ def slurm(
 def summary(
     folder: Annotated[Path, typer.Argument(help="Folder of a finished study, e.g. results/demo.")],
 ) -> None:
-    """Print the results of a study, its cost beside its budget, and where to find more."""
+    """Print the results of a study, its cost compared with its budget, and where to find more."""
     from rich.console import Console
 
     from derotate.config.schema import ConfigError
@@ -193,18 +193,18 @@ def compare(
 
 @app.command()
 def explore(
-    pair: Annotated[Path, typer.Option(help="A pair: checkpoints, problems, tables.")] = PAIR,
+    pair: Annotated[
+        Path, typer.Option(help="Folder of an exported pair: checkpoints, problems, tables.")
+    ] = PAIR,
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = PAGE,
-    recipe: Annotated[str, typer.Option(help="The surgery to do.")] = "directions-top20",
-    donor: Annotated[Path | None, typer.Option(help="A checkpoint of your own as donor.")] = None,
-    patient: Annotated[
-        Path | None, typer.Option(help="A checkpoint of your own as patient.")
-    ] = None,
+    recipe: Annotated[str, typer.Option(help="Recipe to apply.")] = "directions-top20",
+    donor: Annotated[Path | None, typer.Option(help="Your own checkpoint as donor.")] = None,
+    patient: Annotated[Path | None, typer.Option(help="Your own checkpoint as patient.")] = None,
     style: Annotated[
         str | None, typer.Option(help="Prompts: compact, or natural for pretrained models.")
     ] = None,
 ) -> None:
-    """Look before you train: a page about a trained pair, with one surgery done on the spot."""
+    """Write a page about a pair of trained checkpoints, with one recipe applied; no training."""
     from rich.console import Console
 
     from derotate.config.schema import ConfigError
@@ -221,8 +221,10 @@ def explore(
 def explore_export(
     study: Annotated[Path, typer.Argument(help="Folder of a finished study, e.g. results/demo.")],
     out: Annotated[Path, typer.Argument(help="Folder of the pair.")] = PAIR,
-    base_seed: Annotated[int | None, typer.Option(help="Of the run (default: the first).")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the run (default: the first).")] = None,
+    base_seed: Annotated[
+        int | None, typer.Option(help="Base seed of the run (default: first).")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run (default: first).")] = None,
 ) -> None:
     """Make the pair that `explore` shows from one run of a finished study."""
     from derotate.config.schema import ConfigError

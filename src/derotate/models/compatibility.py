@@ -106,8 +106,8 @@ def module_names(shards: Shards) -> dict[str, str]:
     for name in extra:
         if not any(re.search(pattern, parameters[name]) for pattern in ignored):
             raise CheckpointError(
-                f"{shards.directory}: tensor {name} has no place in {type(model).__name__}, the "
-                "class in config.json; use the config that it was saved with"
+                f"{shards.directory}: tensor {name} is not a parameter of {type(model).__name__}, "
+                "the class in config.json; use the config that it was saved with"
             )
     for name, key in parameters.items():
         shape = shards.places[name].shape

@@ -73,8 +73,8 @@ def choose(
     if not problem.shapes:
         least = ceil(problem.least / HOUR * 1000) / 1000
         raise PlanError(
-            f"--gpu-hours: got {hours:g} {device} hours, expected at least {least:.3f}, which one "
-            "run takes up to the end of SFT with its tables; give as much, or a smaller study"
+            f"--gpu-hours: got {hours:g} {device} hours, expected at least {least:.3f}, the "
+            "cost of one run up to the end of SFT; raise --gpu-hours or reduce the study"
         )
     return Plan(config, device, hours, units, problem, solve(problem, seconds), unserved)
 

@@ -115,13 +115,13 @@ def in_words(plan: Plan, cells: pd.DataFrame) -> list[str]:
     shares = 100 * source / source.sum()
     sources = ", ".join(f"{share:.0f} % {name}" for name, share in shares.items() if share > 0.5)
     if plan.solution.optimal:
-        word = "optimal: no plan is worth more"
+        word = "proved optimal"
     else:
-        word = f"not proved: a plan may be worth up to {100 * plan.solution.gap:.1f} % more"
+        word = f"not proved optimal, gap {100 * plan.solution.gap:.1f} %"
     return [
         f"{spent:.2f} of {plan.hours:g} {plan.device} hours (the whole grid takes {full:.2f}): "
         f"{bases} x {seeds} runs (bases x seeds), {(cells['chosen'] == 'yes').sum()} of "
-        f"{len(cells)} cells, {len(names)} of {len(plan.problem.goals)} claims that it can serve",
+        f"{len(cells)} cells, {len(names)} of {len(plan.problem.goals)} claims testable in this grid",
         f"Claims   {' '.join(names)}; hours are {sources}",
         f"Solver   {word} (value {plan.solution.value:.4f}, bound {plan.solution.bound:.4f})",
     ]

@@ -196,7 +196,9 @@ def solve(problem: Problem, seconds: float = 60.0) -> Solution:
     if not problem.shapes:
         raise PlanError(f"needs at least {problem.least} device seconds, got {problem.budget}")
     if not pulp.PULP_CBC_CMD().available():
-        raise PlanError("the CBC that PuLP brings does not run on this machine; plan on another")
+        raise PlanError(
+            "PuLP's bundled CBC does not run on this machine; run derotate plan on another"
+        )
     deadline = monotonic() + seconds
     # all units and claims in all runs: an upper bound for the shape
     ceilings = {shape: value(problem, shape, problem.all_units) for shape in problem.shapes}

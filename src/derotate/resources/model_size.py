@@ -44,7 +44,7 @@ def size_of(model: PretrainedModel) -> Size:
     if found is None or not found.parameters:
         where = "in that folder" if model.is_folder else "in the hub's cache"
         raise SizeError(
-            f"model.parameters: got none, and {model.pretrained} is not whole {where}, where it is "
+            f"model.parameters: got null, and {model.pretrained} is not whole {where}, where it is "
             "read from; give model.parameters, layers and width in the config file"
         )
     return found

@@ -286,7 +286,7 @@ def test_an_open_primary_claim_says_how_many_runs_would_decide_and_what_they_cos
         "runs_needed": 30,
     }.items():
         edit(claims, {"claim": "C5"}, column, value)
-    assert "about 30 runs needed, 6 made; more did not fit the time here" in page(files)
+    assert "about 30 runs needed, 6 made; not run for lack of compute" in page(files)
     (files.study / "budget.csv").write_text("stage,took_minutes,wall_minutes\nall,120,65\n")
     assert "a run took 20.0 minutes of job time, so that many would have taken 10.0 hours" in page(
         files
