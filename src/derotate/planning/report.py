@@ -121,7 +121,7 @@ def in_words(plan: Plan, cells: pd.DataFrame) -> list[str]:
     return [
         f"{spent:.2f} of {plan.hours:g} {plan.device} hours (the whole grid takes {full:.2f}): "
         f"{bases} x {seeds} runs (bases x seeds), {(cells['chosen'] == 'yes').sum()} of "
-        f"{len(cells)} cells, {len(names)} of {len(plan.problem.goals)} claims testable in this grid",
+        f"{len(cells)} cells, {len(names)} of {len(plan.problem.goals)} testable claims",
         f"Claims   {' '.join(names)}; hours are {sources}",
         f"Solver   {word} (value {plan.solution.value:.4f}, bound {plan.solution.bound:.4f})",
     ]
