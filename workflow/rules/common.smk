@@ -7,6 +7,7 @@ landmarks. What can be said without Snakemake is in `derotate.study.paths`.
 import json
 import os
 import shutil
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from derotate.resources import stages as stage_resources
 from derotate.study import paths as study
 from derotate.study.arms import ARMS
 from derotate.study.checkpoint import LABEL
-from derotate.study.provenance import ProvenanceError, code_digest, lock_digest
+from derotate.study.provenance import code_digest, lock_digest
 from derotate.study.rl_algorithms import RL_ALGORITHMS
 from derotate.resources.formulas import disk_mb, mem_mb, minutes
 
@@ -91,7 +92,7 @@ def arm_adapter(arm):
     """The LoRA adapter that an arm trains; None where it trains all weights."""
     block = getattr(CONFIG, arm).model_dump(exclude={"steps"})
     adapter = {key: value for key, value in block.items() if key not in SFT_SETTINGS}
-    if not adapter:
+    if "rank" not in adapter:
         return None
     # peft knows matrices by the names of their modules
     return adapter | {"matrices": [EDITABLE[kind] for kind in adapter["matrices"]]}
@@ -99,11 +100,10 @@ def arm_adapter(arm):
 
 def stream_code(stream):
     """Digest of what writes an arm's samples; None where the task has no such stream."""
-    parts = ("prompts", stream.partition(".")[0])
-    try:
-        return code_digest("derotate.stages.data", *(f"{TASK_PACKAGE}.{part}" for part in parts))
-    except ProvenanceError:
+    part = stream.partition(".")[0]
+    if find_spec(f"{TASK_PACKAGE}.{part}") is None:
         return None
+    return code_digest("derotate.stages.data", f"{TASK_PACKAGE}.prompts", f"{TASK_PACKAGE}.{part}")
 
 
 def untracked(value):
