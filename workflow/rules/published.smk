@@ -1,7 +1,8 @@
 """The papers' own numbers, and how far our tests can be trusted.
 
-Needs committed numbers alone: no run of this study changes them. Makes the re-examination of the
-released spectra and, when it is asked for (`make calibration`), the calibration of the tests.
+Needs committed numbers only: no run of a study changes them. No study requests its outputs. The
+target `reexamination` compares the released spectra with random and trained weights, `make
+calibration` runs the calibration of the tests.
 """
 
 from derotate.study.provenance import value_digest
