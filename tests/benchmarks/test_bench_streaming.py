@@ -6,6 +6,7 @@ Both run in this process, on a tiny checkpoint; what the benchmark adds is proce
 
 from __future__ import annotations
 
+import mmap
 import multiprocessing
 import os
 import time
@@ -157,9 +158,10 @@ def test_the_peak_is_what_was_held_for_a_while() -> None:
     memory = import_module("memory")
     with memory.PeakMemory([os.getpid()], memory.anonymous, period=0.001) as watched:
         before = memory.anonymous(os.getpid())
-        held = torch.ones(2**23)
-        time.sleep(1.0)  # a busy machine may run the sampling thread late
-        del held
+        # A new map: the allocator may give a tensor freed pages that are still resident.
+        with mmap.mmap(-1, 2**25, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as held:
+            held.write(b"1" * len(held))
+            time.sleep(1.0)  # a busy machine may run the sampling thread late
     assert watched.peak >= before + 2**24
 
 
