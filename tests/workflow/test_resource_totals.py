@@ -37,7 +37,7 @@ def test_the_table_counts_the_jobs_that_snakemake_counts(fresh: Path) -> None:
     assert rows["evaluation"]["GPU hours"] == 0
 
 
-def test_jobs_behind_landmarks_request_what_the_table_predicts(fresh: Path) -> None:
+def test_jobs_after_landmarks_request_what_the_table_predicts(fresh: Path) -> None:
     # paths contain steps, so these jobs can be requested without landmarks
     peak, end, healed = "sft-4", "sft-8", "rl-grpo-8-1"
     pairs = [("base", peak), ("base", end), (peak, end), (peak, healed), (end, healed)]

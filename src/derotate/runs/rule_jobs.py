@@ -72,6 +72,9 @@ def jobs_for(
     Returns:
         Output file -> its job.
     """
+    from snakemake.output_index import OutputIndex
+
+    index = OutputIndex(workflow.rules)
     found: dict[str, Job] = {}
     todo, seen = list(targets), set[str]()
     while todo:
@@ -79,8 +82,10 @@ def jobs_for(
         if path in seen:
             continue
         seen.add(path)
-        rule = next((rule for rule in workflow.rules if rule.is_producer(path)), None)
-        if rule is not None:
+        producers = index.match_producers(path)
+        if producers:
+            # no two rules of a study make the same file
+            (rule,) = producers
             job = _job(rule, rule.get_wildcards(path))
             found |= dict.fromkeys(job.outputs, job)
             seen.update(job.outputs)

@@ -190,7 +190,7 @@ def diagnostics_files(
     return [paths.diagnostics(kind, *names) for kind in kinds for names in labels]
 
 
-def behind_landmarks(config: Config, paths: Paths, max_ood: int) -> list[str]:
+def files_after_landmarks(config: Config, paths: Paths, max_ood: int) -> list[str]:
     """All files of a run that are requested once its landmarks are known."""
     return [
         *surgery_files(config, paths, max_ood),

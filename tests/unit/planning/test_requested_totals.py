@@ -19,7 +19,7 @@ from derotate.planning.requested_totals import (
     STAGES,
     Request,
     gpus,
-    jobs_behind_landmarks,
+    jobs_after_landmarks,
     request_of,
     requests,
     table,
@@ -131,13 +131,13 @@ def landmarks_and_tables(made: Config, *pending: Run) -> list[Job]:
     return [*chosen, replace(job("tables"), inputs=files)]
 
 
-def behind(made: Config, planned: list[Job]) -> list[Job]:
-    """Jobs behind landmarks of a study of which nothing exists."""
-    return list(jobs_behind_landmarks(parse(made), made, planned))
+def after(made: Config, planned: list[Job]) -> list[Job]:
+    """Jobs after the landmarks of a study of which nothing exists."""
+    return list(jobs_after_landmarks(parse(made), made, planned))
 
 
 @pytest.mark.parametrize("name", ["demo.yaml", "smoke.yaml", "tiny.yaml", "rank.yaml"])
-def test_the_jobs_behind_landmarks_are_those_that_the_tables_need_then(name: str) -> None:
+def test_the_jobs_after_landmarks_are_those_that_the_tables_need_then(name: str) -> None:
     made = config(name, study="nothing-exists", seeds=[1], base_seeds=[1])
     # a step that is no other landmark, as it is in every study that shows anything
     peak = next(step for step in made.sft.steps if step != made.landmarks.sft_end)
@@ -148,7 +148,7 @@ def test_the_jobs_behind_landmarks_are_those_that_the_tables_need_then(name: str
     workflow = parse(made)
     static = jobs_for(workflow, all_targets(workflow))
     found = Counter(
-        request_of(each, made).stage for each in behind(made, [*static.values(), *planned])
+        request_of(each, made).stage for each in after(made, [*static.values(), *planned])
     )
     assert found == Counter(
         evaluation=len(list(study.variants(made, peak))),
@@ -159,19 +159,19 @@ def test_the_jobs_behind_landmarks_are_those_that_the_tables_need_then(name: str
 def test_a_base_is_decomposed_once_for_all_its_runs() -> None:
     made = config("demo.yaml", study="nothing-exists", seeds=[1, 2], base_seeds=[1, 2])
     rules = Counter(
-        each.rule for each in behind(made, landmarks_and_tables(made, *study.runs(made)))
+        each.rule for each in after(made, landmarks_and_tables(made, *study.runs(made)))
     )
     assert (rules["base_factors"], rules["surgery"]) == (
         2, 4 * len(list(study.variants(made, 1)))
     )  # fmt: skip
 
 
-def test_nothing_is_behind_the_landmarks_of_other_runs_nor_where_no_job_needs_them() -> None:
+def test_nothing_comes_after_the_landmarks_of_other_runs_nor_where_no_job_needs_them() -> None:
     made = config("demo.yaml", study="nothing-exists", seeds=[1, 2])
     landmarks, tables = landmarks_and_tables(made, Run(1, 1))
-    assert behind(made, [landmarks]) == []
-    assert behind(made, [tables]) == []
-    found = behind(made, [landmarks, tables])
+    assert after(made, [landmarks]) == []
+    assert after(made, [tables]) == []
+    found = after(made, [landmarks, tables])
     assert {each.wildcards.get("seed", "1") for each in found} == {"1"}
 
 
