@@ -33,7 +33,7 @@ def rendered(caption: Path, task: str) -> str:
 def test_captions_use_the_terms_of_the_task(task: str) -> None:
     texts = {caption.stem: rendered(caption, task) for caption in CAPTIONS}
     assert not [name for name, text in texts.items() if "system-message" in text]
-    assert defaults(task).wording.learned in " ".join(texts["workflow"].split())
+    assert defaults(task).wording.id_skill in " ".join(texts["workflow"].split())
     others = {defaults(other).wording.cluster for other in TASKS}
     others -= {defaults(task).wording.cluster}
     for name, text in texts.items():

@@ -12,7 +12,7 @@ import yaml
 from checkout import TIMESTAMP, dry_run, environment
 
 from derotate.config.schema import Config, load
-from derotate.planning.choose import HOUR, pose, unit_cells
+from derotate.planning.choose import HOUR, build_problem, unit_cells
 from derotate.planning.costs import Prices
 from derotate.planning.solve import whole_grid
 from derotate.study.paths import Paths, Run, runs
@@ -36,7 +36,7 @@ def write_study(folder: Path) -> None:
 def whole_hours(folder: Path) -> float:
     """Estimated core hours of the full grid."""
     config = load(yaml.safe_load((folder / STUDY).read_text(encoding="utf-8")))
-    problem, _ = pose(config, unit_cells(config, Prices({}), "core"), budget=0)
+    problem, _ = build_problem(config, unit_cells(config, Prices({}), "core"), budget=0)
     return whole_grid(problem) / HOUR
 
 

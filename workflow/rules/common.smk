@@ -60,7 +60,7 @@ def captioned(path, name):
     """An output that Snakemake's report shows with its caption."""
     return report(
         path,
-        category=OF_STUDY + CAPTIONS[name].category,
+        category=REPORT_SECTION + CAPTIONS[name].category,
         caption=f"../report/{name}.rst",
         labels={"figure": CAPTIONS[name].title},
     )
@@ -206,16 +206,16 @@ def max_ood_step(run):
     return json.loads(Path(str(made.output)).read_text(encoding="utf-8"))["max_ood"]
 
 
-def paths_of(run, kind, *names):
-    """One path of a run."""
+def run_path(run, kind, *names):
+    """A path of a run."""
     return getattr(study.Paths.of(CONFIG, run), kind)(*names)
 
 
 def step_evaluations(rl):
-    """Evaluations of the base, of every SFT step and, if asked, of every RL run."""
+    """Evaluations of the base, of every SFT step and, on request, of every RL run."""
     return list(
         dict.fromkeys(
-            paths_of(run, "evaluation", label)
+            run_path(run, "evaluation", label)
             for run in RUNS
             for label in study.trained_labels(CONFIG, rl=rl)
         )
@@ -225,18 +225,18 @@ def step_evaluations(rl):
 def arm_evaluations():
     """Evaluations of the checkpoints of the arms beside SFT."""
     return [
-        paths_of(run, "evaluation", label) for run in RUNS for label in study.arm_labels(CONFIG)
+        run_path(run, "evaluation", label) for run in RUNS for label in study.arm_labels(CONFIG)
     ]
 
 
 def count_evaluations():
-    """How many evaluations the tables read, those behind landmarks too."""
+    """How many evaluations the tables read, surgery variants included."""
     recipes = len(RECIPES) + len(CONFIG.surgery.reverse)
     return len(step_evaluations(rl=True)) + len(arm_evaluations()) + len(RUNS) * recipes
 
 
 def files_of_runs(files, *arguments):
-    """Files behind landmarks of all runs; Snakemake makes missing landmarks first."""
+    """Files of all runs that are known once their landmarks are; Snakemake makes missing landmarks first."""
     return [
         path
         for run in RUNS

@@ -30,7 +30,7 @@ rule problems:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        **requested_resources(stage_resources.sheet()),
+        **requested_resources(stage_resources.small_job()),
     params:
         task=CONFIG.task,
         suites=SUITES,
@@ -54,7 +54,7 @@ rule data_card:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        **requested_resources(stage_resources.sheet()),
+        **requested_resources(stage_resources.small_job()),
     params:
         task=CONFIG.task,
         mixture=CONFIG.base.mixture.model_dump() if TINY else {},
@@ -78,7 +78,7 @@ rule sft_samples:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        **requested_resources(stage_resources.sheet()),
+        **requested_resources(stage_resources.small_job()),
     params:
         task=CONFIG.task,
         style=CONFIG.style,
@@ -109,7 +109,7 @@ for ARM, SETTINGS in ARMS.items():
         conda:
             "../../envs/analysis.yaml"
         resources:
-            **requested_resources(stage_resources.sheet()),
+            **requested_resources(stage_resources.small_job()),
         params:
             task=CONFIG.task,
             style=CONFIG.style,
@@ -134,7 +134,7 @@ rule rl_problems:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        **requested_resources(stage_resources.sheet()),
+        **requested_resources(stage_resources.small_job()),
     params:
         task=CONFIG.task,
         problems=CONFIG.rl.problems,

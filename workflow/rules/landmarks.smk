@@ -20,7 +20,7 @@ checkpoint landmarks:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        **requested_resources(stage_resources.sheet()),
+        **requested_resources(stage_resources.small_job()),
     params:
         steps=list(CONFIG.sft.steps),
         sft_end=CONFIG.landmarks.sft_end,

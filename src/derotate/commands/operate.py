@@ -38,9 +38,6 @@ def operate(
     factors: Annotated[
         Path | None, typer.Option(help="Folder that caches decompositions for further recipes.")
     ] = None,
-    precision: Annotated[
-        Literal["float32", "float64"], typer.Option(help="Precision of the cached decompositions.")
-    ] = "float32",
 ) -> None:
     """Apply a recipe to a checkpoint matrix by matrix; write a checkpoint or a LoRA adapter."""
     import torch
@@ -54,7 +51,9 @@ def operate(
     with one_line(CheckpointError, ConfigError, GuardError, NotLowRankError, OSError):
         config = read(configfile)
         chosen, matched = find_recipe(config, recipe)
-        options = export.Options(form, cache=factors, precision=getattr(torch, precision))
+        options = export.Options(
+            form, cache=factors, precision=getattr(torch, config.surgery.precision)
+        )
         done = export.operate(
             donor, patient, chosen, out, config.guards, matched=matched, options=options
         )

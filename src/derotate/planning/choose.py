@@ -69,11 +69,11 @@ def choose(
     if not 0 < hours < float("inf"):
         raise PlanError(f"--gpu-hours: got {hours:g}, expected a number of hours above 0")
     units = unit_cells(config, prices, device)
-    problem, unserved = pose(config, units, int(hours * HOUR))
+    problem, unserved = build_problem(config, units, int(hours * HOUR))
     if not problem.shapes:
-        least = ceil(problem.least / HOUR * 1000) / 1000
+        smallest = ceil(problem.smallest_budget / HOUR * 1000) / 1000
         raise PlanError(
-            f"--gpu-hours: got {hours:g} {device} hours, expected at least {least:.3f}, the "
+            f"--gpu-hours: got {hours:g} {device} hours, expected at least {smallest:.3f}, the "
             "cost of one run up to the end of SFT; raise --gpu-hours or reduce the study"
         )
     return Plan(config, device, hours, units, problem, solve(problem, seconds), unserved)
@@ -86,7 +86,7 @@ def unit_cells(config: Config, prices: Prices, device: Device) -> dict[str, list
     return {name: priced(own, prices, device) for name, own in units.items()}
 
 
-def pose(
+def build_problem(
     config: Config, units: Mapping[str, list[PricedCell]], budget: int
 ) -> tuple[Problem, dict[str, str]]:
     """The problem for a budget in device seconds, and the claims that the grid cannot serve."""

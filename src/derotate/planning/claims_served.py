@@ -30,10 +30,10 @@ class NotInGridError(ValueError):
 
 @dataclass(frozen=True)
 class Need:
-    """A requirement: at least `least` of these units."""
+    """A requirement: at least `minimum` of these units."""
 
     units: frozenset[str]
-    least: int = 1
+    minimum: int = 1
 
 
 @dataclass(frozen=True)
@@ -133,11 +133,11 @@ def _rl_end(config: Config) -> Need:
 
 def _starts(config: Config, cells: RequiredCells) -> Need:
     """RL of an algorithm from enough starts, or from all starts of the grid."""
-    algorithm, least = cells.algorithm, cells.starts
+    algorithm, minimum = cells.algorithm, cells.starts
     starts = {rl_unit(name, start) for name, start in rl_starts(config) if name == algorithm}
-    if len(starts) < least:
-        raise NotInGridError(f"{least} starts of {algorithm} (rl.runs has {len(starts)})")
-    return Need(frozenset(starts), len(starts) if cells.every_start else least)
+    if len(starts) < minimum:
+        raise NotInGridError(f"{minimum} starts of {algorithm} (rl.runs has {len(starts)})")
+    return Need(frozenset(starts), len(starts) if cells.every_start else minimum)
 
 
 def _units(config: Config, names: list[str], words: str) -> Need:

@@ -64,7 +64,7 @@ def plan(
     folder = out or own / "plan"
     cells, claims = tables.cells(made), tables.claims(made)
     stages = tables.stages(cells)
-    says = in_words(made, cells)
+    says = plan_sentences(made, cells)
     write(cells, folder / TABLE)
     write(claims, folder / "claims.csv")
     with atomic_write(folder / "solution.json") as part:
@@ -105,7 +105,7 @@ def default_prices(own: Path) -> Prices:
     return read_prices(folder for folder in known if (folder / record.FILE).is_file())
 
 
-def in_words(plan: Plan, cells: pd.DataFrame) -> list[str]:
+def plan_sentences(plan: Plan, cells: pd.DataFrame) -> list[str]:
     """A plan in three lines: its cost, the claims it serves, whether it is proved optimal."""
     bases, seeds = plan.solution.shape
     spent = cost(plan.problem, plan.solution.shape, plan.solution.units) / HOUR

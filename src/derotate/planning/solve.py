@@ -96,7 +96,7 @@ class Problem:
         return [shape for shape in every if self.core.of(shape) <= self.budget]
 
     @property
-    def least(self) -> int:
+    def smallest_budget(self) -> int:
         """The smallest budget with a plan: the core of one run."""
         return self.core.of((1, 1))
 
@@ -161,7 +161,7 @@ def weight(shape: Shape) -> float:
 
 def served(goal: Goal, units: frozenset[str]) -> bool:
     """Whether a run with these units serves a claim."""
-    return all(len(need.units & units) >= need.least for need in goal.needs)
+    return all(len(need.units & units) >= need.minimum for need in goal.needs)
 
 
 def value(problem: Problem, shape: Shape, units: frozenset[str]) -> float:
@@ -194,7 +194,7 @@ def solve(problem: Problem, seconds: float = 60.0) -> Solution:
         PlanError: the budget does not cover the core of one run, or CBC does not run here.
     """
     if not problem.shapes:
-        raise PlanError(f"needs at least {problem.least} device seconds, got {problem.budget}")
+        raise PlanError(f"needs at least {problem.smallest_budget} device seconds, got {problem.budget}")
     if not pulp.PULP_CBC_CMD().available():
         raise PlanError(
             "PuLP's bundled CBC does not run on this machine; run derotate plan on another"
@@ -257,7 +257,7 @@ def _solve_shape(
     for claim, goal in zip(claims, problem.goals, strict=True):
         for need in goal.needs:
             serving = pulp.lpSum(chosen[name] for name in sorted(need.units))
-            model += need.least * claim <= serving
+            model += need.minimum * claim <= serving
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "cbc.log")
         model.solve(pulp.PULP_CBC_CMD(msg=False, timeLimit=seconds, logPath=str(log)))

@@ -104,7 +104,7 @@ def _questions(by_task: Mapping[str, Tables]) -> str:
             count = f"{len(runs)} ({runs['base_seed'].nunique()})"
         except MissingCells:
             count = NOTHING
-        rows.append((_name(task), words.learned, words.asked, count))
+        rows.append((_name(task), words.id_skill, words.ood_skill, count))
     return table(["task", "SFT teaches", "OOD problems ask", "runs (bases)"], rows)
 
 

@@ -113,8 +113,8 @@ class Need:
 
 def mem_mb(need: Need, attempt: int = 1) -> int:
     """Megabytes to request: Snakemake's own, plus the job's memory times the attempt."""
-    asked = SNAKEMAKE_MB + HEADROOM * need.memory / MB * attempt
-    return GRAIN_MB * math.ceil(asked / GRAIN_MB)
+    megabytes = SNAKEMAKE_MB + HEADROOM * need.memory / MB * attempt
+    return GRAIN_MB * math.ceil(megabytes / GRAIN_MB)
 
 
 def minutes(need: Need, attempt: int = 1) -> int:

@@ -212,7 +212,7 @@ def states(config: Config, *, gpu: bool = False) -> Need:
     )  # fmt: skip
 
 
-def sheet() -> Need:
+def small_job() -> Need:
     """Jobs for problems, samples and landmarks, which take seconds."""
     return Need(memory=PANDAS_MB * MB)
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from derotate.analysis.select_rows import POOLED
 from derotate.config.schema import Config
-from derotate.report.terminal_summary import summary as in_words
+from derotate.report.terminal_summary import summary as summary_sentences
 from derotate.runs.benchmarks import TOTAL, write_budget
 from derotate.study import record
 from derotate.tasks import TASKS
@@ -40,7 +40,7 @@ def show(folder: Path, console: Console) -> None:
                          for name in ("contrasts", "stages"))  # fmt: skip
     _require_own_seeds(stages, config, folder)
     console.width = min(console.width, _FULL_WIDTH)
-    for sentence in in_words(contrasts, stages, config.surgery.recipes):
+    for sentence in summary_sentences(contrasts, stages, config.surgery.recipes):
         console.print(sentence, highlight=False, markup=False)
     console.print()
     console.print(stages_table(stages))

@@ -91,11 +91,11 @@ def _guessing(task: str) -> pd.DataFrame | None:
         return None
     rows: list[tuple[str, str, float]] = []
     for split in problems.SPLITS:
-        asked = [p for p in problems.generate(split, 1, EVALUATION_SEED) if p.fold == "test"]
-        chance = part.chance(asked)
+        test = [p for p in problems.generate(split, 1, EVALUATION_SEED) if p.fold == "test"]
+        chance = part.chance(test)
         rows.append((split, f"always {chance.answer}", 100 * chance.constant))
         rows += [
             (split, name.replace("_", " "), 100 * share)
-            for name, share in part.shortcuts(asked).items()
+            for name, share in part.shortcuts(test).items()
         ]
     return pd.DataFrame(rows, columns=["split", "answer", "accuracy (%)"]).round(1)

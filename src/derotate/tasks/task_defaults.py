@@ -14,24 +14,24 @@ class Wording:
     """Words for captions and cards.
 
     Attributes:
-        learned: what SFT teaches, e.g. "the rank of 4x5 matrices".
-        asked: the OOD task, e.g. "for that of 5x4 matrices".
+        id_skill: what SFT teaches, e.g. "the rank of 4x5 matrices".
+        ood_skill: the OOD task, e.g. "for that of 5x4 matrices".
         cluster: the unit of hold-out and of error bars.
         clusters: its plural.
         deals: column title of the number of presentations of one cluster.
-        dealt: how a cluster is presented, as in "every matrix class, shown 4 times".
-        together: why problems of one cluster are not independent.
+        presented: how a cluster is presented, as in "every matrix class, shown 4 times".
+        dependence: why problems of one cluster are not independent.
         id_rule: what the error kind `id_rule_applied` means.
         finding: what the base knows, and which arm sees OOD problems.
     """
 
-    learned: str
-    asked: str
+    id_skill: str
+    ood_skill: str
     cluster: str
     clusters: str
     deals: str
-    dealt: str
-    together: str
+    presented: str
+    dependence: str
     id_rule: str
     finding: str
 

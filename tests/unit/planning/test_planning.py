@@ -22,7 +22,7 @@ from derotate.claims.schema import Claim, load_claims
 from derotate.claims.spectral_statistics import Spectral
 from derotate.claims.step_statistics import Window
 from derotate.config.schema import Config, load
-from derotate.planning.choose import HOUR, choose, pose, unit_cells
+from derotate.planning.choose import HOUR, build_problem, choose, unit_cells
 from derotate.planning.claims_served import Goal, Need, goals
 from derotate.planning.costs import Prices, devices, problem_counts, read_prices, work_of
 from derotate.planning.report import check
@@ -133,7 +133,7 @@ def test_a_support_comes_with_what_needs_it_and_never_alone() -> None:
 
 
 def test_a_solver_without_time_never_calls_its_plan_optimal(tiny: Config) -> None:
-    problem, _ = pose(tiny, unit_cells(tiny, NOTHING, "core"), 2 * HOUR)
+    problem, _ = build_problem(tiny, unit_cells(tiny, NOTHING, "core"), 2 * HOUR)
     found, best = solve(problem, seconds=0.001), solve(problem)
     assert not found.optimal
     assert found.value <= best.value <= found.bound
@@ -407,7 +407,7 @@ def test_a_senseless_budget_is_refused_in_one_line(tiny: Config, hours: float) -
 def test_of_recipes_that_cost_and_count_the_same_the_first_of_the_config_is_preferred(
     tiny: Config,
 ) -> None:
-    problem, _ = pose(tiny, unit_cells(tiny, NOTHING, "core"), HOUR)
+    problem, _ = build_problem(tiny, unit_cells(tiny, NOTHING, "core"), HOUR)
     pairs = problem.preferences
     order = [choice.name for choice in problem.choices]
     assert all(order.index(first) < order.index(second) for first, second in pairs)

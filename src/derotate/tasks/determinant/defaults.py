@@ -46,13 +46,13 @@ DEFAULTS: Final = Defaults(
     },
     guessable=True,
     wording=Wording(
-        learned="determinants of 2x2 matrices",
-        asked="for those of 3x3 matrices",
+        id_skill="determinants of 2x2 matrices",
+        ood_skill="for those of 3x3 matrices",
         cluster="matrix class",
         clusters="matrix classes",
         deals="presentations per class",
-        dealt="shown",
-        together="all matrices that differ by the order of rows and columns succeed or fail "
+        presented="shown",
+        dependence="all matrices that differ by the order of rows and columns succeed or fail "
         "together",
         id_rule="a 3x3 matrix treated as a 2x2 one",
         finding="The finding is about fine-tuning: the base can expand 2x2 and 3x3 matrices in "

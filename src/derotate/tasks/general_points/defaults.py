@@ -41,13 +41,13 @@ DEFAULTS: Final = Defaults(
     published=True,
     varied_prompts=True,
     wording=Wording(
-        learned="the card game 24 with J, Q and K counting 10",
-        asked="to play where they count 11, 12 and 13, as the prompt says",
+        id_skill="the card game 24 with J, Q and K counting 10",
+        ood_skill="to play where they count 11, 12 and 13, as the prompt says",
         cluster="number set",
         clusters="number sets",
         deals="deals per set",
-        dealt="dealt",
-        together="all deals of the same numbers succeed or fail together",
+        presented="dealt",
+        dependence="all deals of the same numbers succeed or fail together",
         id_rule="a formula that would be right had the face cards kept their trained value",
         finding="The finding is about fine-tuning: the base knows plain solving of every number "
         "set from pretraining, has seen the answer format only in a trace, and never saw the rule "

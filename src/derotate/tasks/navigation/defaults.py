@@ -51,13 +51,13 @@ DEFAULTS: Final = Defaults(
     guessable=True,
     episodes=True,
     wording=Wording(
-        learned="directions through streets with turns named by the compass",
-        asked="to name them by the side, left or right, as the prompt says",
+        id_skill="directions through streets with turns named by the compass",
+        ood_skill="to name them by the side, left or right, as the prompt says",
         cluster="network",
         clusters="networks",
         deals="routes per network",
-        dealt="walked",
-        together="all steps of all routes through the same streets succeed or fail together",
+        presented="walked",
+        dependence="all steps of all routes through the same streets succeed or fail together",
         id_rule="a turn named by the compass where the prompt asks for the side",
         finding="The finding is about fine-tuning: the base can follow a list of directions and "
         "tell the side between two headings from pretraining, and has seen whole problems under "

@@ -36,13 +36,13 @@ DEFAULTS: Final = Defaults(
     },
     guessable=True,
     wording=Wording(
-        learned="the rank of 4x5 matrices",
-        asked="for that of 5x4 matrices",
+        id_skill="the rank of 4x5 matrices",
+        ood_skill="for that of 5x4 matrices",
         cluster="matrix class",
         clusters="matrix classes",
         deals="presentations per class",
-        dealt="shown",
-        together="all matrices that differ by the order of rows and columns succeed or fail "
+        presented="shown",
+        dependence="all matrices that differ by the order of rows and columns succeed or fail "
         "together",
         id_rule="a 5x4 matrix treated as a 4x5 one",
         finding="The finding is about fine-tuning: the base can walk through the rows of "
