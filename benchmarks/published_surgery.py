@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The published surgery on whole checkpoints, as a process of its own.
 
-Written from its description (knowledge/papers.md, section 3): both models are in memory, and every
-recipe decomposes each matrix of both in float32, combines the bands and rebuilds the weight. The
-published scripts hold and write 16-bit weights. Here weights keep their stored dtype and results
-are not cast, so that float32 values can be compared.
+Written from its description (arXiv 2509.12235 and its released code): both models are in memory,
+and every recipe decomposes each matrix of both in float32, combines the bands and rebuilds the
+weight. The published scripts hold and write 16-bit weights. Here weights keep their stored dtype
+and results are not cast, so that float32 values can be compared.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 """Which tensors of a Llama or Qwen2 checkpoint are editable matrices, and their kinds.
 
 Only the text model is editable. A vision tower has tensors with the same suffixes, which the
-published scripts matched too (papers.md, section 5, faults 8 and 11), so full names are matched.
+published scripts matched too (a fault of the code released with arXiv 2509.12235), so full names
+are matched.
 """
 
 import re

@@ -99,7 +99,7 @@ class Band(BaseModel):
         Raises:
             ValueError: count exceeds the rank. The published scripts clip it, which turns the edit
                 of narrow matrices (k and v under grouped-query attention) into a rollback
-                (papers.md, section 5, fault 2).
+                (a fault of the code released with arXiv 2509.12235).
         """
         if self.fraction is not None:
             return round(self.fraction * rank)

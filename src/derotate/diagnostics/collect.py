@@ -24,7 +24,7 @@ def collect_states(
     """States at the last positions of each prompt; the last predicts the answer's first token.
 
     `last_hidden_state` already includes the final norm; the published script applies the norm a
-    second time (papers.md, section 5, fault 12). Positions are not averaged.
+    second time (a fault of the code released with arXiv 2509.12235). Positions are not averaged.
 
     Args:
         model: causal language model in evaluation mode whose logits are a linear head on the last

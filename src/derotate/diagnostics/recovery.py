@@ -3,7 +3,7 @@
 
 The unit is the prompt, and prompts of one problem form a cluster. A distance between two
 checkpoints depends on the prompts; only the difference of two distances on the same prompts shows
-whether RL recovered the peak's states (papers.md, section 3, "recovery delta", claim C16).
+whether RL recovered the peak's states ("recovery delta" of arXiv 2509.12235; claim C16).
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Distances of two checkpoints in hidden states and in next-token distributions.
 
-Metrics of papers.md, section 3 (model_dynamics_plot.py). Rows are prompts, the same on both sides
-and in the same order. Distributions are log-probabilities (or logits) of one position each: logits
-averaged over positions first, as published, are no next-token distribution (papers.md, section 5,
-fault 12).
+Metrics of model_dynamics_plot.py, released with arXiv 2509.12235. Rows are prompts, the same on
+both sides and in the same order. Distributions are log-probabilities (or logits) of one position
+each: logits averaged over positions first, as published, are no next-token distribution (a fault of
+the code released with arXiv 2509.12235).
 """
 
 from dataclasses import dataclass
@@ -104,9 +104,9 @@ def frechet(a: ArrayLike, b: ArrayLike) -> float:
     |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) (Dowson and Landau 1982). Biased upwards: two
     samples of one distribution are above 0.
     """
-    # The trace of the root is the sum of singular values of A B^T / (n - 1), A and B centred. So
-    # no root of the product is needed, which is not symmetric (papers.md, section 5, fault 12), and
-    # fewer prompts than dimensions are no problem.
+    # The trace of the root is the sum of singular values of A B^T / (n - 1), A and B centred. So no
+    # root of the product is needed, which is not symmetric (a fault of the code released with arXiv
+    # 2509.12235), and fewer prompts than dimensions are no problem.
 
     x, y = _centred(a), _centred(b)
     means = _floats(a).mean(0) - _floats(b).mean(0)
@@ -121,7 +121,7 @@ def median_gamma(states: ArrayLike) -> float:
     """1 / median squared distance of states [prompts, width]: a bandwidth for `mmd`.
 
     All pairs use the bandwidth of one checkpoint, the peak. The published script has one bandwidth
-    per pair, so its values cannot be compared (papers.md, section 5, fault 12).
+    per pair, so its values cannot be compared (a fault of the code released with arXiv 2509.12235).
 
     Raises:
         ValueError: half of the states coincide, so that the median is 0.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Metrics of the change of a weight, beyond those of `derotate.spectral.rotation`.
 
-Metrics of papers.md, section 3 ("Spectral metrics", raw_metrics_angle.py), and two of its section
-8: sparsity and off-principal energy of an update. W_b is the donor's weight, W_t the patient's,
+Metrics of raw_metrics_angle.py, released with arXiv 2509.12235, and two more:
+sparsity and off-principal energy of an update. W_b is the donor's weight, W_t the patient's,
 dW = W_t - W_b [out, in], and k the size of a top subspace. A "random change" is isotropic: it has
 gaussian entries. Docstrings give its expected value where a closed form exists.
 """
@@ -75,8 +75,9 @@ def residual(donor: Factors, patient_weight: Tensor, size: int) -> float:
     """Energy that the donor's top bases miss in the patient: 1 - ||U_k^T W_t V_k||^2 / ||S_k||^2.
 
     Negative where the patient has more energy there than the donor; the published script clips
-    these to zero (papers.md, section 5, fault 10). Expected for a random change of norm d, which is
-    uncorrelated with the donor: -d^2 k^2 / (out in ||S_k||^2). NaN for a zero donor.
+    these to zero (a fault of the code released with arXiv 2509.12235). Expected for a random change
+    of norm d, which is uncorrelated with the donor: -d^2 k^2 / (out in ||S_k||^2). NaN for a zero
+    donor.
     """
     u, v = (basis[:, :size].to(torch.float64) for basis in (donor.u, donor.v))
     inside = (u.T @ patient_weight.to(torch.float64) @ v).square().sum()
@@ -92,7 +93,7 @@ def isotropic_residual(donor: Factors, delta_norm: float, size: int) -> float:
 
 
 def chordal_distance(angles: Tensor) -> float:
-    """Root mean square sine of principal angles [k] in radians, 0 to 1 (papers.md, section 3).
+    """Root mean square sine of principal angles [k] in radians, 0 to 1 (arXiv 2509.12235).
 
     Unrelated subspaces: `random_matrices.unrelated_chordal`. A random change has no closed form,
     because its rotation depends on the gaps of the donor's spectrum; `norm_null` measures it.

@@ -3,7 +3,7 @@
 
 A checkpoint is loaded only if it has every tensor of the architecture, no other, and no NaN. The
 papers' published spectra are those of random weights: names with a wrong prefix were silently not
-loaded (papers.md 0.1).
+loaded (arXiv 2509.12235, released spectra).
 """
 
 from __future__ import annotations

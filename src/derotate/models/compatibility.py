@@ -2,8 +2,9 @@
 """Compatibility of two checkpoints, and of a checkpoint with the architecture in its config.
 
 transformers silently leaves parameters at random values if their weights are stored under another
-name; the papers' figures of spectra show such weights (papers.md 0.1). Here the names come from the
-model's class, and a parameter that would stay random is an error with its name.
+name; the papers' figures of spectra show such weights (arXiv 2509.12235, released spectra). Here
+the names come from the model's class, and a parameter that would stay random is an error with its
+name.
 """
 
 from __future__ import annotations

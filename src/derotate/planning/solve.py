@@ -194,7 +194,9 @@ def solve(problem: Problem, seconds: float = 60.0) -> Solution:
         PlanError: the budget does not cover the core of one run, or CBC does not run here.
     """
     if not problem.shapes:
-        raise PlanError(f"needs at least {problem.smallest_budget} device seconds, got {problem.budget}")
+        raise PlanError(
+            f"needs at least {problem.smallest_budget} device seconds, got {problem.budget}"
+        )
     if not pulp.PULP_CBC_CMD().available():
         raise PlanError(
             "PuLP's bundled CBC does not run on this machine; run derotate plan on another"

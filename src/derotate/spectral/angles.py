@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Angles between singular vectors and principal angles between the subspaces they span.
 
-The arc cosine loses small angles: in float32 all below about 0.02 degrees are zero (papers.md,
-section 5, fault 10). Here sines come from the residual of a projection, which is precise for small
-angles.
+The arc cosine loses small angles: in float32 all below about 0.02 degrees are zero (a fault of the
+code released with arXiv 2509.12235). Here sines come from the residual of a projection, which is
+precise for small angles.
 """
 
 import torch
@@ -14,8 +14,9 @@ def principal_angles(basis_a: Tensor, basis_b: Tensor) -> Tensor:
     """Principal angles in radians between the spans of two orthonormal bases [n, k], ascending.
 
     theta_i = asin sigma_i((I - A A^T) B), float64 [k]: the same angles as arccos sigma(A^T B) of
-    papers.md, section 3 (raw_metrics_angle.py). The relative error is small for small angles and
-    the absolute error is 2e-8 rad near 90 degrees; float32 factors alone have errors of 1e-7.
+    raw_metrics_angle.py, released with arXiv 2509.12235. The relative error is small for small
+    angles and the absolute error is 2e-8 rad near 90 degrees; float32 factors alone have errors of
+    1e-7.
     """
     a, b = basis_a.to(torch.float64), basis_b.to(torch.float64)
     sines: Tensor = torch.linalg.svdvals(b - a @ (a.T @ b))

@@ -2,8 +2,9 @@
 """Null models of spectra: what every spectral metric is compared with.
 
 The released figures of LLaMA spectra show random initial weights: singular values agree within 1 %
-and vectors look rotated by 25 to 90 degrees (papers.md, section 0.1). Two nulls distinguish that
-from an effect of training: a random change of equal norm, and two unrelated matrices.
+and vectors look rotated by 25 to 90 degrees (arXiv 2509.12235, released spectra). Two nulls
+distinguish that from an effect of training: a random change of equal norm, and two unrelated
+matrices.
 """
 
 import hashlib

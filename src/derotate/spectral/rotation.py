@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Metrics of the change of singular values and vectors from a donor's weight to a patient's.
 
-Metrics of papers.md, section 3 ("Spectral metrics", raw_metrics_angle.py), in float64 and
+Metrics of raw_metrics_angle.py, released with arXiv 2509.12235, in float64 and
 independent of the signs of vectors. Each needs a null to be interpreted: `derotate.spectral.nulls`
 gives a random change of equal norm and unrelated matrices.
 """

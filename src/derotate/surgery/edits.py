@@ -4,8 +4,8 @@
 The published scripts rebuild U' diag(S) V'^T from two decompositions per recipe. Here only delta is
 computed, from the columns of the band alone, so it is exactly zero for an empty band
 (knowledge/performance.md, "Recipe algebra"); the tests show that both give the same weight. At a
-full band the published scripts return W_b, which restores singular values too (papers.md, section
-5, fault 2); here a full band is a band like any other.
+full band the published scripts return W_b, which restores singular values too (a fault of the code
+released with arXiv 2509.12235); here a full band is a band like any other.
 
 Delta is never in memory as a whole, but computed in blocks along the longer side. Differences of
 weights are taken block by block, edits of a band are products of two thin matrices, and aligned
@@ -84,7 +84,7 @@ def streamed_change(
     decompose: Decompose,
     amount: float | None = None,
 ) -> Change:
-    """The change that a recipe makes to one matrix (design.md, "Surgery, exactly").
+    """The change that a recipe makes to one matrix.
 
     With B the band, b the donor, t the patient, and columns u, v of U, V:
 
@@ -210,8 +210,9 @@ def _aligned(shape: tuple[int, int], donor: Factors, patient: Factors, band: ran
     """Directions with orthonormal mixed bases, so that W' has the singular values S_t.
 
     Columns from two decompositions are not orthogonal, so the published U' diag(S_t) V'^T does not
-    have the singular values S_t (papers.md, section 5, fault 4). The polar factor is the nearest
-    orthonormal basis (Fan and Hoffman 1955); it prefers no order and no sign of the columns.
+    have the singular values S_t (a fault of the code released with arXiv 2509.12235). The polar
+    factor is the nearest orthonormal basis (Fan and Hoffman 1955); it prefers no order and no sign
+    of the columns.
     """
     wide = shape[0] < shape[1]
     left, right = (donor.u, patient.u), (donor.v, patient.v)

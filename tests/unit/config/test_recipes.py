@@ -40,7 +40,8 @@ def test_band_holds_its_share_of_the_rank_in_its_place(
 
 
 def test_count_above_the_rank_is_refused_not_clipped() -> None:
-    # Clipped, the edit of narrow k and v matrices becomes a rollback (papers.md, 5, fault 2).
+    # Clipped, the edit of narrow k and v matrices becomes a rollback (a fault of the code released
+    # with arXiv 2509.12235).
     with pytest.raises(ValueError, match="count = 512, expected at most the matrix's rank 192"):
         Band(count=512).indices(192)
 

@@ -64,7 +64,7 @@ def test_the_norm_null_moves_the_donor_by_the_norm_and_turns_it_little() -> None
 
 
 def test_unrelated_matrices_have_the_chordal_distance_of_random_subspaces() -> None:
-    # sqrt(1 - k / n), which the released figures reach (papers.md, section 0.1).
+    # sqrt(1 - k / n), which the released figures reach (arXiv 2509.12235, released spectra).
     first, second = unrelated_null((160, 40), torch.Generator().manual_seed(0))
     angles = principal_angles(*(factorise(weight, torch.float64).u for weight in (first, second)))
     chordal = float(angles.sin().square().mean().sqrt())

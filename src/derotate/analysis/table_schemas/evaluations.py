@@ -64,11 +64,20 @@ _PICKS = table(
     read_by="rules claims, figures; findings page",
 )
 
+CONTRASTS = (
+    *("peak_over_base", "forgot", "id_rise", "rl_gain", "over_loss_pick"),
+    *("rl_over_start", "rl_over_more_sft", "rl_over_shuffled", "rl_over_peak"),
+    *("arm_over_sft_end", "arm_over_peak", "over_patient", "over_donor", "over_rollback"),
+    *("over_equal_norm", "over_equal_loss", "over_random_rotation", "over_random_norm"),
+    "over_wrong_donor",
+)
+"""Contrasts of a study; `derotate.analysis.contrasts.contrasts` describes each."""
+
 _CONTRASTS = table(
     "One row per contrast and suite: treatment minus reference on the same problems",
     {
         **RUN,
-        "contrast": text("what is compared, see `derotate.analysis.contrasts.contrasts`"),
+        "contrast": text("what is compared", CONTRASTS, missing=False),
         "direction": text(
             "of surgery: forward (peak into end of SFT) or reverse", ("", "forward", "reverse")
         ),
@@ -145,7 +154,7 @@ EVALUATIONS: Final[Mapping[str, pa.DataFrameSchema]] = MappingProxyType(
         ),
         "contrasts": _CONTRASTS,
         "pass_at_k": table(
-            "One row per checkpoint, suite and k",
+            "One row per checkpoint, suite and k; empty unless evaluation.samples is above 0",
             {
                 **RUN,
                 **CHECKPOINT,
@@ -159,7 +168,8 @@ EVALUATIONS: Final[Mapping[str, pa.DataFrameSchema]] = MappingProxyType(
             read_by="readers",
         ),
         "attempts": table(
-            "One row per checkpoint, suite and number of attempts with verifier feedback",
+            "One row per checkpoint, suite and number of attempts with verifier feedback; empty unless "
+            "evaluation.attempts is above 0",
             {
                 **RUN,
                 **CHECKPOINT,
