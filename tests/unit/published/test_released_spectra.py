@@ -35,7 +35,8 @@ def measured() -> pd.DataFrame:
 def test_the_expected_value_of_an_index_is_the_quantile_of_its_rank() -> None:
     shape = (1024, 4096)
     values = [laws.expected_value(index, shape, 0.02) for index in (0, 100, 1000)]
-    assert values == pytest.approx([1.914, 1.697, 0.699], abs=1e-3)  # released with arXiv 2509.12235
+    # as in the spectra released with arXiv 2509.12235
+    assert values == pytest.approx([1.914, 1.697, 0.699], abs=1e-3)
     assert values[0] < laws.edge(shape, 0.02) == pytest.approx(1.92)
 
 

@@ -168,8 +168,8 @@ EVALUATIONS: Final[Mapping[str, pa.DataFrameSchema]] = MappingProxyType(
             read_by="readers",
         ),
         "attempts": table(
-            "One row per checkpoint, suite and number of attempts with verifier feedback; empty unless "
-            "evaluation.attempts is above 0",
+            "One row per checkpoint, suite and number of attempts with verifier feedback; "
+            "empty unless evaluation.attempts is above 0",
             {
                 **RUN,
                 **CHECKPOINT,

@@ -78,8 +78,8 @@ _SURGERY_EDITS = table(
         "donor_distance": number("distance of donor and patient over the edited matrices", "", 0),
         "from_rollback": number("distance of the edited matrices from the donor's", "", 0),
         "patient_loss_difference": number(
-            "largest absolute difference of the loaded patient's losses from the recorded ones, over "
-            "up to 64 problems",
+            "largest absolute difference of the loaded patient's losses from the recorded ones, "
+            "over up to 64 problems",
             "nats/token",
         ),
         "norm_over_donor_distance": number("edit_norm / donor_distance", "", 0),
