@@ -125,6 +125,10 @@ class Ppo(Block):
         return self
 
 
+RlSettings = Grpo | Ppo
+"""The settings of an RL run: one of the blocks."""
+
+
 class RlRun(Block):
     """RL runs of the grid: one algorithm from several SFT steps."""
 

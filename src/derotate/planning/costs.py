@@ -64,7 +64,8 @@ weights are of the reference study, scaled to the demo; varied samples are from 
 The time of a fetch depends on the connection: a minute is a guess. `--costs` gives a machine's own.
 """
 _OTHER = (1.0, 1.0, 1)
-"""The same for a kind without an entry."""
+"""The same for a kind without an entry; RL without one is estimated as GRPO."""
+_RL_SETTINGS = {algorithm.settings for algorithm in RL_ALGORITHMS.values()}
 
 _LONGEST_START = 0.8
 """Upper bound on the start-up time on a faster machine, as a share of the kind's shortest job."""
@@ -188,7 +189,8 @@ class Prices:
 
     def of(self, work: Work) -> Price:
         """The price of a job."""
-        start, *estimated = ESTIMATES.get(work.kind, _OTHER)
+        known = "grpo" if work.kind in _RL_SETTINGS - set(ESTIMATES) else work.kind
+        start, *estimated = ESTIMATES.get(known, _OTHER)
         known = self.measured.get(work.kind, [])
         like = [seconds for amount, seconds in known if isclose(amount, work.amount)]
         if like and not work.per_run:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from derotate import tasks
 from derotate.config.model import PretrainedModel
-from derotate.config.rl import Grpo, Ppo
+from derotate.config.rl import RlSettings
 from derotate.resources.formulas import (
     CPU_RATE,
     FLOAT32,
@@ -140,7 +140,7 @@ def rl(config: Config, block: str, *, gpu: bool) -> Need:
     A pass has one micro-batch; without that setting, all responses of an update.
     """
     size = model_size(config)
-    settings: Grpo | Ppo = getattr(config.rl, block)
+    settings: RlSettings = getattr(config.rl, block)
     responses, epochs = settings.responses_per_update, settings.epochs_per_update
     compute = settings.compute
     share = compute.micro_batch or responses / compute.processes

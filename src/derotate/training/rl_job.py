@@ -12,10 +12,10 @@ from derotate.models.chat import Prompt
 from derotate.training.resume import ResumeFolder
 
 if TYPE_CHECKING:
-    from derotate.config.rl import Grpo, Ppo
+    from derotate.config.rl import RlSettings
     from derotate.config.training import Compute
 
-Settings = TypeVar("Settings", bound="Grpo | Ppo")
+Settings = TypeVar("Settings", bound="RlSettings")
 
 
 class Environment(Protocol):
