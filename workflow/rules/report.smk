@@ -23,7 +23,9 @@ SHOWN = [
 NO_RESULT = {
     **dict.fromkeys(("budget", "gpu", "phase", "also"), True),
     "sft": WITHOUT_STATES,
-    "rl": dict.fromkeys((algorithm.settings for algorithm in RL_ALGORITHMS.values()), WITHOUT_STATES),
+    "rl": dict.fromkeys(
+        (algorithm.settings for algorithm in RL_ALGORITHMS.values()), WITHOUT_STATES
+    ),
 }
 # What the tables were made from, written beside them.
 ORIGIN = {

@@ -189,8 +189,8 @@ class Prices:
 
     def of(self, work: Work) -> Price:
         """The price of a job."""
-        known = "grpo" if work.kind in _RL_SETTINGS - set(ESTIMATES) else work.kind
-        start, *estimated = ESTIMATES.get(known, _OTHER)
+        kind = "grpo" if work.kind in _RL_SETTINGS - set(ESTIMATES) else work.kind
+        start, *estimated = ESTIMATES.get(kind, _OTHER)
         known = self.measured.get(work.kind, [])
         like = [seconds for amount, seconds in known if isclose(amount, work.amount)]
         if like and not work.per_run:
