@@ -18,6 +18,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from derotate import tasks
+from derotate.analysis.table_schemas.columns import is_text
+from derotate.analysis.table_schemas.study import SCHEMAS
 from derotate.figures import accuracy, diagnostics, losses, rl, spectra, surgery
 from derotate.figures.style import save
 from derotate.published import as_tables as published
@@ -125,10 +127,9 @@ def _argument(defaults: Defaults, tables: Path, papers: Path, source: str) -> An
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """A table with seeds as text, since `all` is one of them, and no text missing."""
-    try:
-        table = pd.read_csv(path, dtype={"seed": str, "base_seed": int})
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()
-    texts = table.select_dtypes("str").columns
+    """A table with the text columns of its schema as text; a missing text is ""."""
+    columns = SCHEMAS[path.stem.removeprefix("sft_")].columns
+    texts = [name for name, column in columns.items() if is_text(column)]
+    # an empty column, e.g. `algorithm` without RL, would otherwise be read as missing numbers
+    table = pd.read_csv(path, dtype=dict.fromkeys(texts, str) | {"base_seed": int})
     return table.fillna(dict.fromkeys(texts, ""))

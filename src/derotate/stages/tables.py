@@ -14,6 +14,7 @@ import pandas as pd
 
 from derotate import tasks
 from derotate.analysis import accuracy, contrasts, rl_logs
+from derotate.analysis.table_schemas.study import SCHEMAS
 from derotate.config.recipes import Recipe
 from derotate.files.atomic import atomic_write_text
 from derotate.files.html import page
@@ -208,6 +209,9 @@ def write_tables(
     """
     for name in TABLES:
         table = getattr(tables, name)
+        if not len(table.columns):
+            # a table without rows has its columns all the same, and can be read
+            table = pd.DataFrame(columns=list(SCHEMAS[name].columns))
         write(table, folder / f"{name}.csv")
         if name in shown:
             markdown(table, folder / f"{name}.md")
