@@ -57,6 +57,7 @@ rule data_card:
         **requested_resources(stage_resources.small_job()),
     params:
         task=CONFIG.task,
+        style=CONFIG.style,
         mixture=CONFIG.base.mixture.model_dump() if TINY else {},
         suites=SUITES,
         code=code_digest("derotate.stages.card", *(f"{TASK_PACKAGE}.{part}" for part in CARD_PARTS)),

@@ -11,6 +11,7 @@ from derotate.stages.card import write_data_card
 
 write_data_card(
     snakemake.params.task,
+    style=snakemake.params.style,
     mixture=snakemake.params.mixture,
     suites=snakemake.params.suites,
     markdown=Path(snakemake.output.markdown),

@@ -14,11 +14,13 @@ from derotate import tasks
 from derotate.files.atomic import atomic_write_text
 from derotate.files.html import page
 from derotate.stages.data import EVALUATION_SEED
+from derotate.tasks.responses import RULE
 
 FOLDS = (
     "Folds are disjoint sets of {clusters}: SFT trains only on `train`, RL only on `rl`, landmarks "
     "are selected on `selection`, tables report `test`. {finding}"
 )
+GRADING = "Grading: {rule} Unicode operators, digits and brackets count as their ASCII ones."
 GUESSING = (
     "Accuracy without solving the problem, on the fold `test`: the best constant answer, and "
     "heuristics that read a part of the problem (in distribution that part may be all of it)."
@@ -32,6 +34,7 @@ PRETRAINED = (
 def write_data_card(
     task: str,
     *,
+    style: str,
     mixture: Mapping[str, float],
     suites: Sequence[Mapping[str, Any]],
     markdown: Path,
@@ -41,6 +44,7 @@ def write_data_card(
 
     Args:
         task: name of the task.
+        style: of the prompts.
         mixture: kind of pretraining sample -> share; empty for a pretrained model.
         suites: the evaluated suites, as in the config.
         markdown: output file.
@@ -64,6 +68,7 @@ def write_data_card(
             ],
             columns=["evaluated split", "fold", words.deals, "at most"],
         ),
+        GRADING.format(rule=RULE[style]),
         *([GUESSING, guessing] if (guessing := _guessing(task)) is not None else []),
     ]
     texts = [part if isinstance(part, str) else part.to_markdown(index=False) for part in parts]

@@ -61,12 +61,12 @@ def test_the_steps_are_the_words_before_the_field() -> None:
         ('Sure!\n```json\n{"steps": "8 + 3", "answer": 11}\n```', 11),
         ('The rows {a} and {b} give {"answer": 11}', 11),
         # the first object counts, so that listing guesses does not help
-        ('{"answer": 10} {"answer": 11}', 10),
-        ('{"det": 11} {"answer": 11}', None),
+        ('{"answer": 10} {"answer": 11}', 11),
+        ('{"det": 11} {"answer": 11}', 11),
         ('{"answer": 10, "answer": 11}', None),
         ('{"answer": [11]}', None),
         ('{"answer": {"answer": 11}}', None),
-        ('{"det": {"answer": 11}}', None),
+        ('{"det": {"answer": 11}}', 11),
         ('{"answer": 11.0}', None),
         ('{"answer": "11.9"}', None),
         ('{"answer": "it is 11"}', None),
@@ -102,7 +102,7 @@ HOSTILE = {
     "one megabyte of lists": '{"answer":' + "[" * 1_000_000,
     "one megabyte of spaces": " " * 1_000_000,
     "lone surrogates and zeros": "\ud800\x00\udfff" * 1000,
-    "the answer too late": "x " * MAX_RESPONSE + 'answer 1 {"answer": 1}',
+    "the answer too early": 'answer: 1 {"answer": 1}' + " x" * MAX_RESPONSE,
 }
 
 

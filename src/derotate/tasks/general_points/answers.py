@@ -15,9 +15,9 @@ from typing import Final
 
 from derotate.tasks.general_points.problems import ID_RULE, Problem, map_cards
 from derotate.tasks.options import is_compact
-from derotate.tasks.responses import END_OF_TEXT, MAX_RESPONSE, first_object
+from derotate.tasks.responses import END_OF_TEXT, MAX_RESPONSE, ascii_signs, last_answer
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised when the same response gets another verdict."""
 
 # The longest minimal formula of four cards has 27 characters; the rest is for redundant brackets.
@@ -27,7 +27,6 @@ MAX_RECOGNISED: Final = 16
 _TOKEN: Final = re.compile(r"[ \t\r\n]*(?:([0-9]+)|([-+*/()]))")
 _INTEGER: Final = re.compile(r"[0-9]{1,6}")
 _PRECEDENCE: Final = {"+": 1, "-": 1, "*": 2, "/": 2}
-_ASCII_SIGNS: Final = str.maketrans({"×": "*", "÷": "/"})
 
 
 class FormulaError(ValueError):
@@ -78,7 +77,7 @@ def tokenize(text: str) -> list[str]:
     """
     if len(text) > MAX_FORMULA:
         raise FormulaError(f"formula of {len(text)} characters: expected at most {MAX_FORMULA}")
-    text = text.translate(_ASCII_SIGNS).rstrip(" \t\r\n")
+    text = ascii_signs(text).rstrip(" \t\r\n")
     tokens, position = [], 0
     while position < len(text):
         match = _TOKEN.match(text, position)
@@ -100,7 +99,7 @@ def _apply(op: str, left: Fraction | None, right: Fraction | None) -> Fraction |
 
 
 def parse(text: str) -> Formula:
-    """Read a formula of whole numbers, + - * / (or their school signs) and brackets.
+    """Read a formula of whole numbers, + - * / (or their Unicode signs) and brackets.
 
     Dijkstra's shunting-yard with an explicit stack; equal precedence goes from left to right.
     There is no sign before a number, and no number without an operator between.
@@ -172,7 +171,7 @@ class Answer:
 
 
 def _integers(items: Sequence[object]) -> tuple[int, ...] | None:
-    texts = [str(item) for item in items if isinstance(item, str | int)]
+    texts = [ascii_signs(str(item)) for item in items if isinstance(item, str | int)]
     if not 0 < len(texts) == len(items) <= MAX_RECOGNISED:
         return None
     if not all(_INTEGER.fullmatch(text) for text in texts):
@@ -195,7 +194,7 @@ def _read_compact(response: str) -> Answer:
 
 
 def _read_natural(response: str) -> Answer:
-    fields = first_object(response[:MAX_RESPONSE])
+    fields = last_answer(response, "formula")
     if fields is None:
         return Answer(None, None, None)
     numbers, text = fields.get("number"), fields.get("formula")
@@ -212,8 +211,8 @@ def _read_natural(response: str) -> Answer:
 def read(response: str, style: str = "compact") -> Answer:
     """Parse a response.
 
-    compact: `numbers ; formula EXPRESSION = TARGET`, up to `<eos>`.
-    natural: the first JSON object, its fields `number` and `formula` (`= TARGET` may be left out).
+    compact: `numbers ; formula EXPRESSION = TARGET`, up to `<eos>`. natural: the last JSON object
+    with `formula`, its fields `number` and `formula` (`= TARGET` may be left out).
 
     Raises:
         ValueError: no such style.

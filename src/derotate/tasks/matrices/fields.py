@@ -3,8 +3,8 @@
 
 The released environments fall back on the first number of the text, which is often an entry of the
 matrix. Here a number counts only in its field: behind the word `answer` (compact), or under the key
-`answer` of the first JSON object (natural). A second answer, a fraction or further words make the
-field unreadable, so that neither an echo of the prompt nor a list of guesses is graded.
+`answer` of the last JSON object that has it (natural). A second answer, a fraction or further words
+make the field unreadable, so that neither an echo of the prompt nor a list of guesses is graded.
 """
 
 import re
@@ -13,12 +13,11 @@ from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
 from derotate.tasks.options import is_compact
-from derotate.tasks.responses import END_OF_TEXT, MAX_RESPONSE, first_object
+from derotate.tasks.responses import END_OF_TEXT, MAX_RESPONSE, ascii_signs, last_answer
 
 ANSWER: Final = "answer"
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,6}")
-_ASCII_MINUS: Final = str.maketrans({"\u2212": "-"})
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Verdict(Generic[Kind_co]):
 
 
 def _integer(text: str) -> int | None:
-    text = text.strip().translate(_ASCII_MINUS)
+    text = ascii_signs(text).strip()
     return int(text) if _INTEGER.fullmatch(text) else None
 
 
@@ -65,13 +64,13 @@ def _read_compact(response: str) -> Response:
 
 
 def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """The fields of an object; none of them if one is given twice."""
+    """The fields of an object; all without a value if one is given twice."""
     fields = dict(pairs)
-    return fields if len(fields) == len(pairs) else {}
+    return fields if len(fields) == len(pairs) else dict.fromkeys(fields)
 
 
 def _read_natural(response: str) -> Response:
-    fields = first_object(response[:MAX_RESPONSE], _once_each)
+    fields = last_answer(response, ANSWER, _once_each)
     value = None if fields is None else fields.get(ANSWER)
     # True is an int in Python; str() of a very long int raises, so its size is checked first
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**6:
@@ -82,8 +81,8 @@ def _read_natural(response: str) -> Response:
 def read_field(response: str, style: str = "compact") -> Response:
     """Parse a response.
 
-    compact: `STEPS ; answer NUMBER`, up to `<eos>`. natural: the first JSON object, its key
-    `answer`, a whole number of up to six digits or a text of one.
+    compact: `STEPS ; answer NUMBER`, up to `<eos>`. natural: the last JSON object with the
+    key `answer`, a whole number of up to six digits or a text of one.
 
     Raises:
         ValueError: no such style.

@@ -17,9 +17,9 @@ from derotate.tasks.navigation.problems import ABSOLUTE, FORWARD, RELATIVE, STOP
 from derotate.tasks.navigation.routes import NOTHING, START
 from derotate.tasks.navigation.streets import LANDMARKS
 from derotate.tasks.options import is_compact
-from derotate.tasks.responses import END_OF_TEXT, MAX_RESPONSE, first_object
+from derotate.tasks.responses import END_OF_TEXT, MAX_RESPONSE, ascii_signs, last_answer
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised when the same response gets another verdict."""
 
 TURNS: Final = MappingProxyType(
@@ -104,7 +104,7 @@ def _read_compact(response: str) -> Answer:
 
 def _called(text: object) -> str | None:
     """The action of a text like `turn_direction(left)`, in words."""
-    match = _CALL.fullmatch(text) if isinstance(text, str) else None
+    match = _CALL.fullmatch(ascii_signs(text)) if isinstance(text, str) else None
     if match is None:
         return None
     direction = (match[2] or "").strip(" '\"")
@@ -121,7 +121,7 @@ def _seen_in_words(text: object) -> str | None:
 
 
 def _read_natural(response: str) -> Answer:
-    fields = first_object(response[:MAX_RESPONSE]) or {}
+    fields = last_answer(response, "action") or {}
     return Answer(_called(fields.get("action")), _seen_in_words(fields.get("current observation")))
 
 
@@ -130,7 +130,7 @@ def read(response: str, style: str = "compact") -> Answer:
 
     compact: `LEG PLACE at PLACE ; ACTION`, up to `<eos>`; between the two may stand
     `LEG now HEADING want HEADING ;`.
-    natural: the first JSON object, its fields `action` and `current observation`.
+    natural: the last JSON object with `action`, its fields `action` and `current observation`.
 
     Raises:
         ValueError: no such style.
