@@ -15,7 +15,7 @@ from time import perf_counter
 from comparison import REPEATS, Comparison, show
 
 from derotate.config.schema import Config, load
-from derotate.planning.choose import pose, unit_cells
+from derotate.planning.choose import build_problem, unit_cells
 from derotate.planning.costs import Prices
 from derotate.planning.solve import Problem, Solution, solve, whole_grid
 
@@ -47,7 +47,7 @@ def large_grid() -> Config:
 def problem() -> tuple[Problem, int]:
     """What the solver is given for the large grid, and how many cells can be left out of it."""
     config = large_grid()
-    made, _ = pose(config, unit_cells(config, Prices({}), "core"), budget=0)
+    made, _ = build_problem(config, unit_cells(config, Prices({}), "core"), budget=0)
     return made, made.bases * made.seeds * sum(choice.cells for choice in made.choices)
 
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
+from snakemake.exceptions import IncompleteCheckpointException, WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 from derotate.config.matrix_kinds import EDITABLE
@@ -244,28 +244,42 @@ def files_of_runs(files, *arguments):
     ]
 
 
-def surgery_evaluations(wildcards):
-    """Evaluations of all surgery variants, whose donor is known once the landmarks are."""
+def after_landmarks(files):
+    """An input function: files that are known once the landmarks are; until then, the landmarks.
+
+    The rule also has the landmarks of all runs as inputs. Snakemake evaluates its input functions
+    again when they are made.
+    """
+
+    def paths(wildcards):
+        try:
+            return files()
+        except IncompleteCheckpointException as missing:
+            # Snakemake itself would take this file. But it would then plan all jobs a second time,
+            # for input functions of a group id, which no rule here has.
+            return missing.targetfile
+
+    return paths
+
+
+def surgery_evaluations():
+    """Evaluations of all surgery variants."""
     return files_of_runs(study.surgery_files)
 
 
-def surgery_facts(wildcards):
+def surgery_facts():
     """Facts of all edits."""
-    return [path.removesuffix(".parquet") + ".json" for path in surgery_evaluations(wildcards)]
+    return [path.removesuffix(".parquet") + ".json" for path in surgery_evaluations()]
 
 
-def spectral_tables(wildcards):
+def spectral_tables():
     """Spectral tables of all pairs."""
     return files_of_runs(study.spectra_files)
 
 
 def diagnostics_of(kind):
     """An input function: the diagnostics of a kind of all runs."""
-
-    def paths(wildcards):
-        return files_of_runs(study.diagnostics_files, [kind])
-
-    return paths
+    return after_landmarks(lambda: files_of_runs(study.diagnostics_files, [kind]))
 
 
 def phase_start(wildcards):

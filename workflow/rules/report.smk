@@ -84,15 +84,15 @@ rule tables:
         problems="<task>/data/problems.csv",
         evaluations=step_evaluations(rl=True),
         arms=arm_evaluations(),
-        surgery=surgery_evaluations,
-        facts=surgery_facts,
+        surgery=after_landmarks(surgery_evaluations),
+        facts=after_landmarks(surgery_facts),
         landmarks=[f"{study.Paths.of(CONFIG, run).run}/landmarks.json" for run in RUNS],
         rl_logs=[
             f"{study.Paths.of(CONFIG, run).run}/rl/{algorithm}/from-{start}/log.csv"
             for run in RUNS
             for algorithm, start in study.rl_starts(CONFIG)
         ],
-        spectra=spectral_tables,
+        spectra=after_landmarks(spectral_tables),
         states=diagnostics_of("states"),
         weights=diagnostics_of("weights"),
     output:
