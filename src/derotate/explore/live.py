@@ -93,7 +93,7 @@ def trials(pair: Pair, recipe: Recipe, *, style: str, with_donor: bool) -> Itera
         for name, control in controls_for(recipe):
             other, amount = surgery.with_recipe(control), None
             if control.reference:
-                amount = matched_amount(model, tokenizer, other, recipe, known)
+                amount = matched_amount(model, tokenizer, other, recipe, known).amount
             yield evaluated(name, partial(set_variant, model, other, amount))
     if with_donor:
         yield evaluated(

@@ -28,8 +28,8 @@ ANGLE_FRACTION = 0.2
 
 QUESTION = (
     "Fine-tuning teaches a model one task and can make it forget related ones. Let a language "
-    "model learn {learned} (in distribution, ID), and test it throughout on a related "
-    "task: {asked} (out of distribution, OOD). Published work reports that OOD accuracy first "
+    "model learn {id_skill} (in distribution, ID), and test it throughout on a related "
+    "task: {ood_skill} (out of distribution, OOD). Published work reports that OOD accuracy first "
     "rises and then falls during SFT, and that reinforcement learning restores much of it. Can an "
     "edit of the weights restore it without training? The patient is the last SFT checkpoint. The "
     "donor is an earlier checkpoint of the same run, selected by OOD accuracy. Surgery restores "
@@ -83,7 +83,7 @@ def drawings(task: str, tables: Mapping[str, pd.DataFrame]) -> list[Drawing]:
         ),
         Drawing(
             "All surgeries of the study",
-            figures_surgery.surgery_plane(tables["surgery"]),
+            figures_surgery.surgery_plane(tables["surgery"], tables["surgery_edits"]),
             "Change of ID accuracy (x) and of OOD accuracy (y) by each edit of the patient, paired "
             f"by problem. {bars['contrasts']} Squares are controls: an edit that does not lie "
             "above them has no effect beyond theirs.",

@@ -20,7 +20,10 @@ from derotate.config.recipes import Recipe
 from derotate.config.schema import Config
 from derotate.study import record
 
-TABLES = ("accuracy_by_step", "stages", "contrasts", "surgery", "spectra_by_index", "landmarks")
+TABLES = (
+    *("accuracy_by_step", "stages", "contrasts", "surgery", "surgery_edits"),
+    *("spectra_by_index", "landmarks"),
+)
 SUITES = (("id", "train"), ("ood", "test"))
 """Suites of the live evaluation: problems of SFT, and test problems out of distribution."""
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from derotate.analysis.edit_matches import unmatched
 from derotate.analysis.select_rows import POOLED
 from derotate.figures import label_placement as labels
 from derotate.figures import published_panels as figures_published
@@ -25,12 +26,16 @@ _NAMES = {"donor": "donor", "rl_end": "RL end"}
 
 @styled
 def surgery_plane(
-    plane: pd.DataFrame, direction: str = "forward", published: pd.DataFrame | None = None
+    plane: pd.DataFrame,
+    edits: pd.DataFrame,
+    direction: str = "forward",
+    published: pd.DataFrame | None = None,
 ) -> Figure:
     """Each recipe by ID accuracy lost and OOD accuracy gained, against the patient.
 
     Args:
         plane: from `contrasts.surgery_plane`.
+        edits: surgery_edits.csv, for controls that could not be matched.
         direction: forward (OOD peak into SFT end) or reverse (SFT end into RL end).
         published: from `published.surgery`, drawn below ours; None for ours alone.
     """
@@ -51,7 +56,7 @@ def surgery_plane(
         )
         patient = "SFT end" if direction == "forward" else "RL end"
         axes.set_title(f"Edits of the patient ({patient}){base_note(base_seed, bases)}")
-        _label_plane(axes, marks)
+        _label_plane(axes, marks, set(unmatched(edits[edits["base_seed"] == base_seed])))
     if published is not None:
         for axes, model in zip(panels[-1], models, strict=True):
             figures_published.surgery(axes, published, model)
@@ -103,8 +108,11 @@ def _compress_far_points(axes: Axes, marks: pd.DataFrame) -> str:
     return f"; logarithmic beyond {_LINEAR}"
 
 
-def _label_plane(axes: Axes, marks: pd.DataFrame) -> None:
-    names = [_NAMES.get(name, name) for name in marks["recipe"]]
+def _label_plane(axes: Axes, marks: pd.DataFrame, not_matched: set[str]) -> None:
+    names = [
+        f"{name} (not matched)" if name in not_matched else _NAMES.get(name, name)
+        for name in marks["recipe"]
+    ]
     shades = [colour(_ROLES[role][0]) for role in marks["role"]]
     spots = list(zip(marks["id_lost"], marks["ood_gained"], strict=True))
     labels.place(axes, [*spots, (0, 0)], [*names, "patient"], [*shades, "black"])

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import pandas as pd
 
+from derotate.analysis.edit_matches import unmatched
 from derotate.analysis.select_rows import POOLED
 from derotate.claims.cells import MissingCells, Tables, study_runs
 from derotate.report.estimates import Estimate, Missing, contrast
@@ -39,15 +41,17 @@ def edits(tables: Tables) -> str:
     ]
     gains = rows[rows["seed"] != POOLED].groupby("treatment")["points"].mean()
     recipes = gains.sort_values(ascending=False, kind="stable").index
-    sizes, controls = _sizes(tables), _controls(tables)
-    return table(_COLUMNS, [peak, *(_row(tables, str(name), sizes, controls) for name in recipes)])
+    sizes, remarks = _sizes(tables), _remarks(tables)
+    return table(_COLUMNS, [peak, *(_row(tables, str(name), sizes, remarks) for name in recipes)])
 
 
-def _row(tables: Tables, recipe: str, sizes: pd.DataFrame, controls: set[str]) -> list[object]:
+def _row(
+    tables: Tables, recipe: str, sizes: pd.DataFrame, remarks: Mapping[str, str]
+) -> list[object]:
     edit = {"direction": "forward", "treatment": recipe}
     size = sizes.loc[recipe] if recipe in sizes.index else pd.Series(dtype=float)
     return [
-        f"{recipe}{' (control)' if recipe in controls else ''}",
+        f"{recipe}{remarks.get(recipe, '')}",
         contrast(tables, "over_patient", **edit),
         contrast(tables, "over_patient", "id", "train", **edit).reversed,
         number(size.get(_NORM), 2),
@@ -123,6 +127,11 @@ def _edits_of_end(tables: Tables) -> pd.DataFrame:
     return data[data["operation"].astype(str).str.endswith(tuple(ends))]
 
 
-def _controls(tables: Tables) -> set[str]:
+def _remarks(tables: Tables) -> dict[str, str]:
+    """Recipe -> whether it is a control, and in how many runs it could not be matched."""
     data = tables.get("surgery")
-    return set() if data is None else set(data.loc[data["role"] == "control", "recipe"])
+    controls = set() if data is None else set(data.loc[data["role"] == "control", "recipe"])
+    known: dict[str, list[str]] = {str(name): ["control"] for name in controls}
+    for name, remark in unmatched(tables.get("surgery_edits", pd.DataFrame())).items():
+        known.setdefault(name, []).append(remark)
+    return {name: f" ({'; '.join(parts)})" for name, parts in known.items()}

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from derotate.analysis.edit_matches import unmatched
 from derotate.analysis.select_rows import POOLED
 from derotate.config.recipes import Recipe
 from derotate.report.estimates import Estimate, change
@@ -23,7 +24,12 @@ _CONTROLS = {
 }
 
 
-def summary(contrasts: pd.DataFrame, stages: pd.DataFrame, recipes: Sequence[Recipe]) -> list[str]:
+def summary(
+    contrasts: pd.DataFrame,
+    stages: pd.DataFrame,
+    edits: pd.DataFrame,
+    recipes: Sequence[Recipe],
+) -> list[str]:
     """Sentences about forgetting, RL, directions, controls and values, for each base.
 
     OOD accuracy is on test problems, ID accuracy on the problems that SFT trains on. Differences
@@ -32,6 +38,7 @@ def summary(contrasts: pd.DataFrame, stages: pd.DataFrame, recipes: Sequence[Rec
     Args:
         contrasts: from `contrasts.contrasts`.
         stages: from `tables.stages`, for the steps of the landmarks.
+        edits: surgery_edits.csv, for controls that could not be matched.
         recipes: of the study.
     """
     lines: list[str] = []
@@ -41,7 +48,8 @@ def summary(contrasts: pd.DataFrame, stages: pd.DataFrame, recipes: Sequence[Rec
         own = stages[(stages["base_seed"] == base_seed) & (stages["seed"] == POOLED)]
         if len(bases) > 1:
             lines.append(f"Base of seed {base_seed}:")
-        lines += [_sft(pooled, own), _rl(pooled, own), *_surgery(pooled, recipes)]
+        remarks = unmatched(edits[edits["base_seed"] == base_seed])
+        lines += [_sft(pooled, own), _rl(pooled, own), *_surgery(pooled, recipes, remarks)]
     return lines
 
 
@@ -64,7 +72,9 @@ def _rl(pooled: pd.DataFrame, stages: pd.DataFrame) -> str:
     return f"RL ({_steps(stages, 'rl_end')}): {_effect(pooled, 'rl_gain', None, gain)}."
 
 
-def _surgery(pooled: pd.DataFrame, recipes: Sequence[Recipe]) -> list[str]:
+def _surgery(
+    pooled: pd.DataFrame, recipes: Sequence[Recipe], remarks: Mapping[str, str]
+) -> list[str]:
     edits = [recipe for recipe in recipes if not recipe.control and recipe.layers is None]
     lines = []
     for part, name in (("directions", "Donor directions"), ("aligned", "Orthonormal directions")):
@@ -75,7 +85,11 @@ def _surgery(pooled: pd.DataFrame, recipes: Sequence[Recipe]) -> list[str]:
         effect = _effect(pooled, "over_patient", recipe.name, row)
         lines.append(f"{name} ({recipe.name}): {effect}.")
         if part == "directions":
-            lines += [line for contrast in _CONTROLS for line in _control(pooled, contrast, recipe)]
+            lines += [
+                line
+                for contrast in _CONTROLS
+                for line in _control(pooled, contrast, recipe, remarks)
+            ]
     values = _as_in_papers(edits, "values")
     row = _edit(pooled, values)
     if values is not None and row is not None:
@@ -90,7 +104,9 @@ def _edit(pooled: pd.DataFrame, recipe: Recipe | None) -> pd.Series | None:
     return None if recipe is None else _find(pooled, "over_patient", _OOD, recipe.name)
 
 
-def _control(pooled: pd.DataFrame, contrast: str, directions: Recipe) -> list[str]:
+def _control(
+    pooled: pd.DataFrame, contrast: str, directions: Recipe, remarks: Mapping[str, str]
+) -> list[str]:
     """A control of the edit of directions, and the difference of the two; nothing without it."""
     difference = _find(pooled, contrast, _OOD, directions.name)
     if difference is None:
@@ -101,7 +117,8 @@ def _control(pooled: pd.DataFrame, contrast: str, directions: Recipe) -> list[st
         return []
     minus = change(_estimate(difference), "{} more", "{} less", "{}")
     effect = _effect(pooled, "over_patient", name, own)
-    return [f"{_CONTROLS[contrast]}: {effect}; directions give {minus}."]
+    remark = f" ({remarks[name]})" if name in remarks else ""
+    return [f"{_CONTROLS[contrast]}{remark}: {effect}; directions give {minus}."]
 
 
 def _as_in_papers(recipes: Sequence[Recipe], part: str) -> Recipe | None:

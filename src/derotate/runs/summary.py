@@ -36,11 +36,11 @@ def show(folder: Path, console: Console) -> None:
         ConfigError: the folder holds no study.
     """
     config = record.read(folder)
-    contrasts, stages = (read_table(folder / "tables" / f"{name}.csv")
-                         for name in ("contrasts", "stages"))  # fmt: skip
+    contrasts, stages, edits = (read_table(folder / "tables" / f"{name}.csv")
+                                for name in ("contrasts", "stages", "surgery_edits"))  # fmt: skip
     _require_own_seeds(stages, config, folder)
     console.width = min(console.width, _FULL_WIDTH)
-    for sentence in summary_sentences(contrasts, stages, config.surgery.recipes):
+    for sentence in summary_sentences(contrasts, stages, edits, config.surgery.recipes):
         console.print(sentence, highlight=False, markup=False)
     console.print()
     console.print(stages_table(stages))

@@ -50,8 +50,8 @@ DRAWINGS: Final[Mapping[str, Drawing]] = MappingProxyType(
         "errors_by_step": Drawing(("errors_by_step",), accuracy.errors_by_step),
         "stages": Drawing(("stages", "their_stages", "splits"), accuracy.stages),
         "surgery": Drawing(
-            ("surgery", "their_surgery"),
-            lambda plane, theirs: surgery.surgery_plane(plane, published=theirs),
+            ("surgery", "surgery_edits", "their_surgery"),
+            lambda plane, edits, theirs: surgery.surgery_plane(plane, edits, published=theirs),
         ),
         "diagnostics": Drawing(
             ("states", "weights", "clusters"),

@@ -23,7 +23,7 @@ from derotate.spectral.factors import load_factors
 from derotate.spectral.guards import GuardError, loss_difference
 from derotate.stages.evaluate import EvaluationJob, evaluate_model
 from derotate.surgery.apply import Surgery
-from derotate.surgery.band_edits import interpolation_for_loss
+from derotate.surgery.band_edits import Match, interpolation_for_loss
 from derotate.surgery.edits import change_norm
 from derotate.surgery.in_memory import distance_from_donor, set_variant
 
@@ -76,7 +76,7 @@ class SurgeryJob:
 
 def matched_amount(
     model: Any, tokenizer: Any, surgery: Surgery, matched: Recipe, items: list[Item]
-) -> float | None:
+) -> Match:
     """The amount of an interpolation that equals another recipe in edit norm or in ID loss.
 
     Args:
@@ -87,7 +87,7 @@ def matched_amount(
         items: the study's problems; losses are those of the ID selection fold.
 
     Returns:
-        None where no amount in 0..1 has that loss: then there is no such control.
+        Not exact where no amount in 0..1 has that loss: then the end whose loss is nearer.
     """
     recipe = surgery.recipe
     if recipe.reference is None:
@@ -95,7 +95,7 @@ def matched_amount(
     other = surgery.with_recipe(matched)
     if recipe.reference[0] == "norm":
         norm = math.hypot(*(change_norm(change) for _, change in other.changes()))
-        return surgery.amount_of_norm(norm)
+        return Match(surgery.amount_of_norm(norm))
     # Selection fold: a match by the test fold would fit the control to what it is compared on.
     id_items = [item for item in items if (item.split, item.fold) == ("id", "selection")]
 
@@ -121,13 +121,10 @@ def evaluate_variant(job: SurgeryJob) -> None:
     model, tokenizer = checkpoints.load(job.evaluation.checkpoint, device=fastest())
     items = job.evaluation.items()
     reproduced = _reproduced(model, tokenizer, items, job.recorded, job.guards)
-    amount = job.recipe.amount
+    match = None
     if job.matched is not None:
-        amount = matched_amount(model, tokenizer, surgery, job.matched, items)
-    impossible = job.matched is not None and amount is None
-    if impossible:
-        # No interpolation has this loss: the donor's end stands in, and `matched` is false.
-        amount = 1.0
+        match = matched_amount(model, tokenizer, surgery, job.matched, items)
+    amount = match.amount if match else job.recipe.amount
     norm = set_variant(model, surgery, amount)
     distance = surgery.donor_distance()
     # Before the evaluation: an engine may take the model off the GPU.
@@ -137,7 +134,7 @@ def evaluate_variant(job: SurgeryJob) -> None:
         "recipe": job.recipe.name,
         "part": job.recipe.part,
         "amount": amount,
-        "matched": not impossible if job.matched is not None else None,
+        "matched": match.exact if match else None,
         "edit_norm": float(f"{norm:.6g}"),
         "donor_distance": float(f"{distance:.6g}"),
         "from_rollback": float(f"{from_rollback:.6g}"),

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 from scipy.optimize import brentq, linear_sum_assignment
@@ -100,7 +101,20 @@ def edited_names(recipe: Recipe, tensor_names: Iterable[str]) -> list[str]:
     return names
 
 
-def interpolation_for_loss(loss_at: Callable[[float], float], target: float) -> float | None:
+@dataclass(frozen=True)
+class Match:
+    """The amount of an interpolation that is matched to another recipe.
+
+    Attributes:
+        amount: weight of the donor.
+        exact: whether the interpolation has the wanted loss or norm; else its nearer end is taken.
+    """
+
+    amount: float
+    exact: bool = True
+
+
+def interpolation_for_loss(loss_at: Callable[[float], float], target: float) -> Match:
     """Amount in 0..1 at which an interpolation has the loss `target`, to `LOSS_TOLERANCE`.
 
     Args:
@@ -108,13 +122,13 @@ def interpolation_for_loss(loss_at: Callable[[float], float], target: float) -> 
         target: nats per token.
 
     Returns:
-        None if the target is not between the losses of patient (amount 0) and donor (amount 1):
-        then no root is bracketed.
+        If the target is not between the losses of patient (amount 0) and donor (amount 1), no root
+        is bracketed: then the end whose loss is nearer to the target, not exact.
     """
     ends = {0.0: loss_at(0.0) - target, 1.0: loss_at(1.0) - target}
     if ends[0.0] * ends[1.0] > 0:
-        return None
-    return float(
+        return Match(min(ends, key=lambda amount: abs(ends[amount])), exact=False)
+    return Match(
         brentq(
             lambda amount: ends[amount] if amount in ends else loss_at(amount) - target,
             0.0,

@@ -440,10 +440,14 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("t.csv", "old")]
 
 
+EDITS = pd.DataFrame(columns=["base_seed", "seed", "recipe", "matched"])
+"""Of surgery_edits.csv: every control was matched."""
+
+
 def test_sentences_are_no_stronger_than_their_interval(
     rows: pd.DataFrame, landmarks: pd.DataFrame
 ) -> None:
-    said = summary(contrasts(rows, landmarks, RECIPES), stages(rows, landmarks), RECIPES)
+    said = summary(contrasts(rows, landmarks, RECIPES), stages(rows, landmarks), EDITS, RECIPES)
     sft = next(line for line in said if line.startswith("SFT: OOD accuracy"))
     # four number sets show little
     assert re.search(r"changed by -18\.8 \[.*\] points \(not significant\) from sft-", sft), sft
@@ -451,5 +455,7 @@ def test_sentences_are_no_stronger_than_their_interval(
     assert "not shown equivalent" in values
     landmarks = landmarks.assign(rl_end_start=pd.NA)
     sft_only = rows[rows["stage"] != "rl"]
-    silent = summary(contrasts(sft_only, landmarks, RECIPES), stages(sft_only, landmarks), RECIPES)
+    silent = summary(
+        contrasts(sft_only, landmarks, RECIPES), stages(sft_only, landmarks), EDITS, RECIPES
+    )
     assert any(line.startswith("RL: no result") for line in silent)

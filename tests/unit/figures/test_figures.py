@@ -265,6 +265,13 @@ def theirs(name: str, papers: Path = PUBLISHED) -> pd.DataFrame:
     return arrange(*(load(papers, subject) for subject in subjects))
 
 
+MATCHES = pd.DataFrame(
+    [(1, "11", "interpolate-equal-loss", "False")],
+    columns=["base_seed", "seed", "recipe", "matched"],
+)
+"""Of surgery_edits.csv: a control that could not be matched."""
+
+
 @cache
 def draw_all(
     seeds: tuple[int, ...], scale: float, algorithms: tuple[str, ...]
@@ -287,9 +294,9 @@ def draw_all(
         "errors_by_step": lambda: figures.errors_by_step(tables.errors_by_step(rows, ErrorKind)),
         "stages": lambda: figures.stages(stage_table, theirs("their_stages"), DEFAULTS.splits),
         "surgery_plane": lambda: figures_surgery.surgery_plane(
-            plane, published=theirs("their_surgery")
+            plane, MATCHES, published=theirs("their_surgery")
         ),
-        "surgery_plane_reverse": lambda: figures_surgery.surgery_plane(plane, "reverse"),
+        "surgery_plane_reverse": lambda: figures_surgery.surgery_plane(plane, MATCHES, "reverse"),
         "singular_values": lambda: figures_spectra.singular_values(spectra),
         "angles": lambda: figures_spectra.angles(spectra, 0.2),
         "advantages": lambda: figures_training.advantages(histograms, logs.rl_first_update(raw)),

@@ -173,7 +173,7 @@ def test_an_interpolation_matched_in_norm_has_the_norm(
     equal = Recipe(name="equal", part="interpolate", match="norm:directions")
     matched = variant(equal, sides, tmp_path).surgery()
     problem_items = items(TASK, "compact", problems)
-    amount = matched_amount(model, tokenizer, matched, DIRECTIONS, problem_items)
+    amount = matched_amount(model, tokenizer, matched, DIRECTIONS, problem_items).amount
     norm = set_variant(model, matched.with_recipe(DIRECTIONS))
     assert set_variant(model, matched, amount) == pytest.approx(norm)
 

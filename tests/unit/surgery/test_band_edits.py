@@ -13,7 +13,12 @@ from derotate.config.recipes import Band, Recipe
 from derotate.spectral.angles import principal_angles
 from derotate.spectral.decompose import factorise
 from derotate.spectral.factors import Factors
-from derotate.surgery.band_edits import edited_names, interpolation_for_loss, paired_by_similarity
+from derotate.surgery.band_edits import (
+    Match,
+    edited_names,
+    interpolation_for_loss,
+    paired_by_similarity,
+)
 from derotate.surgery.edits import Change, change_norm, edited_blocks, streamed_change
 
 NAME = "model.layers.0.mlp.up_proj.weight"
@@ -293,12 +298,21 @@ def test_the_norm_of_a_change_is_that_of_its_blocks(
         (lambda a: 3 - a**2, 2.75, 0.5),
         (lambda a: 1 + a, 1.0, 0.0),
         (lambda a: 1 + a, 2.0, 1.0),
-        (lambda a: 1 + a, 2.5, None),
-        (lambda a: 1 + a, 0.5, None),
     ],
 )
-def test_interpolation_is_matched_by_loss_or_declared_impossible(
-    loss_at: Callable[[float], float], target: float, amount: float | None
+def test_interpolation_is_matched_by_loss(
+    loss_at: Callable[[float], float], target: float, amount: float
 ) -> None:
     found = interpolation_for_loss(loss_at, target)
-    assert found == (amount if amount is None else pytest.approx(amount, abs=2e-3))
+    assert found.exact
+    assert found.amount == pytest.approx(amount, abs=2e-3)
+
+
+@pytest.mark.parametrize(("target", "nearer"), [(2.5, 1.0), (0.5, 0.0)])
+@pytest.mark.parametrize("direction", [1, -1])
+def test_without_a_match_the_end_whose_loss_is_nearer_is_taken(
+    target: float, nearer: float, direction: int
+) -> None:
+    rising = lambda amount: 1 + amount if direction == 1 else 2 - amount  # noqa: E731
+    expected = nearer if direction == 1 else 1 - nearer
+    assert interpolation_for_loss(rising, target) == Match(expected, exact=False)

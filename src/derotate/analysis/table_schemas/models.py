@@ -87,7 +87,7 @@ _SURGERY_EDITS = table(
     },
     f"{RUN_KEY} operation recipe",
     made_by="rule tables",
-    read_by="rule claims; findings page",
+    read_by="rules claims, figures; findings page; derotate summary",
 )
 
 
