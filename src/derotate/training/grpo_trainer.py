@@ -64,6 +64,7 @@ class SeededGRPOTrainer(FsdpTrainer, GRPOTrainer):
         self._rewards: list[float] = []
         self._advantages: list[float] = []
         self._sums: list[PolicySums] = []
+        # trl multiplies by the head's weight itself, which FSDP has sharded
         if self.accelerator.num_processes > 1:
             self.model.base_model.register_forward_hook(partial(_unshard_head, self.model))
 
@@ -98,6 +99,7 @@ class SeededGRPOTrainer(FsdpTrainer, GRPOTrainer):
         """Rewards of this process's responses, shuffled over all processes for the control."""
         reward = self._job.environment.reward
         local = [reward(index, text) for index, text in zip(problem, completions, strict=True)]
+        # the log has the true rewards, also in the control
         self._rewards = rewards = gather_object(local)
         if self._job.shuffle_rewards:
             seed = derived_seed("shuffle", self._job.seed, self.state.global_step + 1)
@@ -108,6 +110,7 @@ class SeededGRPOTrainer(FsdpTrainer, GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         process = self.accelerator.process_index
         purpose = f"samples of process {process}" if process else "samples"
+        # global_step counts the updates that are done
         update = self.state.global_step + 1
         torch.manual_seed(derived_seed(purpose, self._job.seed, update))
         samples = super()._generate_and_score_completions(inputs)

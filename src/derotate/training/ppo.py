@@ -93,10 +93,13 @@ def train(job: RlJob[Ppo]) -> None:
             pad_id(tokenizer),
             device,
         )
+        # scored again by the training model: the sampler's own probabilities, those of vLLM above
+        # all, differ by rounding, and PPO's ratio must be 1 before the first step
         scores = policy.score_all(batch, settings.temperature, micro_batch_size)
         start = start_policy.score_all(batch, settings.temperature, micro_batch_size)
         sums = policy_sums(scores.log_probs, scores.entropies, start.log_probs, batch)
         rollout = make_rollout(attempts, batch, scores, actor_critic.value_head, settings)
+        # a function of seed and update, so that a resumed run draws the same minibatches
         generator = torch.Generator().manual_seed(derived_seed("minibatches", job.seed, update))
         policy_loss, value_loss = optimise(
             actor_critic, rollout, settings, generator=generator, micro_batch_size=micro_batch_size
@@ -156,6 +159,7 @@ def make_rollout(
     """
     values = value_head(scores.context_states).squeeze(-1)
     rewards = torch.tensor([attempt.reward for attempt in attempts], device=values.device)
+    # an episode is a run of attempts at one problem; GAE must not cross from one to the next
     _, lengths = torch.unique_consecutive(
         torch.tensor([attempt.episode for attempt in attempts]), return_counts=True
     )
@@ -167,6 +171,7 @@ def make_rollout(
             )
         ]
     )
+    # an action is a whole response: its log-probability is the sum over tokens
     return Rollout(
         batch, scores.log_probs.sum(1), values, normalise(advantages), advantages + values
     )
@@ -198,6 +203,7 @@ def optimise(
     losses = torch.zeros(2)
     steps = 0
     for _ in range(settings.epochs):
+        # the same order in all processes, which hold the same rollout
         order = torch.randperm(len(rollout.batch), generator=generator)
         for minibatch in order.chunk(settings.minibatches):
             actor_critic.optimizer.zero_grad()
@@ -229,6 +235,7 @@ def _backward(
             rollout.log_probs[rows],
             rollout.advantages[rows],
             settings.clip,
+            # by the size of the minibatch, not of the micro-batch: then parts of any size add up
         ).sum() / len(minibatch)
         value_loss = clipped_value_loss(
             actor_critic.value_head(scores.context_states).squeeze(-1)[counted],

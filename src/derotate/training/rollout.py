@@ -43,6 +43,7 @@ def problems_for_update(count: int, per_update: int, seed: int, update: int) -> 
     position = (update - 1) * per_update
     while len(indices) < per_update:
         epoch, offset = divmod(position + len(indices), count)
+        # a permutation by hash: that of random.shuffle could change with Python's version
         order = sorted(range(count), key=lambda i: derived_seed(f"problems {epoch}", seed, i))
         indices += order[offset : offset + per_update - len(indices)]
     return indices
@@ -102,6 +103,7 @@ def score(model: Any, batch: Batch, temperature: float) -> Scores:
         input_ids=batch.ids, attention_mask=batch.mask, use_cache=False
     ).last_hidden_state[:, -response - 1 :]
     # in float32: bf16 is too coarse for the probability ratio of two policies
+    # the state before each response token predicts it, so the last state is dropped
     logits = model.get_output_embeddings()(states[:, :-1]).float() / temperature
     log_distribution = logits.log_softmax(-1)
     tokens = batch.ids[:, -response:].unsqueeze(-1)
@@ -193,6 +195,7 @@ def collate(contexts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]
     """Pad token ids of contexts (left) and responses (right) into one batch."""
     left = max(map(len, contexts))
     right = max(map(len, responses))
+    # context and response meet at one column, so slices by position fit all rows
     ids = torch.full((len(contexts), left + right), pad)
     mask = torch.zeros((len(contexts), left + right), dtype=torch.long)
     for row, (context, response) in enumerate(zip(contexts, responses, strict=True)):
