@@ -230,12 +230,12 @@ def _backward(
         with actor_critic.policy.recompute_activations():
             scores = actor_critic.policy(batch, settings.temperature)
         counted = slice(len(rows))
+        # sums are divided by the size of the minibatch, so micro-batches of any size add up
         policy_loss = clipped_policy_loss(
             scores.log_probs.sum(1)[counted],
             rollout.log_probs[rows],
             rollout.advantages[rows],
             settings.clip,
-            # by the size of the minibatch, not of the micro-batch: then parts of any size add up
         ).sum() / len(minibatch)
         value_loss = clipped_value_loss(
             actor_critic.value_head(scores.context_states).squeeze(-1)[counted],
