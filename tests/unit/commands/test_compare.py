@@ -167,14 +167,14 @@ def test_one_seed_leaves_the_spread_of_seeds_unknown(tmp_path: Path) -> None:
     ],
 )
 def test_only_opposite_verdicts_disagree(tmp_path: Path, new: str, old: str, agrees: bool) -> None:
-    effects = {"a": rows([31, 32, 33], 2.0)}
+    effects = {"forgot": rows([31, 32, 33], 2.0)}
     sides = study(tmp_path / "new", effects, new), study(tmp_path / "old", effects, old)
     assert agreement(*sides)["within"].all() == agrees
     assert agreement(*sides, exact=True)["within"].all() == (new == old)
 
 
 def test_claims_keep_their_order(tmp_path: Path, reference: Path) -> None:
-    many = study(tmp_path / "new", {"a": rows([31, 32, 33], 1.0)}, ",".join(["undecided"] * 11))
+    many = study(tmp_path / "new", {"forgot": rows([31, 32, 33], 1.0)}, ",".join(["undecided"] * 11))
     found = agreement(many, many)
     assert found["row"].tolist()[-11:] == [f"C{number}" for number in range(1, 12)]
 

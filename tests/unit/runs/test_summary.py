@@ -67,6 +67,8 @@ def finished(tmp_path: Path) -> Path:
     record.write(Config(), folder)
     write(contrasts.contrasts(rows, landmarks, recipes), folder / "tables/contrasts.csv")
     write(tables.stages(rows, landmarks), folder / "tables/stages.csv")
+    edits = pd.DataFrame(columns=["base_seed", "seed", "recipe", "matched"])
+    write(edits, folder / "tables/surgery_edits.csv")
     return folder
 
 
