@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 from typer.testing import CliRunner, Result
 
+from derotate.analysis.table_schemas.evaluations import CONTRASTS
 from derotate.claims.reference_agreement import AgreementError, agreement
 from derotate.cli import app
 
@@ -117,8 +118,8 @@ def test_honest_studies_seem_to_differ_in_at_most_a_twentieth_of_cases(tmp_path:
 
         def one(name: str, seeds: Sequence[int], shift: float, truth: np.ndarray = truth) -> Path:
             effects = {
-                f"e{place}": rows(mean + rng.normal(0, 2.5, 5) + rng.normal(0, 1), 2.0, seeds=seeds)
-                for place, mean in enumerate(truth + shift)
+                name: rows(mean + rng.normal(0, 2.5, 5) + rng.normal(0, 1), 2.0, seeds=seeds)
+                for name, mean in zip(CONTRASTS, truth + shift, strict=False)
             }
             return study(tmp_path / name, effects)
 
@@ -174,7 +175,8 @@ def test_only_opposite_verdicts_disagree(tmp_path: Path, new: str, old: str, agr
 
 
 def test_claims_keep_their_order(tmp_path: Path, reference: Path) -> None:
-    many = study(tmp_path / "new", {"forgot": rows([31, 32, 33], 1.0)}, ",".join(["undecided"] * 11))
+    effects = {"forgot": rows([31, 32, 33], 1.0)}
+    many = study(tmp_path / "new", effects, ",".join(["undecided"] * 11))
     found = agreement(many, many)
     assert found["row"].tolist()[-11:] == [f"C{number}" for number in range(1, 12)]
 
