@@ -16,7 +16,7 @@ import logging
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -159,21 +159,29 @@ def jobs_after_landmarks(
     jobs = jobs_for(workflow, files_after_landmarks(config, first, UNKNOWN_PEAK)).values()
     created: set[tuple[str, ...]] = set()
     for paths in waiting:
+        renamed = partial(_renamed, known=first, wanted=paths)
+        own = [
+            _of_run(job, renamed)
+            for job in jobs
+            # nearly all jobs before the landmarks are planned already
+            if not outputs.issuperset(map(renamed, job.outputs))
+        ]
         requested = frozenset(files_after_landmarks(config, paths, UNKNOWN_PEAK))
-        for job in _pending([_of_run(job, first, paths) for job in jobs], requested, outputs):
+        for job in _pending(own, requested, outputs):
             # runs of one base share its jobs
             if job.outputs not in created:
                 created.add(job.outputs)
                 yield job
 
 
-def _of_run(job: Job, known: Paths, wanted: Paths) -> Job:
-    """The job of another run, with that run's paths."""
+def _renamed(path: str, known: Paths, wanted: Paths) -> str:
+    """The path of one run as that of another run."""
+    in_run = path.replace(f"{known.run}/", f"{wanted.run}/")
+    return in_run.replace(f"{known.base}/", f"{wanted.base}/")
 
-    def renamed(path: str) -> str:
-        in_run = path.replace(f"{known.run}/", f"{wanted.run}/")
-        return in_run.replace(f"{known.base}/", f"{wanted.base}/")
 
+def _of_run(job: Job, renamed: Callable[[str], str]) -> Job:
+    """The job with the paths of another run."""
     return replace(
         job,
         inputs=tuple(map(renamed, job.inputs)),
