@@ -5,6 +5,8 @@ Model output is data: a text is cut before it is read, so that no response makes
 """
 
 import json
+import re
+from collections import deque
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
@@ -12,8 +14,8 @@ from typing import Final
 END_OF_TEXT: Final = "<eos>"
 MAX_RESPONSE: Final = 65_536
 """Characters that are read; a correct response has under 200, a chat model may reason before it."""
-MAX_OBJECTS: Final = 16
-"""Opening braces at which a JSON object is tried, counted from the end."""
+MAX_OBJECTS: Final = 64
+"""Starts of a JSON object that are tried, counted from the end."""
 
 RULE: Final = MappingProxyType(
     {
@@ -28,7 +30,13 @@ RULE: Final = MappingProxyType(
 
 Fields = dict[str, object]
 
-_FULL_WIDTH: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+# Sets in prose, such as {3, 5}, are no objects. Blanks hold no brace, so the search is linear.
+_OBJECT_START: Final = re.compile(r'\{[ \t\r\n]*+"')
+
+# A quotation mark or a backslash inside a JSON string would end or escape it.
+_FULL_WIDTH: Final = {
+    code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code - 0xFEE0) not in '"\\'
+}
 _SIGNS: Final = {
     sign: ascii_sign
     for ascii_sign, signs in {
@@ -52,6 +60,11 @@ def ascii_signs(text: str) -> str:
     return text.translate(_TO_ASCII)
 
 
+def compact_text(response: str) -> str:
+    """A compact response up to its end token, in ASCII signs; at most `MAX_RESPONSE` characters."""
+    return ascii_signs(response[:MAX_RESPONSE].partition(END_OF_TEXT)[0])
+
+
 def last_answer(
     response: str,
     field: str,
@@ -70,7 +83,7 @@ def last_answer(
     decoder = json.JSONDecoder(object_pairs_hook=fields_of)
     found: Fields | None = None
     end = 0
-    for start in _last_braces(text):
+    for start in _object_starts(text):
         # within the object found before
         if start < end:
             continue
@@ -83,10 +96,8 @@ def last_answer(
     return found
 
 
-def _last_braces(text: str) -> list[int]:
-    """Places of the last `MAX_OBJECTS` opening braces, in order."""
-    places: list[int] = []
-    place = len(text)
-    while len(places) < MAX_OBJECTS and (place := text.rfind("{", 0, place)) >= 0:
-        places.append(place)
-    return places[::-1]
+def _object_starts(text: str) -> list[int]:
+    """Positions of the last `MAX_OBJECTS` braces that can open an object with a field, in order."""
+    starts: deque[int] = deque(maxlen=MAX_OBJECTS)
+    starts.extend(match.start() for match in _OBJECT_START.finditer(text))
+    return list(starts)

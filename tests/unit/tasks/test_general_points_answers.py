@@ -225,7 +225,7 @@ def test_compact_responses(response: str, kind: str, recognised: tuple[int, ...]
         ('{"formula": "(11 - 5) × 12 ÷ 3 = 24"}', "correct"),
         ('Sure!\n```json\n{"number": [3, 11, 5, 12], "formula": "(11-5)*12/3"}\n```', "correct"),
         ('I use {J} = 11. {"formula": "(11-5)*12/3"}', "correct"),
-        # the first object counts, so that listing guesses does not help
+        # the last object with the field counts
         ('{"formula": "3+5"} {"formula": "(11-5)*12/3"}', "correct"),
         ('{"formula": "(11-5)*12/3=20"}', "wrong_value"),
         ('{"formula": "10+10+5-3"}', "id_rule_applied"),

@@ -60,7 +60,7 @@ def test_the_steps_are_the_words_before_the_field() -> None:
         ('{"answer": " \u22127 "}', -7),
         ('Sure!\n```json\n{"steps": "8 + 3", "answer": 11}\n```', 11),
         ('The rows {a} and {b} give {"answer": 11}', 11),
-        # the first object counts, so that listing guesses does not help
+        # the last object with the field counts
         ('{"answer": 10} {"answer": 11}', 11),
         ('{"det": 11} {"answer": 11}', 11),
         ('{"answer": 10, "answer": 11}', None),

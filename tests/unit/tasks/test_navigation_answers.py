@@ -206,7 +206,7 @@ def test_kinds(problem: Problem, action: str, kind: str) -> None:
         ('{"action": " turn_direction ( \'right\' ) "}', "correct"),
         ('Sure!\n```json\n{"action": "turn_direction(right)"}\n```', "correct"),
         ('I am {lost}. {"action": "turn_direction(right)"}', "correct"),
-        # the first object counts, so that listing guesses does not help
+        # the last object with the field counts
         ('{"action": "forward()"} {"action": "turn_direction(right)"}', "correct"),
         ('{"action": "turn_direction(southeast)"}', "id_rule_applied"),
         ('{"action": "turn_direction(slightly right)"}', "wrong_turn"),

@@ -16,8 +16,14 @@ from derotate.tasks.responses import MAX_OBJECTS, MAX_RESPONSE, ascii_signs, las
 TASKS = ("general_points", "navigation", "determinant", "rank")
 ANSWER_FIELDS = {"general_points": "formula", "navigation": "action", "determinant": "answer",
                  "rank": "answer"}  # fmt: skip
-REMARK = st.text(max_size=60).filter(lambda text: "{" not in text)
-"""Prose; a brace could open an object around the answer."""
+SIGNS = st.sampled_from(
+    [*"{}[]\\", "{5}", "{3, 5}", "\uff02", "\uff3c", "\uff5b", "\u00d7", "\n", "a "]
+)
+REMARK = st.one_of(
+    st.text(max_size=60).filter(lambda text: '"' not in text),
+    st.lists(SIGNS, max_size=100).map("".join),
+)
+"""Prose; with a quotation mark, a brace could open an object around the answer."""
 REASONING = st.one_of(
     REMARK,
     st.sampled_from(
@@ -87,6 +93,28 @@ def test_a_corrected_attempt_counts_and_a_spoilt_one_does_not(
     assert not task.answers.grade(problem, f"{right}{between}{wrong}", "natural").correct
 
 
+def test_full_width_signs_in_another_field_change_no_verdict(
+    known: tuple[Any, str, list[tuple[Any, str, str]]],
+) -> None:
+    task, _, found = known
+    for problem, right, wrong in found:
+        for answer in (right, wrong):
+            noted = answer.rstrip()[:-1] + ', "note": "\uff02a\uff02 \uff3c \uff5b\uff5d"}'
+            expected = task.answers.grade(problem, answer, "natural")
+            assert task.answers.grade(problem, noted, "natural") == expected
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_full_width_signs_are_read_in_compact_answers(name: str) -> None:
+    task = tasks.load(name)
+    wide = {ord(sign): ord(sign) + 0xFEE0 for sign in "0123456789()+-*/=;"}
+    for problem in problems(name):
+        right = task.prompts.response(problem, "compact")
+        expected = task.answers.grade(problem, right, "compact")
+        assert expected.correct
+        assert task.answers.grade(problem, right.translate(wide), "compact") == expected
+
+
 def test_an_answer_cut_off_before_its_end_is_not_complete(
     known: tuple[Any, str, list[tuple[Any, str, str]]],
 ) -> None:
@@ -133,6 +161,9 @@ def test_a_minus_of_any_kind_is_a_minus(task: str) -> None:
 
 HOSTILE = {
     "braces": "{" * 1_000_000,
+    "braces and blanks": ("{" + " " * 100) * 10_000,
+    "one brace and blanks": "{" + " " * 1_000_000,
+    "unclosed strings": '{"' * 500_000,
     "objects": '{"answer":' * 100_000,
     "closed objects": '{"a": 1}' * 100_000,
     "a long list": '{"a": [' + "1, " * 400_000,
@@ -151,4 +182,5 @@ def test_only_the_end_of_a_very_long_response_is_read() -> None:
     answer = '{"answer": 1}'
     assert last_answer("x" * 10 * MAX_RESPONSE + answer, "answer") == {"answer": 1}
     assert last_answer(answer + "x" * MAX_RESPONSE, "answer") is None
-    assert last_answer(answer + "{" * (MAX_OBJECTS - 1), "answer") == {"answer": 1}
+    assert last_answer(answer + "{" * 1000, "answer") == {"answer": 1}
+    assert last_answer(answer + '{"' * (MAX_OBJECTS - 1), "answer") == {"answer": 1}

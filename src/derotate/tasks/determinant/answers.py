@@ -8,7 +8,7 @@ from derotate.tasks.determinant.problems import Problem
 from derotate.tasks.determinant.solver import determinant
 from derotate.tasks.matrices import fields
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Raised when the same response gets another verdict."""
 
 

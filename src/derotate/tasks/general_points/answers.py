@@ -15,9 +15,9 @@ from typing import Final
 
 from derotate.tasks.general_points.problems import ID_RULE, Problem, map_cards
 from derotate.tasks.options import is_compact
-from derotate.tasks.responses import END_OF_TEXT, MAX_RESPONSE, ascii_signs, last_answer
+from derotate.tasks.responses import ascii_signs, compact_text, last_answer
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Raised when the same response gets another verdict."""
 
 # The longest minimal formula of four cards has 27 characters; the rest is for redundant brackets.
@@ -180,8 +180,7 @@ def _integers(items: Sequence[object]) -> tuple[int, ...] | None:
 
 
 def _read_compact(response: str) -> Answer:
-    text = response[:MAX_RESPONSE].partition(END_OF_TEXT)[0]
-    numbers, separator, rest = text.partition(";")
+    numbers, separator, rest = compact_text(response).partition(";")
     recognised = _integers(numbers.split())
     words = rest.split(maxsplit=1)
     if not separator or recognised is None or len(words) < 2 or words[0] != "formula":

@@ -3,8 +3,8 @@
 
 The released environments fall back on the first number of the text, which is often an entry of the
 matrix. Here a number counts only in its field: behind the word `answer` (compact), or under the key
-`answer` of the last JSON object that has it (natural). A second answer, a fraction or further words
-make the field unreadable, so that neither an echo of the prompt nor a list of guesses is graded.
+`answer` of the last JSON object that has it (natural). A second number in the field, a fraction or
+further words make it unreadable, so that an echo of the prompt is not graded.
 """
 
 import re
@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
 from derotate.tasks.options import is_compact
-from derotate.tasks.responses import END_OF_TEXT, MAX_RESPONSE, ascii_signs, last_answer
+from derotate.tasks.responses import ascii_signs, compact_text, last_answer
 
 ANSWER: Final = "answer"
 
@@ -55,7 +55,7 @@ def _integer(text: str) -> int | None:
 
 
 def _read_compact(response: str) -> Response:
-    words = response[:MAX_RESPONSE].partition(END_OF_TEXT)[0].split()
+    words = compact_text(response).split()
     if ANSWER not in words:
         return Response(None, tuple(words))
     place = words.index(ANSWER)

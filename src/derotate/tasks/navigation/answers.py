@@ -17,9 +17,9 @@ from derotate.tasks.navigation.problems import ABSOLUTE, FORWARD, RELATIVE, STOP
 from derotate.tasks.navigation.routes import NOTHING, START
 from derotate.tasks.navigation.streets import LANDMARKS
 from derotate.tasks.options import is_compact
-from derotate.tasks.responses import END_OF_TEXT, MAX_RESPONSE, ascii_signs, last_answer
+from derotate.tasks.responses import ascii_signs, compact_text, last_answer
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Raised when the same response gets another verdict."""
 
 TURNS: Final = MappingProxyType(
@@ -94,7 +94,7 @@ def _is_comparison(field: str) -> bool:
 
 
 def _read_compact(response: str) -> Answer:
-    fields = response[:MAX_RESPONSE].partition(END_OF_TEXT)[0].split(";", maxsplit=3)
+    fields = compact_text(response).split(";", maxsplit=3)
     seen = _seen_in_compact(fields[0])
     if seen is None or not (len(fields) == 2 or (len(fields) == 3 and _is_comparison(fields[1]))):
         return Answer(None, seen)

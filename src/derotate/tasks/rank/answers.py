@@ -9,7 +9,7 @@ from derotate.tasks.matrices import fields
 from derotate.tasks.rank.problems import ID_COLUMNS, Problem
 from derotate.tasks.rank.solver import rank
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Raised when the same response gets another verdict."""
 
 
