@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: MIT
-"""What the tiny base learns before any fine-tuning: to expand determinants, not to answer.
+"""Pretraining texts of the tiny base: expanding determinants, without the answer format.
 
-A pretrained language model knows multiplication and the rule of the 3x3 determinant; fine-tuning on
-2x2 matrices can only lose the latter. The tiny base gets that start as texts of another form: it
-expands matrices behind the word `expand`, cut before an answer, while whole problems open with
-`det`, end in an `answer` field and occur as a trace.
+A pretrained language model knows multiplication and the rule of the 3x3 determinant. Fine-tuning on
+2x2 matrices can only make it forget that rule. The tiny base learns both from texts of another
+format, which open with `expand` and are cut before an answer. Complete problems open with `det` and
+end in an `answer` field; they are a trace.
 
-A 3x3 answer takes 6 products of two entries (121 facts), 3 differences of those (961), 3 products
-of an entry and a minor (some 600 within +-50) and 2 sums (some 7,700 pairs). The sums are what a
-small model does not know by heart after 96,000 texts, so they get samples of their own, in their
-place (`combine`) and bare (`arithmetic`), and 3x3 matrices outnumber 2x2 ones, which need the first
-two kinds of facts only.
+A 3x3 answer needs 6 products of two entries (121 facts), 3 differences of them (961), 3 products of
+an entry and a minor (some 600 within +-50) and 2 sums (some 7,700 pairs). After 96,000 texts a
+small model does not know the sums by heart. So sums have texts of their own, in their place
+(`combine`) and alone (`arithmetic`), and 3x3 matrices are more frequent than 2x2 ones, which need
+the first two kinds of facts only.
 
-The share of `whole_ood` decides what can be seen, and nearly as a switch: with 30 or 80 such texts
-the base expands a third of the matrices without an error, but SFT never comes to use that behind
-`det`, and OOD accuracy stays at the floor; with 190 the base answers 43 % itself, and SFT can only
-take it away. Here there is no rise before the fall.
+The share of `whole_ood` acts almost as a switch. With 30 or 80 such texts the base expands a third
+of the matrices without an error, but SFT never uses that skill after `det`, and OOD accuracy stays
+at the floor. With 190 the base itself answers 43 %, and SFT only lowers that. So this task shows no
+rise before the fall.
 
-No matrix of a class in `selection` or `test` of any split occurs, in whatever form; as minors, 2x2
-matrices of any class do. Whole problems come from the folds `train` (2x2) and `trace` (3x3).
+No matrix of a class in `selection` or `test` of any split occurs in any format, but 2x2 matrices of
+any class occur as minors. Complete problems come from the folds `train` (2x2) and `trace` (3x3).
 """
 
 import random
@@ -49,8 +49,8 @@ WORDS: Final = (
 )
 """The words of the compact language, in the order of their token ids."""
 
-MOST_OPERATIONS: Final = 7  # about as long together as a whole problem
-SHARE_OF_3X3: Final = 0.8  # of plain samples; the rest keeps the size a thing to read
+MOST_OPERATIONS: Final = 7  # together about as long as a complete problem
+SHARE_OF_3X3: Final = 0.8  # of plain samples; with others among them, the model must read the size
 
 
 class _Plain:
@@ -67,7 +67,7 @@ class _Plain:
 
     def __call__(self, draw: random.Random) -> Sample:
         matrix = self.matrix(draw, 3 if draw.random() < SHARE_OF_3X3 else 2)
-        # Cut after the last line: it must not teach to stop before the answer.
+        # Cut after the last line, so that it does not teach to stop before the answer.
         text = f"expand {spell(matrix)} ; steps {_joined(lines(matrix))}"
         return Sample("", text, ends=False)
 

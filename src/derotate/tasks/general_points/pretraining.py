@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What the tiny base learns before any fine-tuning: skills of the game, not the game.
+"""Pretraining texts of the tiny base: the skills of the game, without the game.
 
-A pretrained language model brings arithmetic and instruction reading to fine-tuning. The tiny base
-gets the same start from four kinds of texts: plain solving over all number sets, card mapping under
-random rules, small arithmetic, and a trace of whole problems in the answer format. The exact OOD
-rule (J, Q, K = 11, 12, 13) never occurs, and whole problems only use the `train` and `trace` folds.
-The mixture is config and part of the data card.
+A pretrained language model brings arithmetic and reading of instructions to fine-tuning. The tiny
+base learns the same from four kinds of texts: plain solving over all number sets, card mapping
+under random rules, small arithmetic, and a trace of complete problems in the answer format. The
+exact OOD rule (J, Q, K = 11, 12, 13) never occurs. Complete problems come from the folds `train`
+and `trace`. The mixture is config and part of the data card.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RULES: tuple[Rule, ...] = tuple(
     rule for rule in product(_VALUES, _VALUES, _VALUES) if rule != OOD_RULE
 )
 OTHER_TARGETS = tuple(target for target in range(10, 37) if target != 24)
-SHARE_OF_24 = 0.9  # of plain solving; the rest keeps the target a thing to read
+SHARE_OF_24 = 0.9  # of plain solving; with others among them, the model must read the target
 LARGEST_NUMBER = 36
 
 WORDS: tuple[str, ...] = (

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""An exact solver of the 24 game for any target, with one canonical formula for each hand.
+"""Exact solver of the 24 game for any target, with one canonical formula per hand.
 
-Every sub-multiset's reachable values are computed once and shared by all hands that contain it.
-A whole hand is not enumerated: for each way to cut it in two, the values that one half *needs* of
-the other to meet the target are intersected with those that the other half reaches. Values are
+The values that a sub-multiset reaches are computed once and shared by all hands that contain it. A
+complete hand is not enumerated. For each way to cut it in two, the values that one half needs from
+the other to meet the target are intersected with the values that the other half reaches. Values are
 reduced integer pairs (numerator, denominator > 0): fractions.Fraction takes six times as long.
 
-The formula is the cheapest one by a cost that counts first the brackets that must be printed, so
-that a small model has one short, regular form to learn.
+The formula is the cheapest one. Its cost counts first the brackets that must be printed, so that a
+small model has one short, regular form to learn.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 Value = tuple[int, int]
 
 ATOM, PRODUCT, SUM = 0, 1, 2
-"""What stands at the top of an expression: decides whether it needs brackets inside another."""
+"""The top of an expression, which decides whether it needs brackets inside another one."""
 
 BRACKETS: Final = 16
 AWKWARD: Final = 6  # an intermediate value that is negative or not whole
@@ -100,8 +100,8 @@ def _splits(numbers: tuple[int, ...]) -> dict[tuple[int, ...], tuple[int, ...]]:
 def _reachable(numbers: tuple[int, ...], signed: bool) -> Nodes:
     """All values that a sorted multiset reaches, using each number once.
 
-    Unless `signed`, without negative values on the way: for a target >= 0 they give nothing new,
-    since turning b - a into a - b turns the sign of the whole, and the whole is not negative.
+    Unless `signed`, negative intermediate values are left out. For a target >= 0 they add nothing:
+    replacing b - a by a - b changes the sign of the result, which is not negative.
     """
     if len(numbers) == 1:
         return {(numbers[0], 1): (Node(0, ATOM, str(numbers[0]), None, None),)}

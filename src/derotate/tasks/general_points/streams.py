@@ -54,12 +54,12 @@ def id_stream(fold: str, seed: int) -> Iterator[Problem]:
 def ood_stream(fold: str, seed: int) -> Iterator[Problem]:
     """Infinite OOD problems of a fold: an epoch is all its number sets, shuffled and dealt anew."""
     for epoch in count():
-        dealt = [
+        own = [
             problem
             for problem in generate("ood", 1, seed=seed * 1_000_003 + epoch)
             if problem.fold == fold
         ]
-        yield from random.Random(f"ood {fold} {seed} {epoch}").sample(dealt, len(dealt))
+        yield from random.Random(f"ood {fold} {seed} {epoch}").sample(own, len(own))
 
 
 def oracle_stream(seed: int) -> Iterator[Problem]:

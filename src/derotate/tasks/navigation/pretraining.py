@@ -1,27 +1,28 @@
 # SPDX-License-Identifier: MIT
-"""What the tiny base learns before any fine-tuning: skills of walking by directions, not the walk.
+"""Pretraining texts of the tiny base: the skills of following directions, without the actions.
 
 A pretrained language model can follow a list and tell left from right before it is fine-tuned. The
-tiny base gets the same start from texts of five kinds (`defaults.MIXTURE`), whose shares are config
-and part of the data card. How they work together:
+tiny base learns the same from texts of five kinds (`defaults.MIXTURE`), whose shares are config and
+part of the data card:
 
-- `tracking` teaches what is hard: which leg is being walked, whether its end is reached, which two
-  headings a turn is between. Its prompt opens with a word of its own and its history says that a
-  turn was made, not which; it is cut before the action. So it serves both rules and shows neither,
-  and both splits owe what they solve at first to the same skill.
-- `sides` teaches the OOD rule as a fact about two headings, far from any walk: up to six questions
-  follow one another, so that the word for the rule is found at any distance. It is what the OOD
-  split needs beyond tracking, and what fine-tuning can forget. Most questions face north.
-- `headings` does the same for the ID rule. The more of it, the less SFT has left to learn at the
-  word after `turn`, and the less it presses on `sides`: this share moves the speed of forgetting.
-  Near 0, SFT must learn the word anew and may learn it for both rules at once.
-- `whole_absolute` and `whole_relative` are whole problems, a trace for the answer format: they set
-  where the base itself starts on ID and on OOD. With 15 texts of `whole_relative` the base starts
-  at the floor and SFT composes tracking and sides; with 190 it starts at 85 %, and SFT can only
-  take away.
+- `tracking` teaches the hard part: which leg is being walked, whether its end is reached, and which
+  two headings a turn is between. The prompt opens with a word of its own, and its history says that
+  a turn was made but not which one. It is cut before the action. So it serves both rules and shows
+  neither: what either split solves at first comes from this one skill.
+- `sides` teaches the OOD rule as a fact about two headings, without a walk. Up to six questions
+  follow one another, so that the model finds the word for the rule at any distance. The OOD split
+  needs this skill beside tracking, and fine-tuning can make the model forget it. Most questions
+  face north.
+- `headings` does the same for the ID rule. A larger share leaves SFT less to learn at the word
+  after `turn`, so SFT changes `sides` less: this share sets the speed of forgetting. Near 0, SFT
+  must learn that word anew, and may learn it for both rules at once.
+- `whole_absolute` and `whole_relative` are complete problems, a trace that teaches the answer
+  format. They set the base's own ID and OOD accuracy. With 15 texts of `whole_relative` the base
+  starts at the floor, and SFT combines tracking and sides. With 190 it starts at 85 %, and SFT only
+  lowers that.
 
-Routes come from the `trace` fold, those of `tracking` from the `train` fold too: the base sees no
-route that RL trains on, landmarks are chosen on or tables report.
+Routes come from the fold `trace`, those of `tracking` also from `train`. The base sees no route
+that RL trains on, that landmarks are selected on, or that tables report.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from derotate.tasks.samples import Sample
 
 OPENING: Final = "walk"
 """The word before a walk whose prompt states no rule."""
-MOST_QUESTIONS: Final = 6  # about as long together as a whole problem
+MOST_QUESTIONS: Final = 6  # together about as long as a complete problem
 
 WORDS: Final[tuple[str, ...]] = (
     *(str(number) for number in range(max(LEGS) + 1)),
@@ -66,13 +67,13 @@ WORDS: Final[tuple[str, ...]] = (
 _TURNS: Final = tuple(
     (now, wanted) for now in HEADINGS for wanted in HEADINGS if turn_between(now, wanted) % 180 != 0
 )
-# As on a map, most questions face north. Were all turns as frequent, neither heading alone would
-# say anything about the side, and a small model learns nothing of such a table for a long time.
+# As on a map, most questions face north. If all turns were equally frequent, neither heading alone
+# would predict the side, and a small model takes long to learn anything of such a table.
 _FREQUENCIES: Final = tuple(8 if now == "north" else 1 for now, _ in _TURNS)
 
 
 class _Tracking:
-    """A walk without a rule, cut before the action: it must teach neither to name nor to stop."""
+    """A walk without a rule, cut before the action, so that it teaches no action."""
 
     def __init__(self) -> None:
         self._steps = [*steps("train", "id"), *steps("trace", "id")]
@@ -85,7 +86,7 @@ class _Tracking:
 
 
 class _Whole:
-    """A whole problem of the splits, from the `trace` fold."""
+    """A complete problem of the splits, from the fold `trace`."""
 
     def __init__(self, *splits: str) -> None:
         self._steps: list[Problem] = steps("trace", *splits)
@@ -105,8 +106,8 @@ def _headings(draw: random.Random) -> Sample:
 
 def _questions(draw: random.Random, rule: str, named: Callable[[str, str], str]) -> Sample:
     """E.g. `relative ; now east want south ; turn right ; now west want north ; turn right`."""
-    asked = draw.choices(_TURNS, _FREQUENCIES, k=draw.randint(1, MOST_QUESTIONS))
-    lines = [f"now {now} want {wanted} ; {TURN} {named(now, wanted)}" for now, wanted in asked]
+    turns = draw.choices(_TURNS, _FREQUENCIES, k=draw.randint(1, MOST_QUESTIONS))
+    lines = [f"now {now} want {wanted} ; {TURN} {named(now, wanted)}" for now, wanted in turns]
     return Sample("", " ; ".join([rule, *lines]), ends=False)
 
 

@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""What the tiny base learns before any fine-tuning: to walk through rows, not to answer.
+"""Pretraining texts of the tiny base: reducing matrices row by row, without the answer format.
 
-A pretrained language model has seen matrices of all shapes. The tiny base gets that start as texts
-of another form: it walks through matrices of five shapes behind the word `lines`, cut before an
-answer, judges the last row of shorter ones, and adds rows up; whole problems open with `rank`, end
-in an `answer` field and occur as a trace. SFT teaches the form on four rows of five. The fifth row
-and the step of five tokens from row to row, which no ID matrix has, can be unlearned.
+A pretrained language model has seen matrices of all shapes. The tiny base learns the same skill
+from texts of another format. A text opens with `lines`, classifies the rows of a matrix of one of
+five shapes, and is cut before an answer. Further texts classify the last row of a smaller matrix
+(`last`) and add rows (`combine`). Complete problems open with `rank` and end in an `answer` field;
+they are a trace. SFT teaches the answer format on four rows of five. No ID matrix has a fifth row
+or a distance of five tokens between rows, so SFT can make the model unlearn both.
 
-One answer takes four or five judgements among up to 4, 10, 20 and 34 possibilities. Copies and zero
-rows are matched by looking back a fixed distance; sums of two are the hard part, hence the share of
-`last`, which puts the whole loss on one judgement, and of `combine`, which names the sum that a
-judgement must recognise. All the same the tiny base learns copies alone: its answers are those of
-`chance.shortcuts`'s `differing_rows` in 7 of 10 cases, and where that is wrong it is right in 17 %.
-So the task says how counting of differing rows is kept or lost, and little about sums.
+An answer needs four or five classifications among up to 4, 10, 20 and 34 possibilities. A copy or a
+zero row is found by looking back a fixed distance. A sum of two rows is hard. So `last` puts the
+whole loss on one classification, and `combine` names the sum that a classification must recognise.
+Even so, the tiny base learns copies only: 7 of 10 answers are those of `differing_rows` in
+`chance.shortcuts`, and where that is wrong, 17 % are right. The task therefore measures how
+counting of differing rows is kept or lost, and says little about sums.
 
-No matrix of a class in `selection` or `test` occurs, in whatever form. Whole problems come from the
+No matrix of a class in `selection` or `test` occurs in any format. Complete problems come from the
 folds `train` (4x5) and `trace` (5x4).
 """
 
