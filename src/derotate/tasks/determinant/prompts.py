@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Prompts and reference responses, in two styles.
 
-`compact` is for the tiny model with a word-level vocabulary: every token stands between spaces, and
+`compact` is for the tiny model with a word-level vocabulary: spaces separate all tokens, and
 the response spells out the expansion, since a determinant is no look-up. A number with its sign is
 one token. With the sign apart an entry would have one or two tokens, and its place in the prompt
 would no longer tell its row and column; the price is 101 number words, for -50 to 50.

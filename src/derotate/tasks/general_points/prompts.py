@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Prompts and reference responses, in two styles.
 
-`compact` is for the tiny model with a word-level vocabulary: every token stands between spaces.
+`compact` is for the tiny model with a word-level vocabulary: spaces separate all tokens.
 `natural` is for pretrained chat models: the same information as GeneralPoints-L of
 arXiv 2501.17161 (task text with the face rule, cards in, JSON out), in our own words.
 """

@@ -22,7 +22,7 @@ ATOM, PRODUCT, SUM = 0, 1, 2
 """The top of an expression, which decides whether it needs brackets inside another one."""
 
 BRACKETS: Final = 16
-AWKWARD: Final = 6  # an intermediate value that is negative or not whole
+AWKWARD: Final = 6  # an intermediate value that is negative or not an integer
 OPERATOR_COST: Final = {"+": 0, "*": 0, "-": 1, "/": 2}
 
 

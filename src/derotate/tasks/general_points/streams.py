@@ -52,7 +52,7 @@ def id_stream(fold: str, seed: int) -> Iterator[Problem]:
 
 
 def ood_stream(fold: str, seed: int) -> Iterator[Problem]:
-    """Infinite OOD problems of a fold: an epoch is all its number sets, shuffled and dealt anew."""
+    """Infinite OOD problems of a fold: each epoch shuffles and redeals its sets."""
     for epoch in count():
         own = [
             problem

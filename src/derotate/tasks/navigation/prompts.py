@@ -6,7 +6,7 @@ action space, observations and actions so far; JSON out), in our own words. As t
 name a turn by its side and by its heading, and the heading now is left to be inferred. Unlike
 there, places are told by their landmarks alone, not by intersections or the side of a landmark.
 
-`compact` is for the tiny model with a word-level vocabulary: every token stands between spaces.
+`compact` is for the tiny model with a word-level vocabulary: spaces separate all tokens.
 There the directions name headings only and the last observation adds the heading now. With both
 names in the directions, the OOD rule would only ask to copy the other word; so it asks to look a
 side up from two headings, a skill that pretraining can teach. The history is cut to the last

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The papers' reward of a response.
 
-The table is that of the released code (LeslieTrue/SFTvsRL, utils_rl.py, REWARD_FN_VIRL), and so is
-the order: a right action earns its reward whatever else is said; beside a wrong one, a wrong
-observation costs more than a right or missing one.
+The values and their order are those of the released code (LeslieTrue/SFTvsRL, utils_rl.py,
+REWARD_FN_VIRL). A correct action earns its reward whatever the observation. With a wrong action, a
+wrong observation costs more than a correct or missing one.
 
-A wrong observation is there one that claims or misses an intersection. It is compared with the
-landmark part of the true one, which never has that word, so a right report of an intersection is
-punished beside a wrong action. Here it is one that names another place than the one seen.
+In the released code, an observation is wrong if it claims or omits an intersection. It is compared
+with the landmark part of the true observation, which never contains that word, so a correct report
+of an intersection is punished when the action is wrong. Here an observation is wrong if it names
+another place than the one seen.
 
-The -1 that an episode of the released environment ends with, for a response beyond the last attempt
-that nobody grades, has no place: here an episode ends with its last attempt.
+The released environment ends an episode with -1 for an ungraded response after the last attempt.
+Here an episode ends with its last attempt, so there is no such reward.
 """
 
 from types import MappingProxyType

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Routes through a network: the directions that describe them and the places that they pass.
+"""Routes through a network: their directions and the places that they pass.
 
-No two routes of the sample have the same directions up to a turn or mirror of the map, whatever
-their networks. So no problem is in two folds, though folds are made of networks.
+No two routes have the same directions up to rotation or reflection of the map, even in different
+networks. So no problem is in two folds, although folds consist of networks.
 """
 
 import random

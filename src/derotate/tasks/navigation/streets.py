@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Seeded street networks: crossings of a small lattice, streets between them, landmarks at some.
 
-The sample of networks is fixed: its size and the seed of each are constants, since networks are the
-unit of hold-out and must not move between folds. Streets run along the eight headings, so that a
-heading is exact and not the rounded bearing of a street.
+The number of networks and the seed of each are constants. Networks are the unit of hold-out and
+must not move between folds. Streets run along the eight headings, so that headings are exact
+instead of rounded bearings.
 """
 
 import random

@@ -104,7 +104,7 @@ class _Last(_Drawn):
         matrix = self.matrix(draw)
         found = (judgements(matrix) or ())[-1]
         words = f"last {spell(matrix)} ; steps r{len(matrix)} {spell_judgement(found)}"
-        # Cut short: in a whole problem the walk goes on.
+        # Cut short: in a complete problem further rows may follow.
         return Sample("", words, ends=False)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Prompts and reference responses, in two styles.
 
-`compact` is for the tiny model with a word-level vocabulary: every token stands between spaces, and
+`compact` is for the tiny model with a word-level vocabulary: spaces separate all tokens, and
 the response walks through the rows, since a rank is no look-up: what the row is, and how many new
 rows there are so far, so that the answer is the last count. An entry with its sign is one token, so
 that its place tells its row and column. A row is judged against all sums and differences at once,
