@@ -41,7 +41,7 @@ ENVIRONMENTS = Path(
 
 
 # What a profile sets for `training` under `set-resources`, as if that were a rule: it holds for every
-# rule that trains, since the names of SFT's depend on the config. A GPU is asked for in this way, or
+# rule that trains, since the names of SFT's depend on the config. A GPU is requested in this way, or
 # by the config; how it is called on a cluster is the profile's affair.
 TRAINING = {
     name: (

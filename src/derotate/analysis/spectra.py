@@ -51,7 +51,7 @@ def banded(long: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns `BANDED_COLUMNS`: `value` is the mean over the band of the means over layers,
         `largest` that of the largest absolute values of any layer. The singular values themselves
-        are left out; of unrelated matrices only the angles are kept.
+        are left out; of unrelated matrices only the angles remain.
     """
     keys = list(BANDED_KEYS[:-1])
     rows = long[~long["metric"].isin(DRAWN_ALONE)]

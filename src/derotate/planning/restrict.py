@@ -67,9 +67,9 @@ def to_yaml(config: Config, remarks: str) -> str:
 
 def _rl_runs(runs: list[dict[str, Any]], units: frozenset[str]) -> list[dict[str, Any]]:
     """The RL runs with their chosen starts; runs without a chosen start are left out."""
-    kept = [
+    remaining = [
         run | {"starts": [start for start in run["starts"]
                           if rl_unit(run["algorithm"], start) in units]}
         for run in runs
     ]  # fmt: skip
-    return [run for run in kept if run["starts"]]
+    return [run for run in remaining if run["starts"]]

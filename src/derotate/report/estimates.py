@@ -85,7 +85,7 @@ def change(effect: Estimate, up: str, down: str, unclear: str) -> str:
 
     Args:
         effect: the change; mean and CI replace `{}` in the words.
-        up: for a CI above 0, e.g. `gave back {}`.
+        up: for a CI above 0, e.g. `raises OOD accuracy by {}`.
         down: for a CI below 0, e.g. `took another {}`; the size of the change is printed.
         unclear: for a CI that includes 0, e.g. `changed by {}`.
     """

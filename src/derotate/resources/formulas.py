@@ -23,7 +23,7 @@ SNAKEMAKE_MB: Final = 500
 HEADROOM: Final = 1.25
 """Over what is counted: fragmentation of the allocator, and peaks between two samples."""
 GRAIN_MB: Final = 100
-"""Memory is asked for in such steps, so that a formula's last digits do not show."""
+"""Memory is requested in such steps, so that a formula's last digits do not show."""
 
 TORCH_MB: Final = 550
 """A process that has imported torch, transformers, trl and datasets: 514 MB in the smoke study."""
@@ -190,7 +190,7 @@ def decoding(
     )
 
 
-def decomposition(size: Size, *, checkpoints: int, threads: int, kept: int = FLOAT32) -> Need:
+def decomposition(size: Size, *, checkpoints: int, threads: int, bytes_each: int = FLOAT32) -> Need:
     """Singular value decompositions of the matrices of some checkpoints, or work on their factors.
 
     A thin SVD of m x n, m >= n, takes about 6mn^2 + 20n^3 operations (Golub and Van Loan 2013,
@@ -201,10 +201,10 @@ def decomposition(size: Size, *, checkpoints: int, threads: int, kept: int = FLO
         size: the model.
         checkpoints: how many are gone through.
         threads: CPU threads.
-        kept: bytes of a number of the factors on disk.
+        bytes_each: of a number of the factors on disk.
     """
     return Need(
         memory=DECOMPOSITION_MB * MB + MATRIX_COPIES * FLOAT64 * size.largest_matrix,
         seconds=26 * size.width * size.parameters * checkpoints / (CPU_RATE * threads),
-        disk=10 * MB + 2 * kept * size.parameters,
+        disk=10 * MB + 2 * bytes_each * size.parameters,
     )

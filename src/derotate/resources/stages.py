@@ -198,7 +198,7 @@ def factors(config: Config, *, checkpoints: int) -> Need:
     """Decompositions, or a comparison of checkpoints that are already decomposed."""
     return decomposition(
         model_size(config), checkpoints=checkpoints, threads=config.surgery.threads,
-        kept=FLOAT64 if config.surgery.precision == "float64" else FLOAT32,
+        bytes_each=FLOAT64 if config.surgery.precision == "float64" else FLOAT32,
     )  # fmt: skip
 
 

@@ -144,7 +144,7 @@ class PatientExecutor(plugin.Executor):
                 else:
                     self.report_job_error(job, msg="SLURM has forgotten it before it was done. ")
                 continue
-            else:  # it may be too new; asked again
+            else:  # it may be too new; queried again
                 self._missing.add(job.external_jobid)
             yield job
 
