@@ -127,7 +127,7 @@ def test_the_wording_follows_the_verdict_and_no_other_is_used(files: Files, verd
         ("contrasts", {"contrast": "rl_over_start", "treatment": "rl-grpo-60", "split": "ood",
                        "fold": "test"}, "points", 47.11, "47.1 ["),
         ("contrasts", {"contrast": "rl_gain", "split": "ood", "fold": "test"}, "points", 47.11,
-         "gave back 47.1 ["),
+         "raises OOD accuracy by 47.1 ["),
         ("rl_first_update", {"start": "60"}, "correct_share", 47.11, "47.1"),
         ("surgery_edits", {"recipe": "directions-top20"}, "from_rollback_over_donor_distance",
          0.4711, "distance of 0.47"),
