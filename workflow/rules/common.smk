@@ -236,7 +236,7 @@ def count_evaluations():
 
 
 def files_of_runs(files, *arguments):
-    """Files of all runs that are known once their landmarks are; Snakemake makes missing landmarks first."""
+    """Files of all runs whose paths name a landmark."""
     return [
         path
         for run in RUNS
@@ -245,18 +245,18 @@ def files_of_runs(files, *arguments):
 
 
 def after_landmarks(files):
-    """An input function: files that are known once the landmarks are; until then, the landmarks.
+    """An input function: files whose paths name a landmark, or the first missing landmarks.
 
     The rule also has the landmarks of all runs as inputs. Snakemake evaluates its input functions
-    again when they are made.
+    again after each of them is made.
     """
 
     def paths(wildcards):
         try:
             return files()
         except IncompleteCheckpointException as missing:
-            # Snakemake itself would take this file. But it would then plan all jobs a second time,
-            # for input functions of a group id, which no rule here has.
+            # The default of Snakemake is the same file. After this exception it also processes the
+            # DAG twice, for input functions of a group ID, which no rule here has.
             return missing.targetfile
 
     return paths

@@ -189,8 +189,8 @@ class Prices:
 
     def of(self, work: Work) -> Price:
         """The price of a job."""
-        kind = "grpo" if work.kind in _RL_SETTINGS - set(ESTIMATES) else work.kind
-        start, *estimated = ESTIMATES.get(kind, _OTHER)
+        other = ESTIMATES["grpo"] if work.kind in _RL_SETTINGS else _OTHER
+        start, *estimated = ESTIMATES.get(work.kind, other)
         known = self.measured.get(work.kind, [])
         like = [seconds for amount, seconds in known if isclose(amount, work.amount)]
         if like and not work.per_run:

@@ -8,7 +8,7 @@ their output patterns are matched; no DAG is built.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,15 +59,12 @@ def all_targets(workflow: Workflow) -> list[str]:
     return [str(file) for file in files]
 
 
-def jobs_for(
-    workflow: Workflow, targets: Iterable[str], exists: Callable[[str], bool] = lambda path: False
-) -> dict[str, Job]:
+def jobs_for(workflow: Workflow, targets: Iterable[str]) -> dict[str, Job]:
     """The jobs that make some files, with all jobs that they depend on.
 
     Args:
         workflow: a parsed workflow.
         targets: files; a file that no rule makes is skipped.
-        exists: whether a path exists and needs no job; by default none does.
 
     Returns:
         Output file -> its job.
@@ -89,7 +86,7 @@ def jobs_for(
             job = _job(rule, rule.get_wildcards(path))
             found |= dict.fromkeys(job.outputs, job)
             seen.update(job.outputs)
-            todo += [name for name in job.inputs if not exists(name)]
+            todo += job.inputs
     return found
 
 

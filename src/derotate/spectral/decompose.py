@@ -2,7 +2,7 @@
 """Exact thin SVD of a matrix that is read in blocks, without a float64 copy of it.
 
 In float64 the eigenvectors of the Gram matrix of the short side are precise enough for weights, and
-two to four times faster than a direct SVD (knowledge/performance.md, "SVD methods"). In float32
+two to four times faster than a direct SVD (`MEASURED`). In float32
 they are wrong, and so are randomised methods on the flat spectra of weights. The Gram matrix
 squares the condition number, so each result is probed with random vectors; a matrix that fails is
 decomposed directly.
@@ -50,9 +50,10 @@ MEASURED: tuple[tuple[int, int, float, float], ...] = (
     (576, 1536, 35.7, 76.7),
     (576, 49152, 722.0, 2070.0),
 )
-"""Short side, long side, milliseconds of gram and of gesdd in float64 (torch with MKL on two cores,
-knowledge/performance.md, "SVD methods"). Randomised SVD is not in the table: on the flat spectra of
-weights it is wrong by tens of per cent."""
+"""Short side, long side, milliseconds of gram and of gesdd in float64 (torch with MKL, two cores).
+
+Randomised SVD is not in the table: on the flat spectra of weights it is wrong by tens of per cent.
+"""
 
 
 @dataclass(frozen=True)

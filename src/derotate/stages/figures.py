@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from derotate import tasks
 from derotate.analysis.table_schemas.columns import is_text
+from derotate.analysis.table_schemas.reading import read_table
 from derotate.analysis.table_schemas.study import SCHEMAS
 from derotate.figures import accuracy, diagnostics, losses, rl, spectra, surgery
 from derotate.figures.style import save
@@ -87,7 +88,7 @@ TASK_WORDS: Final[Mapping[str, Callable[[Defaults], Any]]] = MappingProxyType(
 
 def draw_accuracy_by_step(table: Path, stem: Path) -> None:
     """The first figure: accuracy by SFT step, before any RL is done."""
-    save(accuracy.accuracy_by_step(_read(table)), stem)
+    save(accuracy.accuracy_by_step(_read(table, "accuracy_by_step")), stem)
 
 
 def draw_figures(task: str, tables: Path, papers: Path, folder: Path) -> None:
@@ -123,13 +124,11 @@ def _argument(defaults: Defaults, tables: Path, papers: Path, source: str) -> An
         if not defaults.published:
             return None
         return arrange(*(load(papers, subject) for subject in subjects))
-    return _read(tables / f"{source}.csv")
+    return _read(tables / f"{source}.csv", source)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """A table with the text columns of its schema as text; a missing text is ""."""
-    columns = SCHEMAS[path.stem.removeprefix("sft_")].columns
-    texts = [name for name, column in columns.items() if is_text(column)]
-    # an empty column, e.g. `algorithm` without RL, would otherwise be read as missing numbers
-    table = pd.read_csv(path, dtype=dict.fromkeys(texts, str) | {"base_seed": int})
-    return table.fillna(dict.fromkeys(texts, ""))
+def _read(path: Path, name: str) -> pd.DataFrame:
+    """A table with the schema of that name; a missing text is ""."""
+    schema = SCHEMAS[name]
+    texts = [column for column, values in schema.columns.items() if is_text(values)]
+    return read_table(path, schema).fillna(dict.fromkeys(texts, ""))

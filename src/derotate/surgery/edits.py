@@ -2,10 +2,10 @@
 """Surgery: the change that a recipe makes to one matrix, W' = W_t + delta, b donor, t patient.
 
 The published scripts rebuild U' diag(S) V'^T from two decompositions per recipe. Here only delta is
-computed, from the columns of the band alone, so it is exactly zero for an empty band
-(knowledge/performance.md, "Recipe algebra"); the tests show that both give the same weight. At a
-full band the published scripts return W_b, which restores singular values too (a fault of the code
-released with arXiv 2509.12235); here a full band is a band like any other.
+computed, from the columns of the band alone, so it is exactly zero for an empty band; the tests
+show that both give the same weight. At a full band the published scripts return W_b, which restores
+singular values too (a fault of the code released with arXiv 2509.12235); here a full band is a band
+like any other.
 
 Delta is never in memory as a whole, but computed in blocks along the longer side. Differences of
 weights are taken block by block, edits of a band are products of two thin matrices, and aligned

@@ -64,7 +64,6 @@ class SeededGRPOTrainer(FsdpTrainer, GRPOTrainer):
         self._rewards: list[float] = []
         self._advantages: list[float] = []
         self._sums: list[PolicySums] = []
-        # trl multiplies by the head's weight itself, which FSDP has sharded
         if self.accelerator.num_processes > 1:
             self.model.base_model.register_forward_hook(partial(_unshard_head, self.model))
 

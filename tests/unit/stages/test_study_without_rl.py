@@ -11,8 +11,7 @@ import pytest
 
 from derotate.analysis.table_schemas.reading import read_tables
 from derotate.analysis.table_schemas.study import SCHEMAS
-from derotate.figures.accuracy import sft_and_rl
-from derotate.stages.figures import _read
+from derotate.stages.figures import drawn
 from derotate.stages.tables import write_tables
 from derotate.study.tables import TABLES
 
@@ -44,7 +43,6 @@ def test_a_table_without_rows_can_be_read(folder: Path) -> None:
 
 
 def test_a_study_without_rl_has_no_algorithm(folder: Path) -> None:
-    accuracy = _read(folder / "accuracy_by_step.csv")
-    assert set(accuracy["algorithm"]) == {""}
-    texts = [text.get_text() for text in sft_and_rl(accuracy).axes[0].texts]
+    figure = drawn("sft_and_rl", "rank", folder, papers=folder)
+    texts = [text.get_text() for text in figure.axes[0].texts]
     assert "no RL result in this study" in texts
